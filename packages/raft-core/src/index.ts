@@ -1,0 +1,6 @@
+export * from './config.ts'
+export * from './configuration.ts'
+export * from './entry.ts'
+export * from './input.ts'
+export * from './message.ts'
+export * from './output.ts'

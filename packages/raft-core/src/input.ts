@@ -1,0 +1,68 @@
+/** Everything that can happen to a group, as one union: `RaftGroup.step` takes nothing else. */
+import type { ConfigChange } from './configuration.ts'
+import type { Entry, LogIndex, ReplicaId, Term } from './entry.ts'
+import type { Message } from './message.ts'
+
+export type Input<P = unknown> =
+  /** A message of a peer, or a response of an append or apply task that is addressed to this replica itself. */
+  | { readonly type: 'message'; readonly message: Message<P>; readonly nowMs?: number }
+  /** One unit of logical time (see `electionTicks`, `heartbeatTicks`). `nowMs`: monotonic clock, for lease reads. */
+  | { readonly type: 'tick'; readonly nowMs?: number }
+  /** Entries to append. All are accepted in order or none is. */
+  | { readonly type: 'propose'; readonly entries: readonly ProposedEntry<P>[] }
+  | { readonly type: 'proposeConfigChange'; readonly change: ConfigChange; readonly payload?: P | null }
+  /** `context` names the request; the answer comes as a `ReadState` with the same context. */
+  | { readonly type: 'readIndex'; readonly context: number }
+  | { readonly type: 'transferLeader'; readonly target: ReplicaId }
+  | { readonly type: 'campaign' }
+  | { readonly type: 'forgetLeader' }
+  /** The transport could not reach a peer: stop optimistic pipelining to it. */
+  | { readonly type: 'unreachable'; readonly peer: ReplicaId }
+  | { readonly type: 'snapshotStatus'; readonly peer: ReplicaId; readonly status: 'finished' | 'failed' }
+  /** The answer to a `FetchRequest`. `entries` is contiguous from `request.from`, possibly shorter than asked. */
+  | { readonly type: 'entriesFetched'; readonly request: FetchRequest; readonly entries: readonly Entry<P>[] }
+  | { readonly type: 'fetchFailed'; readonly request: FetchRequest; readonly reason: 'compacted' | 'damaged' | 'io' }
+  /** The host dropped the log up to and including `index` (its base is (index, term) now). */
+  | { readonly type: 'compacted'; readonly index: LogIndex; readonly term: Term }
+
+export interface ProposedEntry<P = unknown> {
+  readonly size: number
+  readonly payload: P
+}
+
+/**
+ * Entries that are no longer in memory. At most one request per purpose and peer is outstanding. The answer is used
+ * only if the log in that range has not changed since (`termAtRequest`).
+ */
+export interface FetchRequest {
+  readonly id: number
+  readonly purpose: 'send' | 'apply'
+  /** The peer to send to; NONE for `apply`. */
+  readonly peer: ReplicaId
+  readonly from: LogIndex
+  /** Exclusive. */
+  readonly to: LogIndex
+  readonly bytesMax: number
+  readonly termAtRequest: Term
+}
+
+/** What `step` answers at once. Only proposals, transfers and messages can be refused. */
+export type StepResult =
+  | { readonly type: 'ok' }
+  /** Appended to this leader's log at `index` (of the first entry) in `term`; not yet durable, not yet committed. */
+  | { readonly type: 'accepted'; readonly index: LogIndex; readonly term: Term }
+  /** Not stored, and it never will be: safe to try again. */
+  | { readonly type: 'dropped'; readonly reason: DropReason; readonly leader: ReplicaId; readonly message: string }
+
+export type DropReason =
+  | 'notLeader'
+  | 'noLeader'
+  | 'transferring'
+  | 'uncommittedBytesMax'
+  | 'removed'
+  | 'invalidConfigChange'
+  | 'configChangePending'
+  | 'expectedIndex'
+  | 'unknownPeer'
+  | 'localMessage'
+  | 'readQueueFull'
