@@ -1,0 +1,4 @@
+export * from './group-handle.ts'
+export * from './node.ts'
+export * from './state-machine.ts'
+export * from './transport.ts'

@@ -1,0 +1,59 @@
+/** One node: many Raft groups over one log store and one transport, in one turn loop. Implemented in raft-host.ts. */
+import type { LogStore } from '@millrace/log-store'
+import type { GroupHandle } from './group-handle.ts'
+import type { StateMachine } from './state-machine.ts'
+import type { Transport } from './transport.ts'
+
+/** Time as the node sees it; simulated in tests. */
+export interface Clock {
+  /** Wall clock, milliseconds since 1970. */
+  wallMs(): number
+  /** Monotonic, milliseconds. */
+  monotonicMs(): number
+  setTimer(delayMs: number, run: () => void): { cancel(): void }
+  /** Runs `run` after I/O callbacks that are due: the next turn. */
+  nextTurn(run: () => void): void
+}
+
+export interface NodeTiming {
+  /** Default 150. */
+  readonly heartbeatMs?: number
+  /** Default 1,500; the timeout of an election is random in [min, 2 × min]. */
+  readonly electionTimeoutMinMs?: number
+  /** Delay by rank before a campaign on evidence that the leader is gone. Default 40. */
+  readonly campaignRankDelayMs?: number
+  /** Default 30 s, and at shutdown. */
+  readonly checkpointIntervalMs?: number
+}
+
+export interface NodeOptions {
+  readonly nodeId: number
+  readonly logStore: LogStore
+  readonly transport: Transport
+  readonly clock?: Clock
+  /** Uniform integer in [0, bound). */
+  readonly randomInt?: (bound: number) => number
+  readonly timing?: NodeTiming
+  /** Role changes, halts and the like, one line each. */
+  readonly log?: (event: NodeEvent) => void
+}
+
+export interface NodeEvent {
+  readonly level: 'info' | 'warn' | 'error'
+  readonly message: string
+  readonly group?: number
+  readonly details?: Readonly<Record<string, string | number | boolean>>
+}
+
+export interface RaftNode {
+  readonly nodeId: number
+  /** Runs the replica of `group` whose log the store holds. */
+  open(group: number, machine: StateMachine): Promise<GroupHandle>
+  group(group: number): GroupHandle | undefined
+  groups(): readonly GroupHandle[]
+  /** Stops taking part in the group; its log stays until it is dropped from the store. */
+  closeGroup(group: number): Promise<void>
+  isConnected(node: number): boolean
+  /** Hands leaderships away, finishes writes, checkpoints, closes transport and machines; not the log store. */
+  shutdown(): Promise<void>
+}

@@ -1,0 +1,36 @@
+/**
+ * The seam between nodes. A transport moves Raft messages of all groups between pairs of nodes, at most once, in order
+ * per (pair, class) while a connection lasts, and says nothing when it loses them: Raft repairs that. Queues to a peer
+ * are bounded by bytes; what does not fit is dropped and reported by `unreachable`.
+ */
+import type { Frame } from '@millrace/record'
+import type { Message } from '@millrace/raft-core'
+
+/** A Raft message of a group; `append` messages carry sealed frames as payloads. */
+export interface GroupMessage {
+  readonly group: number
+  readonly message: Message<Frame>
+}
+
+/** What a node does with what arrives. Set once, before `start`. */
+export interface TransportHandler {
+  receive(fromNode: number, messages: readonly GroupMessage[]): void
+  /** Messages to this peer were lost, or its connection is gone. */
+  unreachable(node: number): void
+  /**
+   * Evidence that the process which ran as `node` is gone: its connection closed *and* a new attempt was refused, or
+   * the handshake shows a new incarnation. At most once per loss.
+   */
+  gone(node: number): void
+  connected(node: number): void
+}
+
+export interface Transport {
+  start(handler: TransportHandler): Promise<void>
+  /** Queues; never waits. All messages handed over in one call travel together where their class allows it. */
+  send(toNode: number, messages: readonly GroupMessage[]): void
+  isConnected(node: number): boolean
+  /** Bytes queued to a peer and not handed to the socket yet. */
+  queuedBytes(node: number): number
+  close(): Promise<void>
+}
