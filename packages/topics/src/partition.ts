@@ -1,0 +1,71 @@
+/** The seam to one partition on this node: what the broker appends to and reads from. Implemented in partition-replica.ts. */
+import type { Frame, FrameCodec, MillraceError } from '@millrace/record'
+
+export interface ProducerPosition {
+  /** 16 bytes. */
+  readonly id: Uint8Array
+  readonly epoch: number
+  readonly sequence: number
+}
+
+export type Expectation =
+  | { readonly type: 'partitionOffset'; readonly offset: number }
+  | { readonly type: 'keyOffset'; readonly offset: number }
+  | { readonly type: 'keyAbsent' }
+
+/** One record set to append. `payload` belongs to the partition from now on and is never changed. */
+export interface AppendBatch {
+  readonly payload: Uint8Array
+  readonly payloadCrc: number
+  readonly codec: FrameCodec
+  readonly count: number
+  /** Absent: not idempotent. */
+  readonly producer?: ProducerPosition
+  readonly expect?: Expectation
+}
+
+export interface Appended {
+  readonly baseOffset: number
+  readonly count: number
+  /** Leader's time of the append, milliseconds since 1970. */
+  readonly timestamp: number
+  readonly duplicate: boolean
+}
+
+/** Called exactly once per append, possibly before `append` returns when the batch is refused. */
+export type AppendDone = (result: Appended | MillraceError) => void
+
+export interface ReadResult {
+  /** Frames of kind `records` only; the first may begin before the asked offset. Empty at the high watermark. */
+  readonly frames: readonly Frame[]
+  /** Where to go on. */
+  readonly nextOffset: number
+  readonly highWatermark: number
+}
+
+export interface Partition {
+  readonly topic: string
+  readonly partition: number
+  readonly group: number
+  readonly leading: boolean
+  readonly leaderNode: number
+  readonly term: number
+  readonly logStartOffset: number
+  /** First offset that is not known to be committed and applied here; readers see what is below. */
+  readonly highWatermark: number
+
+  /**
+   * Decides at once (duplicate, fenced, gap, expectation) and proposes. Answers NOT_LEADER, LEADER_STARTING,
+   * THROTTLED, DISK_FULL, PRODUCER_*, EXPECTATION_FAILED, LEADERSHIP_LOST (unknown) or PARTITION_HALTED by `done`.
+   */
+  append(batch: AppendBatch, done: AppendDone): void
+
+  /** @throws MillraceError OFFSET_OUT_OF_RANGE naming the valid range; PARTITION_HALTED */
+  read(fromOffset: number, bytesMax: number): Promise<ReadResult>
+
+  /** Offset of the first record appended at or after `timeMs`; the high watermark where there is none. */
+  offsetAtTime(timeMs: number): Promise<number>
+
+  /** Calls back once, when the high watermark is above `offset`, the replica halts or is closed. */
+  waitAbove(offset: number, wake: () => void): { cancel(): void }
+}
