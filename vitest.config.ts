@@ -1,11 +1,34 @@
 import { defineConfig } from 'vitest/config'
 
+// Tests run the sources, as everything else in development does.
+const conditions = ['millrace-source', 'node', 'import', 'module', 'default']
+
 export default defineConfig({
-  // Tests run the sources, as everything else in development does.
-  ssr: { resolve: { conditions: ['millrace-source', 'node', 'import', 'default'] } },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts'],
-    // Real files and sockets on small machines: generous, since no test asserts speed.
-    testTimeout: 30_000,
+    projects: [
+      {
+        resolve: { conditions },
+        ssr: { resolve: { conditions } },
+        test: {
+          name: 'unit',
+          include: ['packages/*/src/**/*.test.ts', 'packages/*/conformance/**/*.test.ts', 'test/docs/**/*.test.ts'],
+          // Real files and sockets on small machines: generous, since no test asserts speed.
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+        },
+      },
+      {
+        resolve: { conditions },
+        ssr: { resolve: { conditions } },
+        test: {
+          name: 'end-to-end',
+          include: ['test/end-to-end/**/*.test.ts'],
+          // Each test starts processes of its own; two cores carry one cluster at a time.
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
   },
 })
