@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/state.proto.
  */
 export const file_millrace_v1alpha1_state: GenFile = /*@__PURE__*/
-  fileDesc("Ch1taWxscmFjZS92MWFscGhhMS9zdGF0ZS5wcm90bxIRbWlsbHJhY2UudjFhbHBoYTEimQIKEENhdGFsb2d1ZUNvbW1hbmQSPQoMY3JlYXRlX3RvcGljGAEgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNDb21tYW5kSAASPQoMZGVsZXRlX3RvcGljGAIgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRGVsZXRlVG9waWNDb21tYW5kSAASOwoLYWx0ZXJfdG9waWMYAyABKAsyJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljQ29tbWFuZEgAEj8KDXJlZ2lzdGVyX25vZGUYBCABKAsyJi5taWxscmFjZS52MWFscGhhMS5SZWdpc3Rlck5vZGVDb21tYW5kSABCCQoHY29tbWFuZCJ4ChJDcmVhdGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIuCgZjb25maWcYAiABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxIVCg1pZl9ub3RfZXhpc3RzGAMgASgIEg0KBW5vZGVzGAQgAygNIiIKEkRlbGV0ZVRvcGljQ29tbWFuZBIMCgRuYW1lGAEgASgJIlEKEUFsdGVyVG9waWNDb21tYW5kEgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWciTQoTUmVnaXN0ZXJOb2RlQ29tbWFuZBIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJIqUBCg5DYXRhbG9ndWVTdGF0ZRISCgpuZXh0X2dyb3VwGAEgASgEEhUKDW5leHRfdG9waWNfaWQYAiABKAQSMQoGdG9waWNzGAMgAygLMiEubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlVG9waWMSNQoFbm9kZXMYBCADKAsyJi5taWxscmFjZS52MWFscGhhMS5SZWdpc3Rlck5vZGVDb21tYW5kIsABCg5DYXRhbG9ndWVUb3BpYxIKCgJpZBgBIAEoBBIMCgRuYW1lGAIgASgJEi4KBmNvbmZpZxgDIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlRvcGljQ29uZmlnEjkKCnBhcnRpdGlvbnMYBCADKAsyJS5taWxscmFjZS52MWFscGhhMS5DYXRhbG9ndWVQYXJ0aXRpb24SFAoMY3JlYXRlX2luZGV4GAUgASgEEhMKC2NyZWF0ZV90aW1lGAYgASgDIm0KEkNhdGFsb2d1ZVBhcnRpdGlvbhIRCglwYXJ0aXRpb24YASABKA0SDQoFZ3JvdXAYAiABKAQSNQoIcmVwbGljYXMYAyADKAsyIy5taWxscmFjZS52MWFscGhhMS5DYXRhbG9ndWVSZXBsaWNhIjEKEENhdGFsb2d1ZVJlcGxpY2ESDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNImsKDVByb2R1Y2VyU3RhdGUSDQoFZXBvY2gYASABKA0SMwoHYmF0Y2hlcxgCIAMoCzIiLm1pbGxyYWNlLnYxYWxwaGExLlJlbWVtYmVyZWRCYXRjaBIWCg5sYXN0X3RpbWVzdGFtcBgDIAEoAyJvCg9SZW1lbWJlcmVkQmF0Y2gSEAoIc2VxdWVuY2UYASABKA0SEwoLYmFzZV9vZmZzZXQYAiABKAQSDQoFY291bnQYAyABKA0SEwoLcGF5bG9hZF9jcmMYBCABKAcSEQoJdGltZXN0YW1wGAUgASgDYgZwcm90bzM", [file_millrace_v1alpha1_topics]);
+  fileDesc("Ch1taWxscmFjZS92MWFscGhhMS9zdGF0ZS5wcm90bxIRbWlsbHJhY2UudjFhbHBoYTEimQIKEENhdGFsb2d1ZUNvbW1hbmQSPQoMY3JlYXRlX3RvcGljGAEgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNDb21tYW5kSAASPQoMZGVsZXRlX3RvcGljGAIgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRGVsZXRlVG9waWNDb21tYW5kSAASOwoLYWx0ZXJfdG9waWMYAyABKAsyJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljQ29tbWFuZEgAEj8KDXJlZ2lzdGVyX25vZGUYBCABKAsyJi5taWxscmFjZS52MWFscGhhMS5SZWdpc3Rlck5vZGVDb21tYW5kSABCCQoHY29tbWFuZCJ4ChJDcmVhdGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIuCgZjb25maWcYAiABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxIVCg1pZl9ub3RfZXhpc3RzGAMgASgIEg0KBW5vZGVzGAQgAygNIiIKEkRlbGV0ZVRvcGljQ29tbWFuZBIMCgRuYW1lGAEgASgJIlEKEUFsdGVyVG9waWNDb21tYW5kEgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWciTQoTUmVnaXN0ZXJOb2RlQ29tbWFuZBIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJIjsKDkNhdGFsb2d1ZVN0YXRlEhIKCm5leHRfZ3JvdXAYASABKAQSFQoNbmV4dF90b3BpY19pZBgCIAEoBCJnCgxEZWxldGVkVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRITCgtmaXJzdF9ncm91cBgDIAEoBBISCgpwYXJ0aXRpb25zGAQgASgNEhQKDGRlbGV0ZV9pbmRleBgFIAEoBCLAAQoOQ2F0YWxvZ3VlVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRIuCgZjb25maWcYAyABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxI5CgpwYXJ0aXRpb25zGAQgAygLMiUubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlUGFydGl0aW9uEhQKDGNyZWF0ZV9pbmRleBgFIAEoBBITCgtjcmVhdGVfdGltZRgGIAEoAyKDAQoSQ2F0YWxvZ3VlUGFydGl0aW9uEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVncm91cBgCIAEoBBI1CghyZXBsaWNhcxgDIAMoCzIjLm1pbGxyYWNlLnYxYWxwaGExLkNhdGFsb2d1ZVJlcGxpY2ESFAoMbmV4dF9yZXBsaWNhGAQgASgNIjEKEENhdGFsb2d1ZVJlcGxpY2ESDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNIm4KDkNoZWNrcG9pbnRNZXRhEg4KBmZvcm1hdBgBIAEoDRIVCg1hcHBsaWVkX2luZGV4GAIgASgEEhQKDGFwcGxpZWRfdGVybRgDIAEoBBIPCgdlbnRyaWVzGAQgASgNEg4KBmRpZ2VzdBgFIAEoByI/Cg5QYXJ0aXRpb25TdGF0ZRIYChBsb2dfc3RhcnRfb2Zmc2V0GAEgASgEEhMKC25leHRfb2Zmc2V0GAIgASgEIn8KDVByb2R1Y2VyU3RhdGUSDQoFZXBvY2gYASABKA0SMwoHYmF0Y2hlcxgCIAMoCzIiLm1pbGxyYWNlLnYxYWxwaGExLlJlbWVtYmVyZWRCYXRjaBIWCg5sYXN0X3RpbWVzdGFtcBgDIAEoAxISCgpsYXN0X2luZGV4GAQgASgEIm8KD1JlbWVtYmVyZWRCYXRjaBIQCghzZXF1ZW5jZRgBIAEoDRITCgtiYXNlX29mZnNldBgCIAEoBBINCgVjb3VudBgDIAEoDRITCgtwYXlsb2FkX2NyYxgEIAEoBxIRCgl0aW1lc3RhbXAYBSABKANiBnByb3RvMw", [file_millrace_v1alpha1_topics]);
 
 /**
  * Payload of a `command` frame in group 0.
@@ -158,7 +158,7 @@ export const RegisterNodeCommandSchema: GenMessage<RegisterNodeCommand> = /*@__P
   messageDesc(file_millrace_v1alpha1_state, 4);
 
 /**
- * The catalogue's state, as checkpointed.
+ * The catalogue's counters, as checkpointed. Topics, nodes and deleted topics are entries of their own beside it.
  *
  * @generated from message millrace.v1alpha1.CatalogueState
  */
@@ -172,16 +172,6 @@ export type CatalogueState = Message<"millrace.v1alpha1.CatalogueState"> & {
    * @generated from field: uint64 next_topic_id = 2;
    */
   nextTopicId: bigint;
-
-  /**
-   * @generated from field: repeated millrace.v1alpha1.CatalogueTopic topics = 3;
-   */
-  topics: CatalogueTopic[];
-
-  /**
-   * @generated from field: repeated millrace.v1alpha1.RegisterNodeCommand nodes = 4;
-   */
-  nodes: RegisterNodeCommand[];
 };
 
 /**
@@ -190,6 +180,47 @@ export type CatalogueState = Message<"millrace.v1alpha1.CatalogueState"> & {
  */
 export const CatalogueStateSchema: GenMessage<CatalogueState> = /*@__PURE__*/
   messageDesc(file_millrace_v1alpha1_state, 5);
+
+/**
+ * What stays of a deleted topic: the proof that its groups may be removed. Groups are never removed for any other reason.
+ *
+ * @generated from message millrace.v1alpha1.DeletedTopic
+ */
+export type DeletedTopic = Message<"millrace.v1alpha1.DeletedTopic"> & {
+  /**
+   * @generated from field: uint64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Groups [first_group, first_group + partitions) belonged to it.
+   *
+   * @generated from field: uint64 first_group = 3;
+   */
+  firstGroup: bigint;
+
+  /**
+   * @generated from field: uint32 partitions = 4;
+   */
+  partitions: number;
+
+  /**
+   * @generated from field: uint64 delete_index = 5;
+   */
+  deleteIndex: bigint;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.DeletedTopic.
+ * Use `create(DeletedTopicSchema)` to create a new message.
+ */
+export const DeletedTopicSchema: GenMessage<DeletedTopic> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 6);
 
 /**
  * @generated from message millrace.v1alpha1.CatalogueTopic
@@ -233,7 +264,7 @@ export type CatalogueTopic = Message<"millrace.v1alpha1.CatalogueTopic"> & {
  * Use `create(CatalogueTopicSchema)` to create a new message.
  */
 export const CatalogueTopicSchema: GenMessage<CatalogueTopic> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 6);
+  messageDesc(file_millrace_v1alpha1_state, 7);
 
 /**
  * @generated from message millrace.v1alpha1.CataloguePartition
@@ -250,9 +281,18 @@ export type CataloguePartition = Message<"millrace.v1alpha1.CataloguePartition">
   group: bigint;
 
   /**
+   * The first is the preferred leader.
+   *
    * @generated from field: repeated millrace.v1alpha1.CatalogueReplica replicas = 3;
    */
   replicas: CatalogueReplica[];
+
+  /**
+   * Replica ids of a group are never reused.
+   *
+   * @generated from field: uint32 next_replica = 4;
+   */
+  nextReplica: number;
 };
 
 /**
@@ -260,7 +300,7 @@ export type CataloguePartition = Message<"millrace.v1alpha1.CataloguePartition">
  * Use `create(CataloguePartitionSchema)` to create a new message.
  */
 export const CataloguePartitionSchema: GenMessage<CataloguePartition> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 7);
+  messageDesc(file_millrace_v1alpha1_state, 8);
 
 /**
  * @generated from message millrace.v1alpha1.CatalogueReplica
@@ -282,7 +322,76 @@ export type CatalogueReplica = Message<"millrace.v1alpha1.CatalogueReplica"> & {
  * Use `create(CatalogueReplicaSchema)` to create a new message.
  */
 export const CatalogueReplicaSchema: GenMessage<CatalogueReplica> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 8);
+  messageDesc(file_millrace_v1alpha1_state, 9);
+
+/**
+ * What every checkpoint of a group says about itself; written in the same transaction as the entries it describes.
+ *
+ * @generated from message millrace.v1alpha1.CheckpointMeta
+ */
+export type CheckpointMeta = Message<"millrace.v1alpha1.CheckpointMeta"> & {
+  /**
+   * Version of the entries' meaning.
+   *
+   * @generated from field: uint32 format = 1;
+   */
+  format: number;
+
+  /**
+   * Position of the last applied entry.
+   *
+   * @generated from field: uint64 applied_index = 2;
+   */
+  appliedIndex: bigint;
+
+  /**
+   * @generated from field: uint64 applied_term = 3;
+   */
+  appliedTerm: bigint;
+
+  /**
+   * Number of entries, and the sum of their checksums modulo 2^32: an entry that is missing or stale shows.
+   *
+   * @generated from field: uint32 entries = 4;
+   */
+  entries: number;
+
+  /**
+   * @generated from field: fixed32 digest = 5;
+   */
+  digest: number;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.CheckpointMeta.
+ * Use `create(CheckpointMetaSchema)` to create a new message.
+ */
+export const CheckpointMetaSchema: GenMessage<CheckpointMeta> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 10);
+
+/**
+ * A partition's checkpoint, apart from its producers.
+ *
+ * @generated from message millrace.v1alpha1.PartitionState
+ */
+export type PartitionState = Message<"millrace.v1alpha1.PartitionState"> & {
+  /**
+   * @generated from field: uint64 log_start_offset = 1;
+   */
+  logStartOffset: bigint;
+
+  /**
+   * @generated from field: uint64 next_offset = 2;
+   */
+  nextOffset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.PartitionState.
+ * Use `create(PartitionStateSchema)` to create a new message.
+ */
+export const PartitionStateSchema: GenMessage<PartitionState> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 11);
 
 /**
  * One producer in a partition's checkpoint.
@@ -306,6 +415,13 @@ export type ProducerState = Message<"millrace.v1alpha1.ProducerState"> & {
    * @generated from field: int64 last_timestamp = 3;
    */
   lastTimestamp: bigint;
+
+  /**
+   * Raft index of its last batch: the order in which producers are forgotten.
+   *
+   * @generated from field: uint64 last_index = 4;
+   */
+  lastIndex: bigint;
 };
 
 /**
@@ -313,7 +429,7 @@ export type ProducerState = Message<"millrace.v1alpha1.ProducerState"> & {
  * Use `create(ProducerStateSchema)` to create a new message.
  */
 export const ProducerStateSchema: GenMessage<ProducerState> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 9);
+  messageDesc(file_millrace_v1alpha1_state, 12);
 
 /**
  * @generated from message millrace.v1alpha1.RememberedBatch
@@ -350,5 +466,5 @@ export type RememberedBatch = Message<"millrace.v1alpha1.RememberedBatch"> & {
  * Use `create(RememberedBatchSchema)` to create a new message.
  */
 export const RememberedBatchSchema: GenMessage<RememberedBatch> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 10);
+  messageDesc(file_millrace_v1alpha1_state, 13);
 
