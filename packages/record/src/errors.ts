@@ -22,6 +22,7 @@ export type ErrorCode =
   | 'INVALID_NAME'
   | 'RECORD_TOO_LARGE'
   | 'CORRUPT_BATCH'
+  | 'UNDECODABLE'
   | 'UNKNOWN_TOPIC'
   | 'UNKNOWN_PARTITION'
   | 'TOPIC_EXISTS'
@@ -75,7 +76,14 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = {
     retryable: true,
     status: 400,
     connect: 'data_loss',
-    meaning: 'A batch does not match its checksum on arrival.',
+    meaning: 'A batch does not match its checksum, or its bytes are no record set; the message names the field.',
+  },
+  UNDECODABLE: {
+    outcome: 'not_stored',
+    retryable: false,
+    status: 422,
+    connect: 'data_loss',
+    meaning: 'A stored key or value is not of the form that the codec of the reader expects.',
   },
   UNKNOWN_TOPIC: {
     outcome: 'not_stored',

@@ -2,11 +2,13 @@
 export const LIMITS = {
   /** Key + value + headers of one record. */
   recordBytesMax: 1_048_576,
-  /** Payload of one record set (one frame): room for the largest record, its key and the parts around it. */
+  /** Payload of one record set (one frame), and its value block before compression: room for the largest record. */
   recordSetBytesMax: 2_097_152,
   recordsPerSetMax: 65_536,
   keyBytesMax: 65_536,
   headersPerRecordMax: 64,
+  headerNameBytesMax: 256,
+  contentTypeBytesMax: 128,
   topicNameBytesMax: 120,
   partitionsPerTopicMax: 1_024,
   /** Batches of one producer in flight to one partition. */
