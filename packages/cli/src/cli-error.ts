@@ -1,0 +1,52 @@
+/**
+ * How commands fail: by throwing. A CliError carries its exit code; everything else is given one here. Whatever was
+ * thrown, people see one line on stderr, so nothing in this file may let a stack or a line break through.
+ */
+import { isErrorCode, MillraceError } from '@millrace/record'
+import { EXIT, type ExitCode } from './exit-code.ts'
+
+/** A failure whose message is complete as it stands: it names the value, the rule and, where there is one, the way out. */
+export class CliError extends Error {
+  readonly exitCode: ExitCode
+
+  constructor(message: string, exitCode: ExitCode = EXIT.failed, options: { readonly cause?: unknown } = {}) {
+    super(message, options)
+    this.name = 'CliError'
+    this.exitCode = exitCode
+  }
+}
+
+/** Thrown when Ctrl-C or SIGTERM ended a command early: no message, only the exit code. */
+export class Interrupted extends CliError {
+  constructor() {
+    super('interrupted', EXIT.interrupted)
+    this.name = 'Interrupted'
+  }
+}
+
+/** The exit code that a thrown value stands for. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof CliError) return error.exitCode
+  const code = errorCodeOf(error)
+  if (code === 'UNREACHABLE') return EXIT.unreachable
+  if (code === 'INVALID_ARGUMENT' || code === 'INVALID_NAME') return EXIT.usage
+  if (code === 'EADDRINUSE') return EXIT.inUse
+  return EXIT.failed
+}
+
+/** One line of plain text for a thrown value, with its code where it has one of the public table. */
+export function describeError(error: unknown): string {
+  const message = oneLine(error instanceof Error ? error.message : String(error))
+  const code = errorCodeOf(error)
+  return code !== undefined && isErrorCode(code) && !message.includes(code) ? `${message} (${code})` : message
+}
+
+function errorCodeOf(error: unknown): string | undefined {
+  if (error instanceof MillraceError) return error.code
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code
+  return undefined
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, ' ').trim() || 'unknown error'
+}
