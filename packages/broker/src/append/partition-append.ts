@@ -1,0 +1,110 @@
+/** One record set on its way to one partition: checked here, appended here or on the leader by somebody else. */
+
+import type { Expectation as WireExpectation, ProducerPosition as WireProducer } from '@millrace/proto'
+import { crc32, LIMITS, MillraceError, type RecordSetIndex, recordSetIndex } from '@millrace/record'
+import type { AppendBatch, Appended, Expectation, Partition, ProducerPosition } from '@millrace/topics'
+import type { BrokerCounters } from '../admin/metrics.ts'
+
+export interface BatchParts {
+  readonly payload: Uint8Array
+  /** As the client computed it; absent where the batch came over a channel that carries none. */
+  readonly payloadCrc?: number
+  /** As the client says; checked against the set. */
+  readonly count?: number
+  readonly codec?: number
+  readonly producer?: WireProducer | undefined
+  readonly expect?: WireExpectation | undefined
+}
+
+/**
+ * Checks a record set against its checksum, its own index and the limits. The payload is not copied.
+ *
+ * @throws MillraceError CORRUPT_BATCH, RECORD_TOO_LARGE naming the limit, INVALID_ARGUMENT
+ */
+export function checkBatch(parts: BatchParts): AppendBatch {
+  const { payload } = parts
+  if (payload.length > LIMITS.recordSetBytesMax) {
+    throw new MillraceError(
+      'RECORD_TOO_LARGE',
+      `record set bytes: ${payload.length} is above the limit of ${LIMITS.recordSetBytesMax} (recordSetBytesMax)`,
+      { details: { limit: 'recordSetBytesMax', size: payload.length, max: LIMITS.recordSetBytesMax } },
+    )
+  }
+  const payloadCrc = crc32(payload)
+  if (parts.payloadCrc !== undefined && parts.payloadCrc !== payloadCrc) {
+    throw new MillraceError(
+      'CORRUPT_BATCH',
+      `record set of ${payload.length} bytes: its checksum is ${payloadCrc}, the request says ${parts.payloadCrc}`,
+    )
+  }
+  const index = recordSetIndex(payload)
+  checkIndex(index, parts)
+  const batch = { payload, payloadCrc, codec: index.codec, count: index.count }
+  const producer = producerPosition(parts.producer)
+  const expect = expectation(parts.expect)
+  return { ...batch, ...(producer && { producer }), ...(expect && { expect }) }
+}
+
+function checkIndex(index: RecordSetIndex, { count, codec }: BatchParts): void {
+  if (count !== undefined && count !== index.count) {
+    throw new MillraceError('CORRUPT_BATCH', `count: the request says ${count}, its record set holds ${index.count}`)
+  }
+  if (codec !== undefined && codec !== index.codec) {
+    throw new MillraceError('CORRUPT_BATCH', `codec: the request says ${codec}, its record set ${index.codec}`)
+  }
+  // Of records in a compressed block only the sum is known; a set of one record is that record.
+  if (index.count === 1 && index.keys.length + index.blockLength > LIMITS.recordBytesMax + VALUE_BLOCK_OVERHEAD_BYTES) {
+    throw new MillraceError(
+      'RECORD_TOO_LARGE',
+      `record bytes: about ${index.keys.length + index.blockLength} is above the limit of ${LIMITS.recordBytesMax} (recordBytesMax)`,
+      { details: { limit: 'recordBytesMax', max: LIMITS.recordBytesMax } },
+    )
+  }
+}
+
+/** Lengths, tags and header framing of one record in a value block: at most 64 headers of some 20 bytes. */
+const VALUE_BLOCK_OVERHEAD_BYTES = 4_096
+
+function producerPosition(wire: WireProducer | undefined): ProducerPosition | undefined {
+  if (wire === undefined) return undefined
+  if (wire.id.length !== 16) {
+    throw new MillraceError('INVALID_ARGUMENT', `producer.id: must have 16 bytes, not ${wire.id.length}`)
+  }
+  // The id outlives the request in the producer table: it gets a buffer of its own.
+  return { id: wire.id.slice(), epoch: wire.epoch, sequence: wire.sequence }
+}
+
+function expectation(wire: WireExpectation | undefined): Expectation | undefined {
+  const condition = wire?.condition
+  switch (condition?.case) {
+    case undefined:
+      return undefined
+    case 'partitionOffset':
+      return { type: 'partitionOffset', offset: Number(condition.value) }
+    case 'keyOffset':
+      return { type: 'keyOffset', offset: Number(condition.value) }
+    case 'keyAbsent':
+      return { type: 'keyAbsent' }
+  }
+}
+
+/** `partition.append` with the node's counters and the latency histogram around it. */
+export function appendCounted(
+  partition: Partition,
+  batch: AppendBatch,
+  counters: BrokerCounters,
+  done: (result: Appended | MillraceError) => void,
+): void {
+  const started = performance.now()
+  partition.append(batch, result => {
+    if (result instanceof MillraceError) counters.appendsRefused++
+    else {
+      counters.appendSeconds.observe((performance.now() - started) / 1_000)
+      if (!result.duplicate) {
+        counters.recordsAppended += result.count
+        counters.bytesAppended += batch.payload.length
+      }
+    }
+    done(result)
+  })
+}

@@ -1,0 +1,71 @@
+/** Create, list, describe and delete topics, for Connect and for the HTTP routes. */
+
+import { create } from '@bufbuild/protobuf'
+import { CreateTopicRequestSchema, type Topic, type TopicConfig } from '@millrace/proto'
+import { MillraceError, validateTopicName } from '@millrace/record'
+import type { BrokerContext } from '../broker-context.ts'
+import { topicConfig, topicMessage } from '../services/topic-message.ts'
+import { within } from '../timing.ts'
+import { onCatalogueLeader } from './catalogue-call.ts'
+import { findTopic } from './topic-lookup.ts'
+
+export interface AdminCall {
+  readonly forwarded: boolean
+  readonly signal: AbortSignal
+}
+
+export interface CreateTopicCall {
+  readonly name: string
+  readonly config?: TopicConfig | undefined
+  readonly ifNotExists: boolean
+}
+
+/** @throws MillraceError INVALID_NAME, INVALID_ARGUMENT, TOPIC_EXISTS, NO_LEADER */
+export async function createTopic(
+  context: BrokerContext,
+  { name, config, ifNotExists }: CreateTopicCall,
+  call: AdminCall,
+): Promise<{ readonly topic: Topic; readonly created: boolean }> {
+  validateTopicName(name)
+  return onCatalogueLeader(context, {
+    ...call,
+    local: async () => {
+      const { topic, created } = await context.topics.create({ name, config: topicConfig(config), ifNotExists })
+      return { topic: topicMessage(context.topics, topic), created }
+    },
+    remote: async clients => {
+      const request = create(CreateTopicRequestSchema, { name, ifNotExists })
+      if (config !== undefined) request.config = config
+      const { topic, created } = await clients.topics.createTopic(request, { signal: call.signal, timeoutMs: 10_000 })
+      if (topic === undefined) throw new MillraceError('INTERNAL', 'the leader answered without a topic')
+      return { topic, created }
+    },
+  })
+}
+
+/** @throws MillraceError UNKNOWN_TOPIC, NO_LEADER */
+export async function deleteTopic(context: BrokerContext, name: string, call: AdminCall): Promise<void> {
+  validateTopicName(name)
+  await onCatalogueLeader<void>(context, {
+    ...call,
+    local: () => context.topics.delete(name),
+    remote: async clients => {
+      await clients.topics.deleteTopic({ name }, { signal: call.signal, timeoutMs: 10_000 })
+    },
+  })
+}
+
+/** How long a list may wait to be as new as the catalogue's leader; without a leader it shows what this node has. */
+const FRESH_MS = 1_000
+
+/** Every topic that was acknowledged before the call, sorted by name. */
+export async function listTopics(context: BrokerContext): Promise<readonly Topic[]> {
+  await within(FRESH_MS, context.topics.waitCatalogue())
+  const infos = context.topics.list().toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  return infos.map(info => topicMessage(context.topics, info))
+}
+
+/** @throws MillraceError INVALID_NAME, UNKNOWN_TOPIC */
+export async function describeTopic(context: BrokerContext, name: string): Promise<Topic> {
+  return topicMessage(context.topics, await findTopic(context.topics, name))
+}

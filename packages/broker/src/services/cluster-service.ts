@@ -1,0 +1,149 @@
+/** The ClusterService of this node on Connect: who is there, what runs here, hand over a leadership. */
+import { create } from '@bufbuild/protobuf'
+import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
+import {
+  ClusterNodeSchema,
+  type ClusterService,
+  type DescribeClusterResponse,
+  DescribeClusterResponseSchema,
+  DiskStatusSchema,
+  FollowerStatusSchema,
+  type NodeStatusResponse,
+  NodeStatusResponseSchema,
+  RefusedGroupSchema,
+  type ReplicaStatus,
+  ReplicaStatusSchema,
+  type TransferLeadershipRequest,
+  TransferLeadershipResponseSchema,
+} from '@millrace/proto'
+import { MillraceError } from '@millrace/record'
+import type { StartedGroup } from '@millrace/topics'
+import { type BrokerContext, PROTOCOL_MAX, PROTOCOL_MIN } from '../broker-context.ts'
+import { notLeader } from '../cluster/not-leader.ts'
+import { checkPartition, findTopic } from '../cluster/topic-lookup.ts'
+import { isForwarded } from './log-service.ts'
+
+export function clusterService(context: BrokerContext): ServiceImpl<typeof ClusterService> {
+  return {
+    describeCluster: () => describeCluster(context),
+    nodeStatus: () => nodeStatus(context),
+    transferLeadership: async (request, call) => {
+      await transferLeadership(context, request, call)
+      return create(TransferLeadershipResponseSchema)
+    },
+  }
+}
+
+export function describeCluster(context: BrokerContext): DescribeClusterResponse {
+  const { directory, nodeId } = context
+  return create(DescribeClusterResponseSchema, {
+    clusterId: context.clusterId,
+    node: nodeId,
+    nodes: directory.nodes.map(({ node, clientUrl, peerAddress }) =>
+      create(ClusterNodeSchema, {
+        node,
+        clientUrl,
+        peerAddress,
+        reachable: node === nodeId || context.isConnected(node),
+      }),
+    ),
+    protocolMin: PROTOCOL_MIN,
+    protocolMax: PROTOCOL_MAX,
+    version: context.version,
+  })
+}
+
+export function nodeStatus(context: BrokerContext): NodeStatusResponse {
+  const { logStore } = context
+  const response = create(NodeStatusResponseSchema, {
+    node: context.nodeId,
+    clusterId: context.clusterId,
+    version: context.version,
+    startedAt: BigInt(context.startedAt),
+    replicas: context.topics.replicas().map(replicaStatus),
+    recordsAppended: BigInt(context.counters.recordsAppended),
+    residentBytes: BigInt(process.memoryUsage.rss()),
+  })
+  if (logStore === undefined) return response
+  const { diskFreeBytes, bytesWritten, fsyncs, fsyncMsTotal } = logStore.stats()
+  response.disk = create(DiskStatusSchema, {
+    freeBytes: wholeBytes(diskFreeBytes),
+    usedBytes: wholeBytes(bytesWritten),
+    fsyncs: BigInt(fsyncs),
+    fsyncMsMean: fsyncs === 0 ? 0 : fsyncMsTotal / fsyncs,
+    acceptsAppends: logStore.acceptsAppends,
+  })
+  response.refused = logStore
+    .refused()
+    .map(({ group, reason }) => create(RefusedGroupSchema, { group: BigInt(group), reason: reason.message }))
+  return response
+}
+
+/** A store without a disk may answer Infinity. */
+function wholeBytes(bytes: number): bigint {
+  return BigInt(Number.isSafeInteger(bytes) ? bytes : Number.MAX_SAFE_INTEGER)
+}
+
+function replicaStatus({ topic, partition, handle, highWatermark }: StartedGroup): ReplicaStatus {
+  const status = handle.status()
+  return create(ReplicaStatusSchema, {
+    group: BigInt(status.group),
+    topic,
+    partition,
+    role: status.role,
+    leaderNode: status.leaderNode,
+    term: BigInt(status.term),
+    commit: BigInt(status.commit),
+    applied: BigInt(status.applied),
+    lastIndex: BigInt(status.lastIndex),
+    highWatermark: BigInt(highWatermark),
+    followers: status.followers.map(({ node, match, state, recentlyActive }) =>
+      create(FollowerStatusSchema, {
+        node,
+        match: BigInt(match),
+        state,
+        lag: BigInt(Math.max(0, status.lastIndex - match)),
+        recentlyActive,
+      }),
+    ),
+  })
+}
+
+async function transferLeadership(
+  context: BrokerContext,
+  request: TransferLeadershipRequest,
+  call: HandlerContext,
+): Promise<void> {
+  const { topics, directory } = context
+  if (request.topic !== '') checkPartition(await findTopic(topics, request.topic), request.partition)
+  const replica = topics
+    .replicas()
+    .find(entry => entry.topic === request.topic && (request.topic === '' || entry.partition === request.partition))
+  if (replica?.handle.leading) {
+    replica.handle.transferLeadership(target(replica, request.toNode))
+    return
+  }
+  const what = request.topic === '' ? 'the catalogue' : `${request.topic}/${request.partition}`
+  const leaderNode =
+    request.topic === '' ? topics.catalogue.leaderNode : topics.leaderOf(request.topic, request.partition)
+  const refusal = notLeader(directory, { what, leaderNode, term: replica?.handle.term ?? 0 })
+  if (isForwarded(call) || refusal.code !== 'NOT_LEADER') throw refusal
+  await context.forwarder.run(leaderNode, clients =>
+    clients.cluster.transferLeadership(request, { signal: call.signal, timeoutMs: 5_000 }),
+  )
+}
+
+/** The named node, or the follower that has most of the log. */
+function target({ handle }: StartedGroup, toNode: number): number {
+  const { followers } = handle.status()
+  if (toNode !== 0) {
+    if (followers.some(follower => follower.node === toNode)) return toNode
+    throw new MillraceError(
+      'INVALID_ARGUMENT',
+      `to_node: node ${toNode} holds no other replica; nodes that do: ${followers.map(f => f.node).join(', ') || 'none'}`,
+    )
+  }
+  const best = followers.filter(follower => follower.recentlyActive).toSorted((a, b) => b.match - a.match)[0]
+  if (best !== undefined) return best.node
+  throw new MillraceError('INVALID_ARGUMENT', 'to_node: no other node holds a replica that is up to date')
+}

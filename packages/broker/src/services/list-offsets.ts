@@ -1,0 +1,74 @@
+/** ListOffsets: partitions led here are answered here, the others by their leaders, one hop. */
+import { create } from '@bufbuild/protobuf'
+import {
+  type ListOffsetsRequest,
+  ListOffsetsRequestSchema,
+  type ListOffsetsResponse,
+  ListOffsetsResponseSchema,
+  type PartitionOffsets,
+  PartitionOffsetsSchema,
+} from '@millrace/proto'
+import { MillraceError } from '@millrace/record'
+import type { Partition, TopicInfo } from '@millrace/topics'
+import type { BrokerContext } from '../broker-context.ts'
+import { notLeader } from '../cluster/not-leader.ts'
+import { checkPartition, findTopic, localPartition } from '../cluster/topic-lookup.ts'
+
+/** @throws MillraceError of the first partition that cannot be answered */
+export async function listOffsets(
+  context: BrokerContext,
+  request: ListOffsetsRequest,
+  forwarded: boolean,
+): Promise<ListOffsetsResponse> {
+  const topic = await findTopic(context.topics, request.topic)
+  const wanted =
+    request.partitions.length === 0
+      ? topic.partitions.map(({ partition }) => partition)
+      : [...new Set(request.partitions)]
+  for (const partition of wanted) checkPartition(topic, partition)
+  const answers: PartitionOffsets[] = []
+  const elsewhere = new Map<number, number[]>()
+  for (const number of wanted) {
+    const partition = await localPartition(context.topics, topic, number, context.nodeId)
+    if (partition?.leading) answers.push(await offsetsOf(partition, request.time))
+    else {
+      const leader = leaderElsewhere(context, topic, number, partition, forwarded)
+      elsewhere.set(leader, [...(elsewhere.get(leader) ?? []), number])
+    }
+  }
+  const forwards = [...elsewhere].map(([node, partitions]) => ask(context, node, request, partitions))
+  for (const response of await Promise.all(forwards)) answers.push(...response.partitions)
+  answers.sort((a, b) => a.partition - b.partition)
+  return create(ListOffsetsResponseSchema, { partitions: answers })
+}
+
+function leaderElsewhere(
+  context: BrokerContext,
+  topic: TopicInfo,
+  number: number,
+  partition: Partition | undefined,
+  forwarded: boolean,
+): number {
+  const leaderNode = context.topics.leaderOf(topic.name, number)
+  const what = `${topic.name}/${number}`
+  const refusal = notLeader(context.directory, { what, leaderNode, term: partition?.term ?? 0 })
+  if (forwarded || !(refusal instanceof MillraceError) || refusal.code !== 'NOT_LEADER') throw refusal
+  return leaderNode
+}
+
+async function offsetsOf(partition: Partition, time: bigint | undefined): Promise<PartitionOffsets> {
+  const offsets = create(PartitionOffsetsSchema, {
+    partition: partition.partition,
+    logStartOffset: BigInt(partition.logStartOffset),
+    highWatermark: BigInt(partition.highWatermark),
+  })
+  if (time !== undefined) offsets.timeOffset = BigInt(await partition.offsetAtTime(Number(time)))
+  return offsets
+}
+
+function ask(context: BrokerContext, node: number, request: ListOffsetsRequest, partitions: number[]) {
+  const { topic, time } = request
+  const forward = create(ListOffsetsRequestSchema, { topic, partitions })
+  if (time !== undefined) forward.time = time
+  return context.forwarder.run(node, clients => clients.log.listOffsets(forward, { timeoutMs: 5_000 }))
+}
