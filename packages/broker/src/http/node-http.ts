@@ -1,22 +1,12 @@
 /** Requests and responses of Node's HTTP/1.1 and HTTP/2 servers, as far as they are the same. */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { IncomingMessage } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
+import type { universalResponseToNodeResponse } from '@connectrpc/connect-node'
 
 export type NodeRequest = IncomingMessage | Http2ServerRequest
 
-/** The two response classes agree on everything but the overloads of these two methods. */
-export type NodeResponse = (
-  | Omit<ServerResponse, 'write' | 'writeHead'>
-  | Omit<Http2ServerResponse, 'write' | 'writeHead'>
-) & {
-  write(chunk: string | Uint8Array, callback?: (error: Error | null | undefined) => void): boolean
-  write(
-    chunk: string | Uint8Array,
-    encoding: BufferEncoding,
-    callback?: (error: Error | null | undefined) => void,
-  ): boolean
-  writeHead(status: number, headers?: OutgoingHttpHeaders): unknown
-}
+/** As connect-node takes them: the two classes agree on everything but the overloads of `write` and `writeHead`. */
+export type NodeResponse = Parameters<typeof universalResponseToNodeResponse>[1]
 
 /** One header as text; repeated ones joined. */
 export function header(request: NodeRequest, name: string): string | undefined {

@@ -1,0 +1,124 @@
+/** /v1/topics: list, create, describe, delete. */
+import { create } from '@bufbuild/protobuf'
+import { type Topic, type TopicConfig, TopicConfigSchema } from '@millrace/proto'
+import { LIMITS, MillraceError } from '@millrace/record'
+import * as v from 'valibot'
+import type { BrokerContext } from '../broker-context.ts'
+import { createTopic, deleteTopic, describeTopic, listTopics } from '../cluster/topic-admin.ts'
+import { nearestName } from '../config/nearest-name.ts'
+import { sendJson } from './http-error.ts'
+import { closedSignal, type NodeRequest, type NodeResponse } from './node-http.ts'
+import { parseQuery } from './query.ts'
+import { readBody } from './request-body.ts'
+
+export async function listRoute(context: BrokerContext, query: string, response: NodeResponse): Promise<void> {
+  parseQuery(query, [])
+  sendJson(response, 200, { topics: (await listTopics(context)).map(topicJson) })
+}
+
+export async function describeRoute(
+  context: BrokerContext,
+  name: string,
+  query: string,
+  response: NodeResponse,
+): Promise<void> {
+  parseQuery(query, [])
+  sendJson(response, 200, topicJson(await describeTopic(context, name)))
+}
+
+/** 201 where the topic was made, 200 where `ifNotExists` found one. */
+export async function createRoute(
+  context: BrokerContext,
+  query: string,
+  request: NodeRequest,
+  response: NodeResponse,
+): Promise<void> {
+  parseQuery(query, [])
+  const body = await readBody(request, LIMITS.recordSetBytesMax, 'recordSetBytesMax')
+  const call = { forwarded: false, signal: closedSignal(response) }
+  const { topic, created } = await createTopic(context, createRequest(body), call)
+  sendJson(response, created ? 201 : 200, { created, ...topicJson(topic) })
+}
+
+export async function deleteRoute(
+  context: BrokerContext,
+  name: string,
+  query: string,
+  response: NodeResponse,
+): Promise<void> {
+  parseQuery(query, [])
+  await deleteTopic(context, name, { forwarded: false, signal: closedSignal(response) })
+  sendJson(response, 200, { deleted: name })
+}
+
+const number = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+
+const createSchema = v.object({
+  name: v.string(),
+  partitions: v.optional(number, 0),
+  replication: v.optional(number, 0),
+  retentionMs: v.optional(number),
+  retentionBytes: v.optional(number),
+  ifNotExists: v.optional(v.boolean(), false),
+})
+
+const CREATE_NAMES: readonly string[] = Object.keys(createSchema.entries)
+
+function createRequest(body: Uint8Array): {
+  readonly name: string
+  readonly ifNotExists: boolean
+  readonly config: TopicConfig
+} {
+  const tree = parseJson(body)
+  for (const name of Object.keys(tree ?? {})) {
+    if (CREATE_NAMES.includes(name)) continue
+    const nearest = nearestName(name, CREATE_NAMES)
+    const hint = nearest === undefined ? `known are ${CREATE_NAMES.join(', ')}` : `did you mean ${nearest}?`
+    throw new MillraceError('INVALID_ARGUMENT', `unknown member ${JSON.stringify(name)}: ${hint}`)
+  }
+  const result = v.safeParse(createSchema, tree)
+  if (!result.success) {
+    const [issue] = result.issues
+    const where = issue.path?.map(item => String(item.key)).join('.') ?? 'body'
+    throw new MillraceError('INVALID_ARGUMENT', `${where}: ${issue.message}`)
+  }
+  const { name, ifNotExists, partitions, replication, retentionMs, retentionBytes } = result.output
+  const config = create(TopicConfigSchema, { partitions, replication })
+  if (retentionMs !== undefined) config.retentionMs = BigInt(retentionMs)
+  if (retentionBytes !== undefined) config.retentionBytes = BigInt(retentionBytes)
+  return { name, ifNotExists, config }
+}
+
+function parseJson(body: Uint8Array): object | null {
+  try {
+    const tree: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+    if (typeof tree === 'object' && !Array.isArray(tree)) return tree
+  } catch (error) {
+    throw new MillraceError('INVALID_ARGUMENT', 'body: is not JSON; send {"name":"orders","partitions":3}', {
+      cause: error,
+    })
+  }
+  throw new MillraceError('INVALID_ARGUMENT', 'body: must be an object such as {"name":"orders","partitions":3}')
+}
+
+/** A topic as the routes show it. */
+function topicJson(topic: Topic): object {
+  return {
+    name: topic.name,
+    id: Number(topic.id),
+    config: {
+      partitions: topic.config?.partitions ?? 0,
+      replication: topic.config?.replication ?? 0,
+      retentionMs: Number(topic.config?.retentionMs ?? 0),
+      retentionBytes: Number(topic.config?.retentionBytes ?? 0),
+    },
+    partitions: topic.partitions.map(partition => ({
+      partition: partition.partition,
+      nodes: partition.nodes,
+      leaderNode: partition.leaderNode,
+      term: Number(partition.term),
+      logStartOffset: Number(partition.logStartOffset),
+      highWatermark: Number(partition.highWatermark),
+    })),
+  }
+}
