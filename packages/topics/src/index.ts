@@ -1,3 +1,8 @@
+export { InvariantError } from './invariant-error.ts'
+export { openLmdbStateStore } from './lmdb-state-store.ts'
 export * from './partition.ts'
 export * from './started-group.ts'
+export type { Checkpoint, StateEntry, StateStore, StateStoreErrorCode, StoredState } from './state-store.ts'
+export { StateStoreError } from './state-store.ts'
+export { TOPIC_LIMITS } from './topic-limits.ts'
 export * from './topics.ts'

@@ -1,6 +1,7 @@
 /** The seam to topics on one node: the catalogue and the partitions that live here. Implemented in topic-host.ts. */
-import type { StartedGroup } from './started-group.ts'
+
 import type { Partition } from './partition.ts'
+import type { StartedGroup } from './started-group.ts'
 
 export interface TopicConfig {
   readonly partitions: number

@@ -1,0 +1,151 @@
+/**
+ * The form in which state is checkpointed: entries of key and value, each with a checksum, and one record about all of
+ * them with the applied position. Pure; the stores supply reading and writing inside one transaction.
+ *
+ * Invariant: the digest is the sum of the entries' checksums modulo 2^32, so it can be kept up to date entry by entry
+ * and shows an entry that is missing, stale or damaged when everything is read back.
+ */
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import type { CheckpointMeta } from '@millrace/proto'
+import { CheckpointMetaSchema } from '@millrace/proto'
+import { crc32 } from '@millrace/record'
+import type { Checkpoint, StateEntry, StoredState } from './state-store.ts'
+import { StateStoreError } from './state-store.ts'
+
+/** Version of what the entries mean. A store with a newer one is refused. */
+export const CHECKPOINT_FORMAT = 1
+
+const CHECKSUM_BYTES = 4
+const META_KEY = new Uint8Array(0)
+
+/** One transaction on the values of one group. Values are copied in and may be views out. */
+export interface GroupValues {
+  get(key: Uint8Array): Uint8Array | undefined
+  put(key: Uint8Array, value: Uint8Array): void
+  remove(key: Uint8Array): void
+  /** Everything of the group, in order of the keys, the empty key included. */
+  all(): Iterable<StateEntry>
+}
+
+/** The sum that identifies a state: equal on all replicas at equal applied index. */
+export function digestOf(entries: Iterable<StateEntry>): number {
+  let digest = 0
+  for (const entry of entries) digest = (digest + checksumOf(entry.key, entry.value)) >>> 0
+  return digest
+}
+
+/**
+ * Writes `checkpoint` onto what is there. Everything is checked before the first change.
+ *
+ * @throws StateStoreError MISSING where a partial checkpoint has nothing to go onto, CORRUPT
+ */
+export function writeCheckpoint(values: GroupValues, group: number, checkpoint: Checkpoint): void {
+  let entries = 0
+  let digest = 0
+  const changes = new Map<string, StateEntry>()
+  if (checkpoint.full) {
+    for (const { key } of [...values.all()]) values.remove(key)
+  } else {
+    const meta = values.get(META_KEY)
+    if (meta === undefined)
+      throw new StateStoreError('MISSING', group, 'there is no checkpoint that the change goes onto')
+    ;({ entries, digest } = decodeMeta(group, meta))
+  }
+  for (const entry of checkpoint.puts) changes.set(keyOf(entry.key), entry)
+  for (const { key, value } of changes.values()) {
+    const old = checkpoint.full ? undefined : values.get(key)
+    if (old === undefined) entries++
+    else digest -= checksumIn(group, old)
+    const checksum = checksumOf(key, value)
+    digest = (digest + checksum) >>> 0
+    values.put(key, withChecksum(checksum, value))
+  }
+  for (const key of checkpoint.full ? [] : checkpoint.deletes) {
+    const old = values.get(key)
+    if (old === undefined) continue
+    entries--
+    digest = (digest - checksumIn(group, old)) >>> 0
+    values.remove(key)
+  }
+  values.put(META_KEY, encodeMeta(checkpoint, entries, digest))
+}
+
+/**
+ * Reads back and verifies a group's state. The result shares nothing with the store.
+ *
+ * @throws StateStoreError CORRUPT, FORMAT_VERSION
+ */
+export function readCheckpoint(values: GroupValues, group: number): StoredState | undefined {
+  let meta: CheckpointMeta | undefined
+  const entries: StateEntry[] = []
+  let digest = 0
+  for (const { key, value } of values.all()) {
+    if (key.length === 0) {
+      meta = decodeMeta(group, value)
+      continue
+    }
+    const stored = { key: key.slice(), value: value.slice(CHECKSUM_BYTES) }
+    const checksum = checksumOf(stored.key, stored.value)
+    if (checksum !== checksumIn(group, value)) throw corrupt(group, `entry ${keyOf(key)} does not match its checksum`)
+    digest = (digest + checksum) >>> 0
+    entries.push(stored)
+  }
+  if (meta === undefined) {
+    if (entries.length === 0) return undefined
+    throw corrupt(group, `${entries.length} entries without the record about them`)
+  }
+  if (meta.entries !== entries.length || meta.digest !== digest) {
+    throw corrupt(group, `${entries.length} entries of ${meta.entries} were found, or one of them is stale`)
+  }
+  return { applied: { index: Number(meta.appliedIndex), term: Number(meta.appliedTerm) }, entries }
+}
+
+function encodeMeta(checkpoint: Checkpoint, entries: number, digest: number): Uint8Array {
+  const bytes = toBinary(
+    CheckpointMetaSchema,
+    create(CheckpointMetaSchema, {
+      format: CHECKPOINT_FORMAT,
+      appliedIndex: BigInt(checkpoint.applied.index),
+      appliedTerm: BigInt(checkpoint.applied.term),
+      entries,
+      digest,
+    }),
+  )
+  return withChecksum(crc32(bytes), bytes)
+}
+
+function decodeMeta(group: number, stored: Uint8Array): CheckpointMeta {
+  const bytes = stored.subarray(CHECKSUM_BYTES)
+  if (checksumIn(group, stored) !== crc32(bytes)) throw corrupt(group, 'the record about its entries is damaged')
+  const meta = fromBinary(CheckpointMetaSchema, bytes)
+  if (meta.format === CHECKPOINT_FORMAT) return meta
+  throw new StateStoreError(
+    'FORMAT_VERSION',
+    group,
+    `format ${meta.format} is not ${CHECKPOINT_FORMAT}: newer software wrote it`,
+  )
+}
+
+function checksumOf(key: Uint8Array, value: Uint8Array): number {
+  return crc32(value, crc32(key))
+}
+
+function checksumIn(group: number, stored: Uint8Array): number {
+  if (stored.length < CHECKSUM_BYTES) throw corrupt(group, 'a value is too short to hold its checksum')
+  return new DataView(stored.buffer, stored.byteOffset, CHECKSUM_BYTES).getUint32(0, true)
+}
+
+function withChecksum(checksum: number, value: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(CHECKSUM_BYTES + value.length)
+  new DataView(bytes.buffer).setUint32(0, checksum, true)
+  bytes.set(value, CHECKSUM_BYTES)
+  return bytes
+}
+
+function keyOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('hex')
+}
+
+function corrupt(group: number, what: string): StateStoreError {
+  return new StateStoreError('CORRUPT', group, what)
+}

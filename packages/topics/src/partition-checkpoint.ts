@@ -1,0 +1,82 @@
+/** A partition's state as checkpoint entries and back: one entry for the partition, one per producer. Pure. */
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { PartitionStateSchema, ProducerStateSchema } from '@millrace/proto'
+import { InvariantError } from './invariant-error.ts'
+import type { ProducerEntry } from './producer-table.ts'
+import type { StateEntry } from './state-store.ts'
+
+const PARTITION = 0x53 // S
+const PRODUCER = 0x50 // P
+const PARTITION_KEY: Uint8Array = Uint8Array.of(PARTITION)
+
+export interface PartitionPosition {
+  readonly logStartOffset: number
+  readonly nextOffset: number
+}
+
+export function encodePosition(position: PartitionPosition): StateEntry {
+  const message = create(PartitionStateSchema, {
+    logStartOffset: BigInt(position.logStartOffset),
+    nextOffset: BigInt(position.nextOffset),
+  })
+  return { key: PARTITION_KEY, value: toBinary(PartitionStateSchema, message) }
+}
+
+/** @param key as made by `producerKey` */
+export function producerEntryKey(key: string): Uint8Array {
+  return Buffer.concat([Uint8Array.of(PRODUCER), Buffer.from(key, 'latin1')])
+}
+
+export function encodeProducer(key: string, entry: ProducerEntry): StateEntry {
+  const message = create(ProducerStateSchema, {
+    epoch: entry.epoch,
+    lastTimestamp: BigInt(entry.lastTimestamp),
+    lastIndex: BigInt(entry.lastIndex),
+    batches: entry.batches.map(batch => ({
+      sequence: batch.sequence,
+      baseOffset: BigInt(batch.baseOffset),
+      count: batch.count,
+      payloadCrc: batch.payloadCrc,
+      timestamp: BigInt(batch.timestamp),
+    })),
+  })
+  return { key: producerEntryKey(key), value: toBinary(ProducerStateSchema, message) }
+}
+
+/** @throws InvariantError where the entries, whose checksums hold, are not those of a partition */
+export function decodePartition(entries: readonly StateEntry[]): {
+  readonly position: PartitionPosition
+  readonly producers: readonly (readonly [string, ProducerEntry])[]
+} {
+  let position: PartitionPosition | undefined
+  const producers: (readonly [string, ProducerEntry])[] = []
+  for (const { key, value } of entries) {
+    if (key[0] === PARTITION) position = decodePosition(value)
+    else if (key[0] === PRODUCER)
+      producers.push([Buffer.from(key.subarray(1)).toString('latin1'), decodeProducer(value)])
+    else throw new InvariantError(`checkpoint of a partition with an entry of kind ${key[0]}`)
+  }
+  if (position === undefined) throw new InvariantError('checkpoint of a partition without its position')
+  return { position, producers }
+}
+
+function decodePosition(value: Uint8Array): PartitionPosition {
+  const message = fromBinary(PartitionStateSchema, value)
+  return { logStartOffset: Number(message.logStartOffset), nextOffset: Number(message.nextOffset) }
+}
+
+function decodeProducer(value: Uint8Array): ProducerEntry {
+  const message = fromBinary(ProducerStateSchema, value)
+  return {
+    epoch: message.epoch,
+    lastTimestamp: Number(message.lastTimestamp),
+    lastIndex: Number(message.lastIndex),
+    batches: message.batches.map(batch => ({
+      sequence: batch.sequence,
+      baseOffset: Number(batch.baseOffset),
+      count: batch.count,
+      payloadCrc: batch.payloadCrc,
+      timestamp: Number(batch.timestamp),
+    })),
+  }
+}

@@ -1,0 +1,201 @@
+/** The state is a function of the log, wherever a checkpoint was taken, and halts on what contradicts it. */
+import type { Frame, FrameBody } from '@millrace/record'
+import { FrameKind } from '@millrace/record'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { MemoryStateStore } from './memory-state-store.ts'
+import { PartitionMachine } from './partition-machine.ts'
+import { FakeGroup } from './testing/fake-group.ts'
+import { idempotent, newMachine, PartitionFixture } from './testing/partition-fixture.ts'
+
+const PRODUCERS_MAX = 3
+
+/** A log as leaders with correct decisions could have written it. */
+const logs = fc.array(
+  fc.oneof(
+    { weight: 1, arbitrary: fc.constant({ kind: 'noop' } as const) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('plain' as const), count: fc.integer({ min: 1, max: 9 }) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constant('producer' as const),
+        producer: fc.integer({ min: 1, max: 5 }),
+        newEpoch: fc.boolean(),
+        count: fc.integer({ min: 1, max: 9 }),
+      }),
+    },
+  ),
+  { maxLength: 60 },
+)
+
+function bodies(steps: typeof logs extends fc.Arbitrary<infer T> ? T : never): readonly Partial<FrameBody>[] {
+  const at = new Map<number, { epoch: number; sequence: number }>()
+  return steps.map(step => {
+    if (step.kind === 'noop') return { kind: FrameKind.noop }
+    if (step.kind === 'plain') return { recordCount: step.count }
+    const known = at.get(step.producer) ?? { epoch: 0, sequence: -1 }
+    const next = step.newEpoch ? { epoch: known.epoch + 1, sequence: 0 } : { ...known, sequence: known.sequence + 1 }
+    at.set(step.producer, next)
+    return {
+      recordCount: step.count,
+      producerId: new Uint8Array(16).fill(step.producer),
+      producerEpoch: next.epoch,
+      sequence: next.sequence,
+      payloadCrc: step.count,
+    }
+  })
+}
+
+test('restart from any checkpoint and replay gives the same state', async () => {
+  await fc.assert(
+    fc.asyncProperty(logs, fc.array(fc.nat(60), { maxLength: 4 }), fc.nat(4), async (steps, cuts, kept) => {
+      const source = await FakeGroup.create(5, log => newMachine(log, new MemoryStateStore(), PRODUCERS_MAX))
+      const frames = bodies(steps).map(body => source.append(body))
+      const whole = newMachine(source.log, new MemoryStateStore(), PRODUCERS_MAX)
+      whole.apply(frames)
+
+      const store = new MemoryStateStore()
+      const first = newMachine(source.log, store, PRODUCERS_MAX)
+      let done = 0
+      for (const cut of [...cuts, 60].sort((a, b) => a - b)) {
+        first.apply(frames.slice(done, cut))
+        done = Math.max(done, Math.min(cut, frames.length))
+        // The last checkpoint is committed and not flushed: a crash may lose it.
+        if (cut < 60) await first.checkpoint()
+      }
+      expect(first.stateHash()).toBe(whole.stateHash())
+
+      const survivor = store.crash(kept)
+      const again = newMachine(source.log, survivor, PRODUCERS_MAX)
+      expect(again.applied.index).toBeGreaterThanOrEqual(0)
+      again.apply(frames)
+      expect([again.stateHash(), again.nextOffset, again.applied]).toEqual([
+        whole.stateHash(),
+        whole.nextOffset,
+        whole.applied,
+      ])
+    }),
+    { numRuns: 200 },
+  )
+})
+
+test('dedup state survives snapshot and retention', async () => {
+  const at = await PartitionFixture.create()
+  at.group.lead()
+  at.append(idempotent('ab', 0))
+  at.group.commit()
+  const store = new MemoryStateStore()
+  const machine = new PartitionMachine({ group: 5, stateStore: store, base: at.group.log.base })
+  machine.apply(at.group.committed)
+  await machine.checkpoint()
+  // The log begins behind the batch now: only the checkpoint knows of it.
+  const { index } = machine.applied
+  const restarted = new PartitionMachine({
+    group: 5,
+    stateStore: store,
+    stored: store.load(5),
+    base: { index, nextOffset: 2 },
+  })
+  restarted.leadership({ type: 'started', term: 3, nextOffset: 2 })
+  expect(restarted.decide(idempotent('ab', 0), '\n'.repeat(16))).toMatchObject({
+    type: 'stored',
+    batch: { baseOffset: 0, count: 2 },
+  })
+})
+
+test('a checkpoint holds only what changed since the one before', async () => {
+  const at = await PartitionFixture.create()
+  at.group.lead()
+  const store = new MemoryStateStore()
+  const sizes: number[] = []
+  const counting = Object.assign(Object.create(store) as MemoryStateStore, {
+    commit: (group: number, c: Parameters<MemoryStateStore['commit']>[1]) => {
+      sizes.push(c.puts.length)
+      return MemoryStateStore.prototype.commit.call(store, group, c)
+    },
+    flush: () => store.flush(),
+  })
+  const machine = new PartitionMachine({ group: 5, stateStore: counting, base: at.group.log.base })
+  const write = (producer: number, sequence: number): Frame =>
+    at.group.append({ recordCount: 1, producerId: new Uint8Array(16).fill(producer), sequence })
+  machine.apply([...at.group.committed, ...[1, 2, 3, 4].map(p => write(p, 0))])
+  await machine.checkpoint()
+  machine.apply([write(2, 1)])
+  await machine.checkpoint()
+  await machine.checkpoint()
+  expect(sizes).toEqual([5, 2])
+})
+
+test('a checkpoint that fails loses nothing: the next one holds its changes', async () => {
+  const at = await PartitionFixture.create()
+  at.group.lead()
+  const store = new MemoryStateStore()
+  let failing = false
+  const flaky = Object.assign(Object.create(store) as MemoryStateStore, {
+    commit: (...args: Parameters<MemoryStateStore['commit']>) =>
+      failing ? Promise.reject(new Error('disk full')) : MemoryStateStore.prototype.commit.apply(store, args),
+    flush: () => store.flush(),
+  })
+  const machine = new PartitionMachine({ group: 5, stateStore: flaky, base: at.group.log.base })
+  machine.apply(at.group.committed)
+  await machine.checkpoint()
+  failing = true
+  machine.apply([at.group.append({ recordCount: 1, producerId: new Uint8Array(16).fill(7) })])
+  await expect(machine.checkpoint()).rejects.toThrow('disk full')
+  failing = false
+  await machine.checkpoint()
+  expect(newMachine(at.group.log, store).stateHash()).toBe(machine.stateHash())
+})
+
+describe('halts', () => {
+  const replica = async (): Promise<{ at: FakeGroup; machine: PartitionMachine }> => {
+    const at = await FakeGroup.create(5, log => newMachine(log, new MemoryStateStore()))
+    return { at, machine: at.machine as PartitionMachine }
+  }
+  const changed = (frame: Frame, header: Partial<Frame['header']>): Frame => ({
+    ...frame,
+    header: { ...frame.header, ...header },
+  })
+
+  test('offset 0 or a gap after failover', async () => {
+    const { at, machine } = await replica()
+    machine.apply([at.append({ recordCount: 3 })])
+    const next = at.append({ recordCount: 1 })
+    for (const baseOffset of [0, 2, 4]) expect(() => machine.apply([changed(next, { baseOffset })])).toThrow(/offset/)
+    machine.apply([next])
+    expect(machine.nextOffset).toBe(4)
+  })
+
+  test('on an index that is not the next', async () => {
+    const { at, machine } = await replica()
+    const frame = at.append({ recordCount: 1 })
+    expect(() => machine.apply([changed(frame, { index: 3 })])).toThrow(/index|due/)
+  })
+
+  test('on a batch stored twice and on a fenced epoch', async () => {
+    const { at, machine } = await replica()
+    const by = (producerEpoch: number, sequence: number): Frame =>
+      at.append({ recordCount: 1, producerId: new Uint8Array(16).fill(1), producerEpoch, sequence })
+    machine.apply([by(1, 0), by(1, 1)])
+    const next = by(1, 1)
+    expect(() => machine.apply([next])).toThrow(/sequence 1/)
+    expect(() => machine.apply([changed(next, { producerEpoch: 0, sequence: 2 })])).toThrow(/epoch 0/)
+    expect(() => machine.apply([changed(next, { producerEpoch: 2, sequence: 1 })])).toThrow(/epoch 2/)
+    expect(machine.nextOffset).toBe(2)
+  })
+
+  test.each([FrameKind.command, FrameKind.logStart, FrameKind.lostRange, FrameKind.cursor, 99 as FrameKind])(
+    'on kind %s, which needs newer software',
+    async kind => {
+      const { at, machine } = await replica()
+      expect(() => machine.apply([at.append({ kind })])).toThrow(/newer software/)
+    },
+  )
+
+  test('on a log that begins behind its state', async () => {
+    const { at } = await replica()
+    const open = (base: { index: number; nextOffset: number }) =>
+      new PartitionMachine({ group: at.group, stateStore: new MemoryStateStore(), base })
+    expect(() => open({ index: 10, nextOffset: 5 })).toThrow(/no checkpoint/)
+  })
+})

@@ -1,0 +1,204 @@
+/**
+ * The replicated state of one partition: log start, next offset, producers. Follows committed frames without judging
+ * them; judges batches, as leader, before they are proposed.
+ *
+ * Never reads a clock, never fails at apply for a reason another replica would not have: what contradicts the state
+ * (an offset that is not dense, a batch stored twice, an entry this version does not know) throws and halts the replica.
+ *
+ * Invariant: the state is a function of the frames up to `applied`.
+ */
+import type { AppliedPosition, LeadershipEvent, StateMachine } from '@millrace/raft-node'
+import type { Frame, FrameHeader } from '@millrace/record'
+import { FrameKind } from '@millrace/record'
+import type { AppendDecision } from './append-decision.ts'
+import { decideAppend } from './append-decision.ts'
+import { digestOf } from './checkpoint-entries.ts'
+import type { StateChanges } from './checkpoint-writer.ts'
+import { CheckpointWriter } from './checkpoint-writer.ts'
+import { InvariantError } from './invariant-error.ts'
+import type { AppendBatch } from './partition.ts'
+import { decodePartition, encodePosition, encodeProducer, producerEntryKey } from './partition-checkpoint.ts'
+import type { PendingAppend } from './pending-append.ts'
+import { PendingAppends } from './pending-appends.ts'
+import { ProducerTable, producerKey } from './producer-table.ts'
+import type { StateEntry, StateStore, StoredState } from './state-store.ts'
+import { WatermarkWaiters } from './watermark-waiters.ts'
+
+export interface PartitionMachineOptions {
+  readonly group: number
+  readonly stateStore: StateStore
+  /** What the state store holds of the group; absent: everything comes from the log. */
+  readonly stored?: StoredState | undefined
+  /** Where the log begins; what is below must be in `stored`. */
+  readonly base: { readonly index: number; readonly nextOffset: number }
+  /** Bound of the producer table; replicas must agree on it. */
+  readonly producersMax?: number
+}
+
+export class PartitionMachine implements StateMachine {
+  readonly group: number
+  readonly waiters: WatermarkWaiters = new WatermarkWaiters()
+  readonly #producers: ProducerTable
+  readonly #pending = new PendingAppends()
+  readonly #checkpoints: CheckpointWriter
+  #applied: AppliedPosition
+  #nextIndex: number
+  #nextOffset: number
+  #logStartOffset: number
+  /** Next offset after everything accepted; undefined while not leading. */
+  #leaderOffset: number | undefined
+
+  /** @throws InvariantError where neither the checkpoint nor the log has the partition's beginning */
+  constructor(options: PartitionMachineOptions) {
+    const { group, stored, base, stateStore, producersMax } = options
+    this.group = group
+    if (stored === undefined && base.nextOffset > 0) {
+      throw new InvariantError(`group ${group}: the log starts at offset ${base.nextOffset} and there is no checkpoint`)
+    }
+    if (stored !== undefined && stored.applied.index < base.index) {
+      throw new InvariantError(`group ${group}: checkpoint at index ${stored.applied.index}, log from ${base.index}`)
+    }
+    const decoded = stored === undefined ? undefined : decodePartition(stored.entries)
+    this.#producers = new ProducerTable(decoded?.producers, producersMax)
+    this.#applied = stored?.applied ?? { index: 0, term: 0 }
+    this.#nextIndex = (stored?.applied.index ?? base.index) + 1
+    this.#nextOffset = decoded?.position.nextOffset ?? base.nextOffset
+    this.#logStartOffset = decoded?.position.logStartOffset ?? base.nextOffset
+    this.#checkpoints = new CheckpointWriter(stateStore, group, stored?.applied, full => this.#collect(full))
+    this.waiters.advance(this.#nextOffset)
+  }
+
+  get applied(): AppliedPosition {
+    return this.#applied
+  }
+
+  get nextOffset(): number {
+    return this.#nextOffset
+  }
+
+  get logStartOffset(): number {
+    return this.#logStartOffset
+  }
+
+  /** Whether batches may be decided upon: this replica leads and nothing from before its term is left to apply. */
+  get accepting(): boolean {
+    return this.#leaderOffset !== undefined
+  }
+
+  /** Identifies the state: equal on all replicas at equal applied index. */
+  stateHash(): number {
+    return digestOf(this.#collectAll())
+  }
+
+  /** What becomes of `batch`. Only while `accepting`. */
+  decide(batch: AppendBatch, key: string): AppendDecision {
+    const leaderOffset = this.#leaderOffset
+    if (leaderOffset === undefined) throw new InvariantError(`group ${this.group}: a decision without leadership`)
+    return decideAppend({ producers: this.#producers, pending: this.#pending, leaderOffset }, batch, key)
+  }
+
+  /** The node took the proposal for `batch`. */
+  accepted(batch: PendingAppend, index: number, baseOffset: number): void {
+    if (baseOffset !== this.#leaderOffset) {
+      throw new InvariantError(
+        `group ${this.group}: entry ${index} was given offset ${baseOffset}, the leader is at ${this.#leaderOffset}`,
+      )
+    }
+    this.#leaderOffset = baseOffset + batch.count
+    this.#pending.push(batch, index, baseOffset)
+  }
+
+  apply(frames: readonly Frame[]): undefined {
+    for (const { header } of frames) {
+      // A checkpoint may be ahead of what the log knew to be committed when it was opened.
+      if (header.index < this.#nextIndex) continue
+      this.#applyHeader(header)
+      this.#nextIndex = header.index + 1
+      this.#applied = { index: header.index, term: header.term }
+    }
+    this.#pending.applied(this.#applied.index)
+    this.waiters.advance(this.#nextOffset)
+    return undefined
+  }
+
+  leadership(event: LeadershipEvent): void {
+    this.#pending.drop()
+    switch (event.type) {
+      case 'started':
+        this.#leaderOffset = event.nextOffset
+        return
+      case 'stopped':
+        this.#leaderOffset = undefined
+        return
+    }
+  }
+
+  checkpoint(): Promise<AppliedPosition> {
+    return this.#checkpoints.write()
+  }
+
+  close(): Promise<void> {
+    this.#leaderOffset = undefined
+    this.waiters.wakeAll()
+    return Promise.resolve()
+  }
+
+  #applyHeader(header: FrameHeader): void {
+    if (header.index !== this.#nextIndex) throw this.#broken(header, `comes where ${this.#nextIndex} is due`)
+    if (header.baseOffset !== this.#nextOffset) {
+      throw this.#broken(header, `has offset ${header.baseOffset} where ${this.#nextOffset} is due`)
+    }
+    switch (header.kind) {
+      case FrameKind.noop:
+      case FrameKind.configuration:
+        return
+      case FrameKind.records:
+        this.#applyRecords(header)
+        return
+      case FrameKind.command:
+      case FrameKind.logStart:
+      case FrameKind.lostRange:
+      case FrameKind.cursor:
+        throw this.#broken(header, `is of kind ${header.kind}, which needs newer software`)
+      default:
+        throw this.#broken(header, `is of the unknown kind ${header.kind satisfies never}, which needs newer software`)
+    }
+  }
+
+  #applyRecords(header: FrameHeader): void {
+    if (header.recordCount < 1) throw this.#broken(header, 'holds no record')
+    const key = producerKey(header.producerId)
+    if (key !== NO_PRODUCER_KEY) this.#producers.apply(key, header)
+    this.#nextOffset += header.recordCount
+  }
+
+  #collect(full: boolean): StateChanges {
+    const keys = this.#producers.takeChanges()
+    const retain = (): void => this.#producers.returnChanges(keys)
+    if (full) return { applied: this.#applied, puts: this.#collectAll(), deletes: [], retain }
+    const puts = [this.#position()]
+    const deletes: Uint8Array[] = []
+    for (const key of keys) {
+      const entry = this.#producers.get(key)
+      if (entry === undefined) deletes.push(producerEntryKey(key))
+      else puts.push(encodeProducer(key, entry))
+    }
+    return { applied: this.#applied, puts, deletes, retain }
+  }
+
+  #collectAll(): readonly StateEntry[] {
+    const entries = [this.#position()]
+    for (const [key, entry] of this.#producers.entries()) entries.push(encodeProducer(key, entry))
+    return entries
+  }
+
+  #position(): StateEntry {
+    return encodePosition({ logStartOffset: this.#logStartOffset, nextOffset: this.#nextOffset })
+  }
+
+  #broken(header: FrameHeader, what: string): InvariantError {
+    return new InvariantError(`group ${this.group}: entry ${header.index} of term ${header.term} ${what}`)
+  }
+}
+
+const NO_PRODUCER_KEY = '\0'.repeat(16)

@@ -1,0 +1,143 @@
+/** What a reader sees, and what it never sees. */
+
+import { LogError } from '@millrace/log-store'
+import { framePayload, MillraceError } from '@millrace/record'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
+import type { ReadResult } from './partition.ts'
+import { batch, PartitionFixture } from './testing/partition-fixture.ts'
+import { TOPIC_LIMITS } from './topic-limits.ts'
+
+let at: PartitionFixture
+beforeEach(async () => {
+  at = await PartitionFixture.create()
+  at.group.lead()
+})
+
+const text = (result: ReadResult): string => result.frames.map(f => new TextDecoder().decode(framePayload(f))).join('|')
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+describe('read', () => {
+  test('gives committed batches only', async () => {
+    at.append(batch('abc'), batch('de'), batch('f'))
+    at.group.commit(2)
+    const result = await at.replica.read(0, 1_000_000)
+    expect(text(result)).toBe('abc|de')
+    expect(result).toMatchObject({ nextOffset: 5, highWatermark: 5 })
+  })
+
+  test('may begin with a batch that starts before the offset, never with one that ends there', async () => {
+    at.append(batch('abc'), batch('de'))
+    at.group.commit()
+    expect(text(await at.replica.read(2, 1_000_000))).toBe('abc|de')
+    expect(text(await at.replica.read(3, 1_000_000))).toBe('de')
+  })
+
+  test('skips entries without records', async () => {
+    at.append(batch('a'))
+    at.group.commit()
+    for (let i = 0; i < 3; i++) at.group.lead()
+    at.append(batch('b'))
+    at.group.commit()
+    expect(text(await at.replica.read(0, 1_000_000))).toBe('a|b')
+    expect(text(await at.replica.read(1, 1))).toBe('b')
+  })
+
+  test('at the high watermark is empty, beyond it and below the log start out of range with the range', async () => {
+    at.append(batch('ab'))
+    at.group.commit()
+    expect(await at.replica.read(2, 100)).toEqual({ frames: [], nextOffset: 2, highWatermark: 2 })
+    for (const offset of [3, -1, Number.NaN]) {
+      await expect(at.replica.read(offset, 100)).rejects.toMatchObject({
+        code: 'OFFSET_OUT_OF_RANGE',
+        details: { logStartOffset: 0, highWatermark: 2 },
+      })
+    }
+  })
+
+  test('in sequence never searches the log again', async () => {
+    for (let i = 0; i < 50; i++) at.append(batch('abc'))
+    at.group.commit()
+    const search = vi.spyOn(at.group.log, 'indexOfOffset')
+    let read = ''
+    for (let offset = 0; offset < 150; ) {
+      const result = await at.replica.read(offset, 300)
+      read += text(result).replaceAll('|', '')
+      offset = result.nextOffset
+    }
+    expect(read).toBe('abc'.repeat(50))
+    expect(search).toHaveBeenCalledTimes(1)
+  })
+
+  test('of a log that cannot be read says so', async () => {
+    at.append(batch('ab'))
+    at.group.commit()
+    const search = vi.spyOn(at.group.log, 'indexOfOffset')
+    for (const [code, expected] of [
+      ['DAMAGED', 'PARTITION_HALTED'],
+      ['COMPACTED', 'OFFSET_OUT_OF_RANGE'],
+      ['CLOSED', 'SHUTTING_DOWN'],
+    ] as const) {
+      search.mockRejectedValueOnce(new LogError(code, 'x'))
+      await expect(at.replica.read(0, 100)).rejects.toMatchObject({ code: expected })
+    }
+  })
+
+  test('of a halted replica is refused', async () => {
+    at.group.halt('bad chain')
+    await expect(at.replica.read(0, 100)).rejects.toMatchObject({ code: 'PARTITION_HALTED' })
+    await expect(at.replica.offsetAtTime(0)).rejects.toMatchObject({ code: 'PARTITION_HALTED' })
+  })
+
+  test('by time stays below the high watermark', async () => {
+    at.append(batch('ab'), batch('cd'))
+    const [first, second] = at.group.proposals.map(p => p.frame.header.timestamp) as [number, number]
+    at.group.commit(1)
+    expect(await at.replica.offsetAtTime(first)).toBe(0)
+    expect(await at.replica.offsetAtTime(second)).toBe(2)
+    expect(await at.replica.offsetAtTime(second + 1)).toBe(2)
+    at.group.commit()
+    expect(await at.replica.offsetAtTime(second + 1)).toBe(4)
+  })
+})
+
+describe('waitAbove', () => {
+  test('wakes once, when the high watermark is above the offset, outside the turn that applied it', async () => {
+    const woken: number[] = []
+    for (const offset of [0, 1, 2]) at.replica.waitAbove(offset, () => woken.push(offset))
+    at.append(batch('ab'))
+    at.group.commit()
+    expect(woken).toEqual([])
+    await turn()
+    expect(woken).toEqual([0, 1])
+    at.append(batch('c'))
+    at.group.commit()
+    await turn()
+    expect(woken).toEqual([0, 1, 2])
+  })
+
+  test('wakes at once where it is above already, and not after it was cancelled', async () => {
+    at.append(batch('ab'))
+    at.group.commit()
+    const woken: string[] = []
+    at.replica.waitAbove(1, () => woken.push('kept'))
+    at.replica.waitAbove(1, () => woken.push('cancelled')).cancel()
+    await turn()
+    expect(woken).toEqual(['kept'])
+  })
+
+  test.each(['halts', 'is closed'])('wakes when the replica %s', async how => {
+    const woken: string[] = []
+    at.replica.waitAbove(5, () => woken.push('before'))
+    if (how === 'halts') at.group.halt('bad chain')
+    else at.replica.close(new MillraceError('SHUTTING_DOWN', 'bye'))
+    await turn()
+    at.replica.waitAbove(5, () => woken.push('after'))
+    await turn()
+    expect(woken).toEqual(['before', 'after'])
+  })
+
+  test('bounds how many wait', () => {
+    for (let i = 0; i < TOPIC_LIMITS.watermarkWaitersMax; i++) at.replica.waitAbove(0, () => undefined)
+    expect(() => at.replica.waitAbove(0, () => undefined)).toThrow(expect.objectContaining({ code: 'THROTTLED' }))
+  })
+})

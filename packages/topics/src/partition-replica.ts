@@ -1,0 +1,229 @@
+/**
+ * One partition on this node as the broker sees it: joins the state machine (what is true), the group (who leads, what
+ * is proposed) and the log (where the bytes are).
+ *
+ * Never lets a reader see what is not committed and applied here; never answers an append for a batch whose fate, or
+ * whose cause of refusal, is still open.
+ */
+import type { GroupHandle, ProposeResult } from '@millrace/raft-node'
+import type { Frame } from '@millrace/record'
+import { FrameKind, MillraceError, NO_PRODUCER, nextOffsetAfter } from '@millrace/record'
+import { checkBatch } from './append-batch-check.ts'
+import { InvariantError } from './invariant-error.ts'
+import { readError } from './log-errors.ts'
+import type { AppendBatch, AppendDone, Partition, ReadResult } from './partition.ts'
+import type { PartitionMachine } from './partition-machine.ts'
+import { PendingAppend } from './pending-append.ts'
+import { producerKey } from './producer-table.ts'
+import { ReadCursors } from './read-cursors.ts'
+
+export class PartitionReplica implements Partition {
+  readonly topic: string
+  readonly partition: number
+  readonly machine: PartitionMachine
+  readonly handle: GroupHandle
+  readonly #cursors = new ReadCursors()
+  readonly #leaderGone = (reason: string): MillraceError => this.#notLeader(reason)
+  #halted: string | undefined
+  #closed: MillraceError | undefined
+
+  constructor(topic: string, partition: number, machine: PartitionMachine, handle: GroupHandle) {
+    this.topic = topic
+    this.partition = partition
+    this.machine = machine
+    this.handle = handle
+    this.#halted = handle.status().halted
+    handle.observe(event => {
+      if (event.type === 'halted') this.#halt()
+    })
+  }
+
+  get group(): number {
+    return this.handle.group
+  }
+
+  get leading(): boolean {
+    return this.machine.accepting && this.handle.leading
+  }
+
+  get leaderNode(): number {
+    return this.handle.leaderNode
+  }
+
+  get term(): number {
+    return this.handle.term
+  }
+
+  get logStartOffset(): number {
+    return this.machine.logStartOffset
+  }
+
+  get highWatermark(): number {
+    return this.machine.nextOffset
+  }
+
+  append(batch: AppendBatch, done: AppendDone): void {
+    const refusal = checkBatch(batch) ?? this.#unusable() ?? (this.leading ? undefined : this.#notLeader())
+    if (refusal !== undefined) {
+      done(refusal)
+      return
+    }
+    const key = batch.producer === undefined ? '' : producerKey(batch.producer.id)
+    const decision = this.machine.decide(batch, key)
+    switch (decision.type) {
+      case 'accept':
+        this.#propose(batch, key, done)
+        return
+      case 'stored':
+        done({ ...decision.batch, duplicate: true })
+        return
+      case 'join':
+        if (!decision.pending.join(done)) done(tooManyWait())
+        return
+      case 'refuse':
+        if (decision.cause === undefined) done(decision.error)
+        else if (!decision.cause.refuseAfter(decision.error, done)) done(tooManyWait())
+        return
+    }
+  }
+
+  async read(fromOffset: number, bytesMax: number): Promise<ReadResult> {
+    const unusable = this.#unusable()
+    if (unusable !== undefined) throw unusable
+    const highWatermark = this.machine.nextOffset
+    if (!(fromOffset >= this.logStartOffset && fromOffset <= highWatermark)) throw this.#outOfRange(fromOffset)
+    if (fromOffset === highWatermark) return { frames: [], nextOffset: fromOffset, highWatermark }
+    try {
+      const frames = await this.#readFrames(fromOffset, this.machine.applied.index + 1, bytesMax)
+      return { frames, nextOffset: nextOffsetAfter(frames.at(-1)!.header), highWatermark }
+    } catch (error) {
+      throw readError(error, () => this.#outOfRange(fromOffset))
+    }
+  }
+
+  async offsetAtTime(timeMs: number): Promise<number> {
+    const unusable = this.#unusable()
+    if (unusable !== undefined) throw unusable
+    try {
+      const offset = await this.handle.log.offsetAtTime(timeMs)
+      return Math.max(this.logStartOffset, Math.min(offset, this.highWatermark))
+    } catch (error) {
+      throw readError(error, () => this.#outOfRange(this.logStartOffset))
+    }
+  }
+
+  waitAbove(offset: number, wake: () => void): { cancel(): void } {
+    const waiter = this.machine.waiters.add(offset, wake)
+    if (this.#unusable() !== undefined) this.machine.waiters.wakeAll()
+    return waiter
+  }
+
+  /** Refuses everything from now on with `reason`, and wakes whoever waits. */
+  close(reason: MillraceError): void {
+    this.#closed = reason
+    this.machine.waiters.wakeAll()
+  }
+
+  #propose(batch: AppendBatch, key: string, done: AppendDone): void {
+    const pending = new PendingAppend(batch, key, done, this.#leaderGone)
+    const result = this.handle.propose(
+      {
+        kind: FrameKind.records,
+        codec: batch.codec,
+        recordCount: batch.count,
+        producerId: batch.producer?.id ?? NO_PRODUCER,
+        producerEpoch: batch.producer?.epoch ?? 0,
+        sequence: batch.producer?.sequence ?? 0,
+        payload: batch.payload,
+        payloadCrc: batch.payloadCrc,
+      },
+      pending,
+    )
+    if (result.type === 'accepted') this.machine.accepted(pending, result.index, result.baseOffset)
+    else done(this.#dropped(result))
+  }
+
+  /** Frames with records from `fromOffset` on, at least one: there is one below the high watermark. */
+  async #readFrames(fromOffset: number, end: number, bytesMax: number): Promise<readonly Frame[]> {
+    const { log } = this.handle
+    let index = this.#cursors.indexOf(fromOffset) ?? (await log.indexOfOffset(fromOffset))
+    while (index < end) {
+      const read = log.readCached(index, end, bytesMax) ?? (await log.read(index, end, bytesMax))
+      const last = read.at(-1)
+      if (last === undefined) break
+      index = last.header.index + 1
+      const frames = read.filter(f => f.header.kind === FrameKind.records && nextOffsetAfter(f.header) > fromOffset)
+      if (frames.length === 0) continue
+      this.#cursors.remember(nextOffsetAfter(frames.at(-1)!.header), index)
+      return frames
+    }
+    throw new InvariantError(`group ${this.group}: no frame holds offset ${fromOffset}, below index ${end}`)
+  }
+
+  #unusable(): MillraceError | undefined {
+    if (this.#closed !== undefined) return this.#closed
+    if (this.#halted === undefined) return undefined
+    const message = `partition ${this.topic}/${this.partition} is halted on this node: ${this.#halted}`
+    return new MillraceError('PARTITION_HALTED', message)
+  }
+
+  #halt(): void {
+    this.#halted = this.handle.status().halted ?? 'unknown reason'
+    this.machine.waiters.wakeAll()
+  }
+
+  #outOfRange(offset: number): MillraceError {
+    const { logStartOffset, highWatermark } = this
+    return new MillraceError(
+      'OFFSET_OUT_OF_RANGE',
+      `offset ${offset} of ${this.topic}/${this.partition}: valid are ${logStartOffset} to ${highWatermark}`,
+      { details: { offset, logStartOffset, highWatermark } },
+    )
+  }
+
+  /** Which of the three ways of not leading it is. */
+  #notLeader(reason?: string): MillraceError {
+    const { leaderNode, term } = this.handle
+    const name = `${this.topic}/${this.partition}`
+    const because = reason === undefined ? '' : ` (${reason})`
+    const details = { leaderNode, term }
+    if (leaderNode === 0)
+      return new MillraceError('NO_LEADER', `${name} has no leader at the moment${because}`, { details })
+    const { role } = this.handle.status()
+    if (role === 'leader') {
+      return new MillraceError('LEADER_STARTING', `the leader of ${name} is just starting${because}`, { details })
+    }
+    return new MillraceError('NOT_LEADER', `node ${leaderNode} leads ${name}${because}`, { details })
+  }
+
+  #dropped(result: ProposeResult & { type: 'dropped' }): MillraceError {
+    const details = { leaderNode: this.handle.leaderNode, term: this.handle.term }
+    const make = (
+      code: 'NO_LEADER' | 'LEADER_STARTING' | 'THROTTLED' | 'DISK_FULL' | 'PARTITION_HALTED',
+    ): MillraceError => new MillraceError(code, result.message, { details })
+    switch (result.reason) {
+      case 'notLeader':
+      case 'removed':
+        return this.#notLeader(result.message)
+      case 'noLeader':
+      case 'transferring':
+        return make('NO_LEADER')
+      case 'starting':
+        return make('LEADER_STARTING')
+      case 'uncommittedBytesMax':
+        return make('THROTTLED')
+      case 'diskFull':
+        return make('DISK_FULL')
+      case 'halted':
+        return make('PARTITION_HALTED')
+      default: {
+        const message = `the node refused the batch: ${result.reason}: ${result.message}`
+        return new MillraceError('INTERNAL', message, { details, outcome: 'not_stored' })
+      }
+    }
+  }
+}
+
+function tooManyWait(): MillraceError {
+  return new MillraceError('THROTTLED', 'too many answers wait for the same batch')
+}
