@@ -1,0 +1,104 @@
+/**
+ * The commands of the catalogue: what `command` frames of group 0 hold. A command, or a field of one, that this version
+ * does not know must not be passed over: it would leave this replica with another state than the rest.
+ */
+import type { Message, MessageInitShape } from '@bufbuild/protobuf'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import type { CreateTopicCommand, TopicConfig as TopicConfigMessage } from '@millrace/proto'
+import { CatalogueCommandSchema, TopicConfigSchema } from '@millrace/proto'
+import { InvariantError } from './invariant-error.ts'
+import type { TopicConfig } from './topics.ts'
+
+export interface NodeInfo {
+  readonly node: number
+  readonly clientUrl: string
+  readonly peerAddress: string
+}
+
+export type CatalogueCommand =
+  | {
+      readonly type: 'createTopic'
+      readonly name: string
+      readonly config: TopicConfig
+      readonly ifNotExists: boolean
+      /** Nodes that may hold replicas. */
+      readonly nodes: readonly number[]
+    }
+  | { readonly type: 'deleteTopic'; readonly name: string }
+  | ({ readonly type: 'registerNode' } & NodeInfo)
+
+export function encodeCommand(command: CatalogueCommand): Uint8Array {
+  return toBinary(CatalogueCommandSchema, create(CatalogueCommandSchema, { command: messageOf(command) }))
+}
+
+type CommandMessage = NonNullable<MessageInitShape<typeof CatalogueCommandSchema>['command']>
+
+function messageOf(command: CatalogueCommand): CommandMessage {
+  switch (command.type) {
+    case 'createTopic': {
+      const { name, config, ifNotExists, nodes } = command
+      return { case: 'createTopic', value: { name, config: configMessage(config), ifNotExists, nodes: [...nodes] } }
+    }
+    case 'deleteTopic':
+      return { case: 'deleteTopic', value: { name: command.name } }
+    case 'registerNode': {
+      const { node, clientUrl, peerAddress } = command
+      return { case: 'registerNode', value: { node, clientUrl, peerAddress } }
+    }
+  }
+}
+
+/** @throws InvariantError for what only newer software can have written */
+export function decodeCommand(bytes: Uint8Array): CatalogueCommand {
+  const { command, $unknown } = fromBinary(CatalogueCommandSchema, bytes)
+  if (command.case === undefined || $unknown !== undefined) throw newer('command')
+  assertKnown(command.value)
+  switch (command.case) {
+    case 'createTopic':
+      return createTopicOf(command.value)
+    case 'deleteTopic':
+      return { type: 'deleteTopic', name: command.value.name }
+    case 'registerNode': {
+      const { node, clientUrl, peerAddress } = command.value
+      return { type: 'registerNode', node, clientUrl, peerAddress }
+    }
+    case 'alterTopic':
+      throw newer('alterTopic')
+  }
+}
+
+export function configMessage(config: TopicConfig): TopicConfigMessage {
+  return create(TopicConfigSchema, {
+    partitions: config.partitions,
+    replication: config.replication,
+    retentionMs: BigInt(config.retentionMs),
+    retentionBytes: BigInt(config.retentionBytes),
+  })
+}
+
+/** @throws InvariantError where a field is missing: configurations are stored whole */
+export function configOf(message: TopicConfigMessage | undefined): TopicConfig {
+  if (message?.retentionMs === undefined || message.retentionBytes === undefined) {
+    throw new InvariantError('a topic configuration in the catalogue is not whole')
+  }
+  assertKnown(message)
+  return {
+    partitions: message.partitions,
+    replication: message.replication,
+    retentionMs: Number(message.retentionMs),
+    retentionBytes: Number(message.retentionBytes),
+  }
+}
+
+function createTopicOf(message: CreateTopicCommand): CatalogueCommand {
+  const { name, config, ifNotExists, nodes } = message
+  return { type: 'createTopic', name, config: configOf(config), ifNotExists, nodes }
+}
+
+function assertKnown(message: Message): void {
+  if (message.$unknown !== undefined) throw newer(message.$typeName)
+}
+
+function newer(what: string): InvariantError {
+  return new InvariantError(`the catalogue's log holds a ${what} that needs newer software`)
+}

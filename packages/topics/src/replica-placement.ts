@@ -1,0 +1,33 @@
+/**
+ * Which nodes hold a partition. The first is the preferred leader; first places rotate, so that leaders spread evenly,
+ * and the distance between first and further places grows each time round, so that the partitions of a node that
+ * stops are taken over by all others, not by its neighbour alone. Source: Kafka's replica assignment.
+ *
+ * Pure, and part of the replicated state: a change of what it returns needs a new command.
+ */
+import { InvariantError } from './invariant-error.ts'
+
+/**
+ * @param nodes candidates, distinct
+ * @param start where the rotation of this topic begins
+ * @returns `replication` nodes per partition, the preferred leader first
+ */
+export function placeReplicas(
+  nodes: readonly number[],
+  partitions: number,
+  replication: number,
+  start: number,
+): readonly (readonly number[])[] {
+  const count = nodes.length
+  if (replication < 1 || replication > count) throw new InvariantError(`${replication} replicas on ${count} nodes`)
+  return Array.from({ length: partitions }, (_, partition) => {
+    const first = (start + partition) % count
+    const round = Math.floor((start + partition) / count)
+    const places = [nodes[first]!]
+    for (let further = 0; places.length < replication; further++) {
+      const distance = 1 + ((round + further) % (count - 1))
+      places.push(nodes[(first + distance) % count]!)
+    }
+    return places
+  })
+}
