@@ -43,7 +43,8 @@ export async function readRoute(
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
     })
-    response.flushHeaders()
+    // HTTP/2 sends them with writeHead already.
+    if ('flushHeaders' in response) response.flushHeaders()
     await send(context, topicName, asked, reads, asEvents, response)
   } finally {
     context.counters.readStreams -= asked.partitions.length
