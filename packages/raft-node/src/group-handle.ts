@@ -1,7 +1,8 @@
 /** What the layers above see of one Raft group on this node. */
-import type { Frame, FrameBody } from '@millrace/record'
-import type { Configuration, DropReason, Role } from '@millrace/raft-core'
+
 import type { GroupLog } from '@millrace/log-store'
+import type { Configuration, DropReason, Role } from '@millrace/raft-core'
+import type { Frame, FrameBody } from '@millrace/record'
 
 /** Where a replica lives: the Raft configuration names replicas, people name nodes. */
 export interface ReplicaPlace {
@@ -24,7 +25,11 @@ export interface ProposalWaiter {
 
 export type ProposeResult =
   | { readonly type: 'accepted'; readonly index: number; readonly term: number; readonly baseOffset: number }
-  | { readonly type: 'dropped'; readonly reason: DropReason | 'starting' | 'diskFull' | 'halted'; readonly message: string }
+  | {
+      readonly type: 'dropped'
+      readonly reason: DropReason | 'starting' | 'diskFull' | 'halted'
+      readonly message: string
+    }
 
 export interface GroupStatus {
   readonly group: number

@@ -1,4 +1,7 @@
+export { BIRTH_INDEX, BIRTH_TERM, birthRecord, type GroupBirth } from './birth-record.ts'
+export { decodeGroupConfiguration, encodeGroupConfiguration } from './configuration-codec.ts'
 export * from './group-handle.ts'
+export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from './grpc/grpc-transport.ts'
 export * from './node.ts'
 export * from './state-machine.ts'
 export * from './transport.ts'

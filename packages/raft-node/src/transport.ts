@@ -3,8 +3,9 @@
  * per (pair, class) while a connection lasts, and says nothing when it loses them: Raft repairs that. Queues to a peer
  * are bounded by bytes; what does not fit is dropped and reported by `unreachable`.
  */
-import type { Frame } from '@millrace/record'
+
 import type { Message } from '@millrace/raft-core'
+import type { Frame } from '@millrace/record'
 
 /** A Raft message of a group; `append` messages carry sealed frames as payloads. */
 export interface GroupMessage {

@@ -1,0 +1,124 @@
+/**
+ * What a group starts from: the state of the core as recovery and the state machine's checkpoint prove it.
+ *
+ * Commit at start is max(commit of the newest valid round, base index, a), where a is the checkpoint's applied index if
+ * this log holds an entry with the checkpoint's (index, term). State that came from elsewhere says nothing about this
+ * log, so without such an entry it is not counted.
+ */
+import type { GroupLog, RecoveredLog } from '@millrace/log-store'
+import type { Entry, InitialState, LogIndex, Term } from '@millrace/raft-core'
+import { type Frame, framePayload } from '@millrace/record'
+import { decodeGroupConfiguration } from './configuration-codec.ts'
+import { type EntryPayload, entriesOfFrames } from './entry-frame.ts'
+import type { GroupConfiguration } from './group-handle.ts'
+import { LogTail } from './log-tail.ts'
+import type { AppliedPosition } from './state-machine.ts'
+
+/** Bytes of recent entries handed to the core at start; older ones are fetched when they are needed. */
+const PRELOAD_BYTES_MAX = 4 * 1024 * 1024
+const READ_BYTES = 1024 * 1024
+
+export interface GroupOpening {
+  readonly initial: InitialState<EntryPayload>
+  readonly tail: LogTail
+  /** The configuration in force, and every later one in the log that is not known to be committed. */
+  readonly configuration: GroupConfiguration
+  readonly configurationIndex: LogIndex
+  readonly unapplied: readonly GroupConfiguration[]
+}
+
+/**
+ * Reads what the core has to know of a recovered log.
+ *
+ * @throws Error when the state machine holds something else than this log says was committed, or when the log no longer
+ *   reaches back to what the state machine needs next
+ */
+export async function openGroup(log: GroupLog, machineApplied: AppliedPosition): Promise<GroupOpening> {
+  const { recovered } = log
+  const commit = startCommit(recovered, machineApplied)
+  if (machineApplied.index > 0 && machineApplied.index < recovered.base.index) {
+    throw new Error(
+      `state ends at index ${machineApplied.index}, the log begins after ${recovered.base.index}: a checkpoint from another replica is needed`,
+    )
+  }
+  const committed = recovered.configurations.filter(frame => frame.header.index <= commit)
+  const newest = committed.at(-1)
+  const later = recovered.configurations.filter(frame => frame.header.index > commit)
+  const configuration = decodeGroupConfiguration(newest ? framePayload(newest) : recovered.base.configuration)
+  const configurationIndex = newest?.header.index ?? recovered.base.configurationIndex
+  const { tail, entries } = await readTail(log, commit)
+  const applied = Math.min(Math.max(machineApplied.index, recovered.base.index), commit)
+  return {
+    initial: {
+      hardState: { ...startBallot(recovered), commit },
+      base: { index: recovered.base.index, term: recovered.base.term },
+      lastIndex: recovered.last.index,
+      terms: recovered.terms,
+      configuration,
+      configurationIndex,
+      applied,
+      entries,
+      unappliedConfigIndexes: later.map(frame => frame.header.index),
+      ...(recovered.uncertainUntil === undefined ? {} : { uncertainUntil: recovered.uncertainUntil }),
+    },
+    tail,
+    configuration,
+    configurationIndex,
+    unapplied: later.map(frame => decodeGroupConfiguration(framePayload(frame))),
+  }
+}
+
+/** A log proves that its last term has begun, whatever the vote file remembers. */
+function startBallot({ ballot, last }: RecoveredLog): { term: Term; vote: number } {
+  return ballot.term >= last.term ? { term: ballot.term, vote: ballot.vote } : { term: last.term, vote: 0 }
+}
+
+function startCommit(recovered: RecoveredLog, applied: AppliedPosition): LogIndex {
+  const known = Math.max(recovered.commit, recovered.base.index)
+  const term = termAt(recovered, applied.index)
+  if (term === applied.term) return Math.min(recovered.last.index, Math.max(known, applied.index))
+  if (term !== undefined && applied.index <= known) {
+    throw new Error(
+      `state has applied index ${applied.index} of term ${applied.term}, the log holds term ${term} there`,
+    )
+  }
+  return known
+}
+
+/** Term of an entry of the log or of its base; undefined where the log has none. */
+function termAt({ base, last, terms }: RecoveredLog, index: LogIndex): Term | undefined {
+  if (index === base.index) return base.term
+  if (index < base.index || index > last.index) return undefined
+  return terms.findLast(run => run.first <= index)?.term
+}
+
+/** The tail from the commit index on, and as many of the newest entries as fit in memory. */
+async function readTail(log: GroupLog, commit: LogIndex): Promise<{ tail: LogTail; entries: Entry<EntryPayload>[] }> {
+  const { base, last } = log.recovered
+  if (last.index === base.index) return { tail: new LogTail(log.group, base), entries: [] }
+  if (commit === last.index) return { tail: new LogTail(log.group, last), entries: [] }
+  const before = commit === base.index ? undefined : (await log.read(commit, commit + 1, 1))[0]
+  const tail = new LogTail(log.group, before === undefined ? base : positionOf(before))
+  let frames: Frame[] = []
+  for (let next = commit + 1; next <= last.index; ) {
+    const read = await log.read(next, last.index + 1, READ_BYTES)
+    for (const frame of read) tail.append(frame)
+    frames = newest([...frames, ...read])
+    next = tail.lastIndex + 1
+  }
+  return { tail, entries: entriesOfFrames(frames) }
+}
+
+function positionOf({ header }: Frame): ConstructorParameters<typeof LogTail>[1] {
+  return { ...header, nextOffset: header.baseOffset + header.recordCount }
+}
+
+/** The longest run at the end that fits the budget. */
+function newest(frames: Frame[]): Frame[] {
+  let bytes = 0
+  for (let i = frames.length - 1; i >= 0; i--) {
+    bytes += frames[i]!.bytes.length
+    if (bytes > PRELOAD_BYTES_MAX) return frames.slice(i + 1)
+  }
+  return frames
+}

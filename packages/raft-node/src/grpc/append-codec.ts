@@ -1,0 +1,190 @@
+/**
+ * AppendEntriesRequest and AppendEntriesResponse as bytes.
+ *
+ * An append says nothing about its addressee, so followers at one position get the very same bytes: `AppendEncoder`
+ * remembers for a moment what it encoded last. Frames are spliced in as they are and read as views on the message.
+ */
+import { type Message, NONE } from '@millrace/raft-core'
+import { decodeFrameHeader, type Frame, frameBytes } from '@millrace/record'
+import { entryOfFrame } from '../entry-frame.ts'
+import type { GroupMessage } from '../transport.ts'
+import { WireError, WireReader, WireWriter } from './wire.ts'
+
+type AppendMessage = Extract<Message<Frame>, { type: 'append' }>
+
+/** Field numbers of AppendEntriesRequest, GroupAppend, AppendEntriesResponse and GroupAppendResponse. */
+const APPENDS = 2
+const RESPONSES = 2
+const FRAMES = 15
+/** Room for the fields of an append beside its frames. */
+const OVERHEAD_BYTES = 96
+
+/** Bytes that an append takes in a queue and, within a few, on the wire. */
+export function appendBytes(message: AppendMessage): number {
+  let bytes = OVERHEAD_BYTES
+  for (const entry of message.entries) bytes += entry.size
+  return bytes
+}
+
+interface Encoded {
+  readonly message: AppendMessage
+  readonly bytes: Buffer
+}
+
+/** Encodes appends, each once for all followers that get it within one turn. */
+export class AppendEncoder {
+  /** By the first frame of the message. Emptied when the turn is over: it must not keep frames alive. */
+  readonly #recent = new Map<Frame, Encoded>()
+  #batch: { readonly parts: readonly Buffer[]; readonly bytes: Buffer } | undefined
+  #clearing = false
+
+  /** Fields `appends` of a request, one after the other. */
+  encode(messages: readonly GroupMessage[]): Buffer {
+    const parts: Buffer[] = []
+    for (const { group, message } of messages) {
+      if (message.type === 'append') parts.push(this.#encodeOne(group, message))
+    }
+    if (parts.length === 1) return parts[0]!
+    const last = this.#batch
+    if (last?.parts.length === parts.length && last.parts.every((part, i) => part === parts[i])) return last.bytes
+    const bytes = Buffer.concat(parts)
+    this.#batch = { parts, bytes }
+    this.#clearSoon()
+    return bytes
+  }
+
+  #encodeOne(group: number, message: AppendMessage): Buffer {
+    const first = message.entries[0]?.payload
+    if (first === undefined || first === null) return encodeAppend(group, message)
+    const known = this.#recent.get(first)
+    if (known !== undefined && sameAppend(known.message, message)) return known.bytes
+    const bytes = encodeAppend(group, message)
+    this.#recent.set(first, { message, bytes })
+    this.#clearSoon()
+    return bytes
+  }
+
+  #clearSoon(): void {
+    if (this.#clearing) return
+    this.#clearing = true
+    setImmediate(() => {
+      this.#clearing = false
+      this.#recent.clear()
+      this.#batch = undefined
+    })
+  }
+}
+
+/** The first frames are one object, so equal lengths mean equal entries: frames of one log are never two objects. */
+function sameAppend(a: AppendMessage, b: AppendMessage): boolean {
+  return (
+    a.entries.length === b.entries.length &&
+    a.entries[a.entries.length - 1]!.payload === b.entries[b.entries.length - 1]!.payload &&
+    a.term === b.term &&
+    a.commit === b.commit &&
+    a.prevIndex === b.prevIndex &&
+    a.prevTerm === b.prevTerm &&
+    a.from === b.from
+  )
+}
+
+function encodeAppend(group: number, message: AppendMessage): Buffer {
+  let frames = 0
+  for (const entry of message.entries) frames += entry.payload!.bytes.length
+  const fields = new WireWriter(OVERHEAD_BYTES)
+  fields.uint(1, group)
+  fields.uint(2, message.from)
+  fields.uint(3, message.term)
+  fields.uint(4, message.prevIndex)
+  fields.uint(5, message.prevTerm)
+  fields.uint(6, message.commit)
+  if (frames > 0) fields.header(FRAMES, frames)
+  const head = fields.finish()
+  const writer = new WireWriter(head.length + frames + 15)
+  writer.header(APPENDS, head.length + frames)
+  writer.raw(head)
+  for (const entry of message.entries) writer.raw(entry.payload!.bytes)
+  return writer.finish()
+}
+
+/**
+ * The appends of a request. An append that cannot be read is left out and told to `refuse`; the rest is not affected.
+ *
+ * @throws WireError when the request as a whole cannot be read
+ */
+export function decodeAppends(bytes: Uint8Array, refuse: (group: number, reason: string) => void): GroupMessage[] {
+  const out: GroupMessage[] = []
+  const reader = new WireReader(bytes)
+  while (reader.next()) {
+    if (reader.field !== APPENDS) continue
+    const append = decodeAppend(reader.message(), refuse)
+    if (append !== undefined) out.push(append)
+  }
+  return out
+}
+
+function decodeAppend(reader: WireReader, refuse: (group: number, reason: string) => void): GroupMessage | undefined {
+  let group = 0
+  let from = 0
+  let term = 0
+  let prevIndex = 0
+  let prevTerm = 0
+  let commit = 0
+  let frames: Uint8Array | undefined
+  while (reader.next()) {
+    if (reader.field === 1) group = reader.uint()
+    else if (reader.field === 2) from = reader.uint()
+    else if (reader.field === 3) term = reader.uint()
+    else if (reader.field === 4) prevIndex = reader.uint()
+    else if (reader.field === 5) prevTerm = reader.uint()
+    else if (reader.field === 6) commit = reader.uint()
+    else if (reader.field === FRAMES) frames = reader.bytes()
+  }
+  try {
+    const entries = frames === undefined ? [] : readFrames(frames).map(entryOfFrame)
+    // The addressee is the replica of the receiving node, which knows its id.
+    return { group, message: { type: 'append', from, to: NONE, term, prevIndex, prevTerm, commit, entries } }
+  } catch (error) {
+    refuse(group, error instanceof Error ? error.message : String(error))
+    return undefined
+  }
+}
+
+/** Splits frames by their headers, whose checksums are verified; payloads are verified where the frames are stored. */
+function readFrames(bytes: Uint8Array): Frame[] {
+  const frames: Frame[] = []
+  for (let at = 0; at < bytes.length; ) {
+    const header = decodeFrameHeader(bytes, at)
+    if (typeof header === 'string') throw new WireError(`frame at byte ${at} of ${bytes.length}: ${header}`)
+    const length = frameBytes(header.payloadLength)
+    if (length > bytes.length - at) throw new WireError(`frame at byte ${at} of ${bytes.length}: short`)
+    frames.push({ header, bytes: bytes.subarray(at, at + length) })
+    at += length
+  }
+  return frames
+}
+
+/** Fields `responses` of a response. */
+export function encodeAppendResponses(messages: readonly GroupMessage[]): Buffer {
+  const writer = new WireWriter(messages.length * 48)
+  for (const { group, message } of messages) {
+    if (message.type !== 'appendResponse') continue
+    const { from, to, term, rejected, index, hintIndex, hintTerm } = message
+    writer.uints(RESPONSES, [group, from, to, term, rejected ? 1 : 0, index, hintIndex, hintTerm])
+  }
+  return writer.finish()
+}
+
+/** The answers in a response. @throws WireError */
+export function decodeAppendResponses(bytes: Uint8Array): GroupMessage[] {
+  const out: GroupMessage[] = []
+  const reader = new WireReader(bytes)
+  while (reader.next()) {
+    if (reader.field !== RESPONSES) continue
+    const f = reader.uints(8)
+    const envelope = { type: 'appendResponse', from: f[2]!, to: f[3]!, term: f[4]! } as const
+    const message = { ...envelope, rejected: f[5] !== 0, index: f[6]!, hintIndex: f[7]!, hintTerm: f[8]! }
+    out.push({ group: f[1]!, message })
+  }
+  return out
+}

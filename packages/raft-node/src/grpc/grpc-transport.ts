@@ -1,0 +1,219 @@
+/**
+ * The transport over gRPC: sorts messages by class and hands them to the connection that this node opened to the peer
+ * (what it says as leader or candidate) or to the stream that the peer opened to it (its answers).
+ *
+ * Never waits and never queues without a bound; what does not fit or cannot be delivered is reported by `unreachable`.
+ */
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
+import type { Message } from '@millrace/raft-core'
+import type { NodeEvent } from '../node.ts'
+import { systemRandomInt } from '../system-clock.ts'
+import type { GroupMessage, Transport, TransportHandler } from '../transport.ts'
+import { AppendEncoder, decodeAppendResponses, decodeAppends } from './append-codec.ts'
+import { decodeHeartbeatResponses, decodeHeartbeats, encodeHeartbeats } from './control-codec.ts'
+import { encodeHello, type PeerIdentity } from './handshake.ts'
+import { PeerConnection } from './peer-connection.ts'
+import { PeerServer } from './peer-server.ts'
+import { PEER_METHODS } from './peer-service.ts'
+import { VoteCaller } from './vote-calls.ts'
+
+export interface GrpcTransportOptions {
+  readonly nodeId: number
+  readonly clusterId: string
+  /** Random per start of the process, a safe integer above 0. Default: made here. */
+  readonly incarnation?: number
+  /** Default 127.0.0.1 and any free port. */
+  readonly listen?: { readonly host?: string; readonly port?: number }
+  /** Address (`host:port`) of every other node. More may come by {@link GrpcTransport.addPeer}. */
+  readonly peers: ReadonlyMap<number, string>
+  /** Entries queued to one peer. Default 64 MiB. */
+  readonly appendQueueBytesMax?: number
+  /** Small messages queued to one peer. Default 4 MiB. */
+  readonly controlQueueBytesMax?: number
+  /** How long a vote call may take. Default 1,000. */
+  readonly voteDeadlineMs?: number
+  readonly randomInt?: (bound: number) => number
+  readonly log?: (event: NodeEvent) => void
+}
+
+export interface GrpcTransport extends Transport {
+  /** The port that it listens on, once started. */
+  readonly port: number
+  /** Connects to a node that was not known at start, or has moved. */
+  addPeer(node: number, address: string): void
+}
+
+const APPEND_QUEUE_BYTES_MAX = 64 * 1024 * 1024
+const CONTROL_QUEUE_BYTES_MAX = 4 * 1024 * 1024
+const VOTE_DEADLINE_MS = 1_000
+/** Messages remembered so that each is reported once. */
+const REPORTED_MAX = 256
+
+export function createGrpcTransport(options: GrpcTransportOptions): GrpcTransport {
+  return new PeerTransport(options)
+}
+
+/** By which way a message travels. */
+type Way = 'appends' | 'control' | 'votes' | 'appendAnswers' | 'controlAnswers' | 'voteAnswers'
+
+const WAYS: Readonly<Partial<Record<Message['type'], Way>>> = {
+  append: 'appends',
+  appendResponse: 'appendAnswers',
+  heartbeat: 'control',
+  timeoutNow: 'control',
+  readIndex: 'control',
+  heartbeatResponse: 'controlAnswers',
+  readIndexResponse: 'controlAnswers',
+  vote: 'votes',
+  preVote: 'votes',
+  voteResponse: 'voteAnswers',
+  preVoteResponse: 'voteAnswers',
+}
+
+interface Peer {
+  readonly connection: PeerConnection
+  readonly voteCaller: VoteCaller
+  readonly hello: Buffer
+}
+
+class PeerTransport implements GrpcTransport {
+  readonly #options: GrpcTransportOptions
+  readonly #self: PeerIdentity
+  readonly #server: PeerServer
+  readonly #encoder = new AppendEncoder()
+  readonly #peers = new Map<number, Peer>()
+  readonly #reported = new Set<string>()
+  #handler: TransportHandler | undefined
+
+  constructor(options: GrpcTransportOptions) {
+    // grpc-js writes to stderr by itself; what matters is reported through `log`.
+    setLogVerbosity(logVerbosity.NONE)
+    this.#options = options
+    const randomInt = options.randomInt ?? systemRandomInt
+    const incarnation = options.incarnation ?? 1 + randomInt(Number.MAX_SAFE_INTEGER - 1)
+    this.#self = { clusterId: options.clusterId, nodeId: options.nodeId, incarnation }
+    this.#server = new PeerServer({
+      self: this.#self,
+      host: options.listen?.host ?? '127.0.0.1',
+      port: options.listen?.port ?? 0,
+      queueBytesMax: options.controlQueueBytesMax ?? CONTROL_QUEUE_BYTES_MAX,
+      voteWindowMs: (options.voteDeadlineMs ?? VOTE_DEADLINE_MS) / 2,
+      decodeAppends: (fromNode, bytes) =>
+        decodeAppends(bytes, (group, reason) => this.#corrupt(fromNode, group, reason)),
+      decodeControl: decodeHeartbeats,
+      receive: (fromNode, messages) => this.#handler?.receive(fromNode, messages),
+      saw: (node, incarnation) => this.#peers.get(node)?.connection.sawIncarnation(incarnation),
+      refused: reason => this.#reportOnce('warn', `refused a peer: ${reason}`),
+    })
+  }
+
+  get port(): number {
+    return this.#server.port
+  }
+
+  async start(handler: TransportHandler): Promise<void> {
+    this.#handler = handler
+    await this.#server.listen()
+    for (const [node, address] of this.#options.peers) this.addPeer(node, address)
+  }
+
+  addPeer(node: number, address: string): void {
+    if (node === this.#options.nodeId) return
+    this.#peers.get(node)?.connection.close()
+    const hello = encodeHello(this.#self, node)
+    const receive = (messages: readonly GroupMessage[]): void => this.#handler?.receive(node, messages)
+    const connection = new PeerConnection({
+      address,
+      hello,
+      appends: {
+        method: PEER_METHODS.appendEntries,
+        queueBytesMax: this.#options.appendQueueBytesMax ?? APPEND_QUEUE_BYTES_MAX,
+        encode: messages => this.#encoder.encode(messages),
+        decode: decodeAppendResponses,
+      },
+      control: {
+        method: PEER_METHODS.heartbeat,
+        queueBytesMax: this.#options.controlQueueBytesMax ?? CONTROL_QUEUE_BYTES_MAX,
+        encode: encodeHeartbeats,
+        decode: decodeHeartbeatResponses,
+      },
+      randomInt: this.#options.randomInt ?? systemRandomInt,
+      receive,
+      connected: () => this.#handler?.connected(node),
+      unreachable: () => this.#handler?.unreachable(node),
+      gone: () => this.#handler?.gone(node),
+      refused: reason => this.#reportOnce('error', `node ${node} at ${address} refused this node: ${reason}`),
+    })
+    const voteCaller = new VoteCaller(this.#options.voteDeadlineMs ?? VOTE_DEADLINE_MS, receive)
+    this.#peers.set(node, { connection, voteCaller, hello })
+    connection.connect()
+  }
+
+  send(toNode: number, messages: readonly GroupMessage[]): void {
+    const ways = new Map<Way, GroupMessage[]>()
+    for (const message of messages) {
+      const way = WAYS[message.message.type]
+      if (way === undefined) {
+        this.#reportOnce('error', `messages of type ${message.message.type} cannot be sent by this version`)
+        continue
+      }
+      const same = ways.get(way)
+      if (same === undefined) ways.set(way, [message])
+      else same.push(message)
+    }
+    let delivered = true
+    for (const [way, same] of ways) delivered = this.#sendBy(way, toNode, same) && delivered
+    if (!delivered) setImmediate(() => this.#handler?.unreachable(toNode))
+  }
+
+  isConnected(node: number): boolean {
+    return this.#peers.get(node)?.connection.isUp ?? false
+  }
+
+  queuedBytes(node: number): number {
+    return (this.#peers.get(node)?.connection.queuedBytes ?? 0) + this.#server.queuedBytes(node)
+  }
+
+  async close(): Promise<void> {
+    this.#handler = undefined
+    for (const { connection } of this.#peers.values()) connection.close()
+    await this.#server.close()
+  }
+
+  #sendBy(way: Way, toNode: number, messages: readonly GroupMessage[]): boolean {
+    const peer = this.#peers.get(toNode)
+    switch (way) {
+      case 'appends':
+        return peer?.connection.sendAppends(messages) ?? false
+      case 'control':
+        return peer?.connection.sendControl(messages) ?? false
+      case 'votes': {
+        const stream = peer?.connection.control
+        return peer !== undefined && stream !== undefined && peer.voteCaller.ask(stream, peer.hello, messages)
+      }
+      case 'appendAnswers':
+        return this.#server.sendAppendResponses(toNode, messages)
+      case 'controlAnswers':
+        return this.#server.sendControlResponses(toNode, messages)
+      case 'voteAnswers':
+        this.#server.sendVoteResponses(toNode, messages)
+        return true
+    }
+  }
+
+  #corrupt(node: number, group: number, reason: string): void {
+    this.#options.log?.({
+      level: 'error',
+      group,
+      message: `dropped an append of node ${node}: ${reason}`,
+      details: { node },
+    })
+  }
+
+  #reportOnce(level: NodeEvent['level'], message: string): void {
+    if (this.#reported.has(message)) return
+    if (this.#reported.size >= REPORTED_MAX) this.#reported.clear()
+    this.#reported.add(message)
+    this.#options.log?.({ level, message })
+  }
+}

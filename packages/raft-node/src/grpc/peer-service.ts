@@ -1,0 +1,58 @@
+/**
+ * The peer service as grpc-js wants it: paths from the generated descriptors, messages as buffers. Encoding is done by
+ * the codecs beside this file, because serialising once for all followers is not a thing that grpc-js can be told.
+ */
+import type { ChannelOptions, MethodDefinition } from '@grpc/grpc-js'
+import { PeerService } from '@millrace/proto'
+import { clientWindow } from './flow-control.ts'
+
+const asIs = (bytes: Buffer): Buffer => bytes
+
+function definition(method: { readonly name: string; readonly methodKind: string }): MethodDefinition<Buffer, Buffer> {
+  return {
+    path: `/${PeerService.typeName}/${method.name}`,
+    requestStream: method.methodKind === 'bidi_streaming' || method.methodKind === 'client_streaming',
+    responseStream: method.methodKind === 'bidi_streaming' || method.methodKind === 'server_streaming',
+    requestSerialize: asIs,
+    requestDeserialize: asIs,
+    responseSerialize: asIs,
+    responseDeserialize: asIs,
+  }
+}
+
+/** What this version serves. InstallSnapshot is in the protocol and answered UNIMPLEMENTED by grpc-js itself. */
+export const PEER_METHODS: {
+  readonly requestVote: MethodDefinition<Buffer, Buffer>
+  readonly appendEntries: MethodDefinition<Buffer, Buffer>
+  readonly heartbeat: MethodDefinition<Buffer, Buffer>
+} = {
+  requestVote: definition(PeerService.method.requestVote),
+  appendEntries: definition(PeerService.method.appendEntries),
+  heartbeat: definition(PeerService.method.heartbeat),
+}
+
+/** Largest message between peers: a full batch, or one frame of the largest size on its own. */
+export const PEER_MESSAGE_BYTES_MAX: number = 16 * 1024 * 1024
+
+const LIMITS: ChannelOptions = {
+  'grpc.max_receive_message_length': PEER_MESSAGE_BYTES_MAX,
+  'grpc.max_send_message_length': PEER_MESSAGE_BYTES_MAX,
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.enable_channelz': 0,
+}
+
+export const SERVER_OPTIONS: ChannelOptions = LIMITS
+
+/** A connection per client: heartbeats and votes have a socket of their own, which no append can fill. */
+export const CLIENT_OPTIONS: ChannelOptions = {
+  ...LIMITS,
+  ...clientWindow(),
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.enable_retries': 0,
+  'grpc.enable_http_proxy': 0,
+  'grpc.service_config_disable_resolution': 1,
+  'grpc.initial_reconnect_backoff_ms': 50,
+  'grpc.max_reconnect_backoff_ms': 1_000,
+  'grpc.keepalive_permit_without_calls': 1,
+}

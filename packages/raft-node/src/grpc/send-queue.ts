@@ -1,0 +1,92 @@
+/**
+ * Messages on their way into one stream, bounded by bytes.
+ *
+ * They are encoded when the stream can take them, so that what waits travels together. Bytes count as queued until the
+ * stream says that they are flushed: a peer that stops reading fills its own queue and nothing else. What does not fit
+ * is refused as a whole.
+ */
+import type { GroupMessage } from '../transport.ts'
+import { appendBytes } from './append-codec.ts'
+
+export interface SendQueueOptions {
+  readonly queueBytesMax: number
+  readonly encode: (messages: readonly GroupMessage[]) => Buffer
+  /** Writes one message to the stream and calls `flushed` when the stream has passed it on. */
+  readonly write: (bytes: Buffer, flushed: () => void) => void
+}
+
+/** Frames that share a stream message; a single larger one still travels. */
+const BATCH_BYTES_MAX = 1024 * 1024
+/** Handed to the stream and not flushed: enough to keep a socket busy while the next turn is made. */
+const UNFLUSHED_BYTES_MAX = 4 * 1024 * 1024
+const SMALL_MESSAGE_BYTES = 48
+
+export class SendQueue {
+  readonly #options: SendQueueOptions
+  #waiting: GroupMessage[] = []
+  #next = 0
+  #waitingBytes = 0
+  #unflushedBytes = 0
+  #closed = false
+
+  constructor(options: SendQueueOptions) {
+    this.#options = options
+  }
+
+  get queuedBytes(): number {
+    return this.#waitingBytes + this.#unflushedBytes
+  }
+
+  /** @returns false when there was no room, or the stream is closed, and nothing was taken */
+  push(messages: readonly GroupMessage[]): boolean {
+    let bytes = 0
+    for (const message of messages) bytes += messageBytes(message)
+    if (this.#closed || (this.queuedBytes > 0 && this.queuedBytes + bytes > this.#options.queueBytesMax)) return false
+    for (const message of messages) this.#waiting.push(message)
+    this.#waitingBytes += bytes
+    this.#pump()
+    return true
+  }
+
+  /** Forgets what waits. Callbacks that are still to come change nothing. */
+  close(): void {
+    this.#closed = true
+    this.#waiting = []
+    this.#next = 0
+    this.#waitingBytes = 0
+  }
+
+  #pump(): void {
+    while (!this.#closed && this.#next < this.#waiting.length && this.#unflushedBytes < UNFLUSHED_BYTES_MAX) {
+      const batch = this.#takeBatch()
+      const bytes = this.#options.encode(batch)
+      this.#unflushedBytes += bytes.length
+      this.#options.write(bytes, () => {
+        this.#unflushedBytes -= bytes.length
+        this.#pump()
+      })
+    }
+  }
+
+  #takeBatch(): readonly GroupMessage[] {
+    const first = this.#next
+    let bytes = 0
+    while (this.#next < this.#waiting.length) {
+      const more = messageBytes(this.#waiting[this.#next]!)
+      if (bytes > 0 && bytes + more > BATCH_BYTES_MAX) break
+      bytes += more
+      this.#next += 1
+    }
+    this.#waitingBytes -= bytes
+    const batch = this.#waiting.slice(first, this.#next)
+    if (this.#next === this.#waiting.length) {
+      this.#waiting = []
+      this.#next = 0
+    }
+    return batch
+  }
+}
+
+function messageBytes({ message }: GroupMessage): number {
+  return message.type === 'append' ? appendBytes(message) : SMALL_MESSAGE_BYTES
+}

@@ -1,0 +1,199 @@
+/**
+ * A network of nodes in one process: transports that hand messages over by reference, with faults on every directed
+ * link. Product code for brokers without peers to speak of, and the network of tests and simulations.
+ *
+ * Never calls a handler from inside `send`. Without faults a link delivers in order; messages sent in one call arrive
+ * in one call. All chance comes from the `randomInt` and all time from the `clock` that it is given.
+ */
+import type { Clock } from './node.ts'
+import { systemClock, systemRandomInt } from './system-clock.ts'
+import type { GroupMessage, Transport, TransportHandler } from './transport.ts'
+
+/** What a link does to what it carries. Absent: nothing. */
+export interface LinkFaults {
+  /** Of 1,000 messages, how many are lost. */
+  readonly dropPermille?: number
+  /** Of 1,000 messages, how many arrive twice. */
+  readonly duplicatePermille?: number
+  /** Each call of `send` is delayed by a uniform time up to this; unequal delays reorder. */
+  readonly delayMsMax?: number
+}
+
+export interface MemoryNetworkOptions {
+  readonly clock?: Clock
+  /** Uniform integer in [0, bound). */
+  readonly randomInt?: (bound: number) => number
+  /** Bytes of frames on the way to one peer; more is dropped. Default 64 MiB. */
+  readonly queueBytesMax?: number
+}
+
+export interface MemoryNetwork {
+  /** The transport of a node. One that is made after the former was closed counts as a new process. */
+  transport(nodeId: number): Transport
+  /** Cuts the link in one direction: messages are lost, and nobody sees a closed connection. */
+  cut(from: number, to: number): void
+  /** Cuts all links of a node, both ways. */
+  isolate(nodeId: number): void
+  /** Undoes every cut. */
+  heal(): void
+  /** Faults of all links; `{}` for none. */
+  setFaults(faults: LinkFaults): void
+  /** Sees every message before it is queued, and may lose it by answering false. */
+  setFilter(filter: ((from: number, to: number, message: GroupMessage) => boolean) | undefined): void
+}
+
+const QUEUE_BYTES_MAX = 64 * 1024 * 1024
+const MESSAGE_BYTES = 64
+
+export function createMemoryNetwork(options: MemoryNetworkOptions = {}): MemoryNetwork {
+  return new Network(options)
+}
+
+class Network implements MemoryNetwork {
+  readonly clock: Clock
+  readonly randomInt: (bound: number) => number
+  readonly queueBytesMax: number
+  readonly ends = new Map<number, MemoryTransport>()
+  readonly #cuts = new Set<string>()
+  #faults: LinkFaults = {}
+  #filter: ((from: number, to: number, message: GroupMessage) => boolean) | undefined
+
+  constructor(options: MemoryNetworkOptions) {
+    this.clock = options.clock ?? systemClock
+    this.randomInt = options.randomInt ?? systemRandomInt
+    this.queueBytesMax = options.queueBytesMax ?? QUEUE_BYTES_MAX
+  }
+
+  transport(nodeId: number): Transport {
+    if (this.ends.has(nodeId)) throw new Error(`node ${nodeId} already has a transport on this network`)
+    const end = new MemoryTransport(this, nodeId)
+    this.ends.set(nodeId, end)
+    return end
+  }
+
+  cut(from: number, to: number): void {
+    this.#cuts.add(`${from}>${to}`)
+  }
+
+  isolate(nodeId: number): void {
+    for (const other of this.ends.keys()) {
+      this.cut(nodeId, other)
+      this.cut(other, nodeId)
+    }
+  }
+
+  heal(): void {
+    this.#cuts.clear()
+  }
+
+  setFaults(faults: LinkFaults): void {
+    this.#faults = faults
+  }
+
+  setFilter(filter: ((from: number, to: number, message: GroupMessage) => boolean) | undefined): void {
+    this.#filter = filter
+  }
+
+  /** What survives the link, duplicates included. */
+  survivors(from: number, to: number, messages: readonly GroupMessage[]): readonly GroupMessage[] {
+    if (this.#cuts.has(`${from}>${to}`)) return []
+    const { dropPermille = 0, duplicatePermille = 0 } = this.#faults
+    if (dropPermille === 0 && duplicatePermille === 0 && this.#filter === undefined) return messages
+    const out: GroupMessage[] = []
+    for (const message of messages) {
+      if (this.#filter?.(from, to, message) === false) continue
+      if (dropPermille > 0 && this.randomInt(1_000) < dropPermille) continue
+      out.push(message)
+      if (duplicatePermille > 0 && this.randomInt(1_000) < duplicatePermille) out.push(message)
+    }
+    return out
+  }
+
+  /** Runs `deliver` when the link has carried it. */
+  carry(deliver: () => void): void {
+    const { delayMsMax = 0 } = this.#faults
+    if (delayMsMax === 0) this.clock.nextTurn(deliver)
+    else this.clock.setTimer(this.randomInt(delayMsMax + 1), deliver)
+  }
+
+  /** Tells both sides of every pair that `nodeId` is a part of now. */
+  joined(nodeId: number): void {
+    const end = this.ends.get(nodeId)!
+    for (const [other, peer] of this.ends) {
+      if (other === nodeId || peer.handler === undefined) continue
+      this.clock.nextTurn(() => {
+        if (!this.isUp(nodeId, other)) return
+        peer.handler?.connected(nodeId)
+        end.handler?.connected(other)
+      })
+    }
+  }
+
+  /** The process of `nodeId` is gone: its peers see closed connections and refused ones. */
+  left(nodeId: number): void {
+    this.ends.delete(nodeId)
+    for (const peer of this.ends.values()) {
+      this.clock.nextTurn(() => {
+        peer.handler?.unreachable(nodeId)
+        peer.handler?.gone(nodeId)
+      })
+    }
+  }
+
+  isUp(a: number, b: number): boolean {
+    return this.ends.get(a)?.handler !== undefined && this.ends.get(b)?.handler !== undefined
+  }
+}
+
+class MemoryTransport implements Transport {
+  handler: TransportHandler | undefined
+  readonly #network: Network
+  readonly #nodeId: number
+  readonly #queued = new Map<number, number>()
+
+  constructor(network: Network, nodeId: number) {
+    this.#network = network
+    this.#nodeId = nodeId
+  }
+
+  async start(handler: TransportHandler): Promise<void> {
+    this.handler = handler
+    this.#network.joined(this.#nodeId)
+  }
+
+  send(toNode: number, messages: readonly GroupMessage[]): void {
+    const peer = this.#network.ends.get(toNode)
+    const bytes = messages.reduce((sum, message) => sum + messageBytes(message), 0)
+    const queued = this.queuedBytes(toNode)
+    if (peer?.handler === undefined || queued + bytes > this.#network.queueBytesMax) {
+      this.#network.clock.nextTurn(() => this.handler?.unreachable(toNode))
+      return
+    }
+    const survivors = this.#network.survivors(this.#nodeId, toNode, messages)
+    if (survivors.length === 0) return
+    this.#queued.set(toNode, queued + bytes)
+    this.#network.carry(() => {
+      this.#queued.set(toNode, this.queuedBytes(toNode) - bytes)
+      if (this.handler !== undefined) peer.handler?.receive(this.#nodeId, survivors)
+    })
+  }
+
+  isConnected(node: number): boolean {
+    return this.#network.isUp(this.#nodeId, node)
+  }
+
+  queuedBytes(node: number): number {
+    return this.#queued.get(node) ?? 0
+  }
+
+  async close(): Promise<void> {
+    if (this.handler === undefined && !this.#network.ends.has(this.#nodeId)) return
+    this.handler = undefined
+    this.#network.left(this.#nodeId)
+  }
+}
+
+function messageBytes({ message }: GroupMessage): number {
+  if (message.type !== 'append') return MESSAGE_BYTES
+  return message.entries.reduce((sum, entry) => sum + entry.size, MESSAGE_BYTES)
+}

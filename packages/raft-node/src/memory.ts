@@ -1,0 +1,2 @@
+/** In-memory twins of what `@millrace/raft-node` does over a network. */
+export * from './memory-network.ts'
