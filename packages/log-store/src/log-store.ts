@@ -65,6 +65,8 @@ export interface LogWrite {
   readonly ballot?: Ballot
   /** Commit index known when the write was made; travels with the frames, not synced by itself. */
   readonly commit: number
+  /** The log has matched a leader at or above `RecoveredLog.uncertainUntil`: forgotten before the frames are written. */
+  readonly clearsUncertain?: boolean
 }
 
 /**
@@ -80,7 +82,7 @@ export interface GroupLog {
   readonly base: BaseRecord
   /** The end including writes that are not durable yet. */
   readonly end: LogPosition
-  /** The end of what is durable. */
+  /** The end of what is durable; while a replacement is queued, still that of the old log. */
   readonly durable: LogPosition
   /** Bytes of frames handed to `write` and not durable yet. */
   readonly pendingBytes: number
@@ -110,10 +112,16 @@ export interface GroupLog {
   /** Offset of the first record in a frame with a timestamp ≥ `timestamp`; end.nextOffset where there is none. */
   offsetAtTime(timestamp: number): Promise<number>
 
-  /** Moves the base up to `base.index` and drops whole segments below it. Durable when the promise resolves. */
+  /**
+   * Moves the base up to `base.index` and drops whole segments below it. Durable, and `base` moved, when the promise
+   * resolves. Quiet where the base is there already. The store keeps its own `voidBelow`, whatever is given.
+   */
   trimPrefix(base: BaseRecord): Promise<void>
 
-  /** Discards the log and starts it anew at `base` (an installed snapshot). Durable when the promise resolves. */
+  /**
+   * Discards the log and starts it anew at `base` (an installed snapshot). Durable when the promise resolves. `base` and
+   * `end` move at once, so that the next write may follow; `voidBelow` is the store's own.
+   */
   reset(base: BaseRecord): Promise<void>
 }
 

@@ -165,7 +165,7 @@ export function nextOffsetAfter(header: FrameHeader): number {
   return header.baseOffset + header.recordCount
 }
 
-export type FrameFault = 'short' | 'magic' | 'version' | 'header-checksum' | 'length' | 'payload-checksum'
+export type FrameFault = 'short' | 'magic' | 'version' | 'header-checksum' | 'length' | 'payload-checksum' | 'padding'
 
 /**
  * Reads the header at `start` and verifies its checksum, not the payload's. The result's `producerId` aliases `bytes`.
@@ -207,7 +207,15 @@ export function decodeFrame(bytes: Uint8Array, start = 0): Frame | FrameFault {
   const length = frameBytes(header.payloadLength)
   if (bytes.length - start < length) return 'short'
   const frame = { header, bytes: bytes.subarray(start, start + length) }
-  return crc32(framePayload(frame)) === header.payloadCrc ? frame : 'payload-checksum'
+  if (crc32(framePayload(frame)) !== header.payloadCrc) return 'payload-checksum'
+  return paddingIsZero(frame) ? frame : 'padding'
+}
+
+/** The bytes that no checksum covers: the last four of the header, and those after the payload. */
+function paddingIsZero({ header, bytes }: Frame): boolean {
+  for (let at = 100; at < FRAME_HEADER_BYTES; at++) if (bytes[at] !== 0) return false
+  for (let at = FRAME_HEADER_BYTES + header.payloadLength; at < bytes.length; at++) if (bytes[at] !== 0) return false
+  return true
 }
 
 function setSafe(view: DataView, at: number, value: number): void {

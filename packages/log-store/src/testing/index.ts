@@ -1,1 +1,2 @@
+export * from './log-store-contract.ts'
 export * from './test-log.ts'

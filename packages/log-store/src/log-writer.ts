@@ -1,0 +1,334 @@
+/**
+ * The durable side of one group's log: its segments, the file that is being written, rolls, truncation, trims.
+ *
+ * Called by one flush at a time. Every method returns false where it could not make its change durable; the store is
+ * halted or closing then, and the state here no longer matters. Invariant: `end` is what a recovery would find, at least.
+ */
+import { type Frame, FrameKind } from '@millrace/record'
+import { writeBaseFile } from './base-file.ts'
+import type { DiskFile } from './disk.ts'
+import { removeIfThere } from './disk.ts'
+import type { FlushTask } from './flush-scheduler.ts'
+import { positionAfter } from './frame-sequence.ts'
+import type { Ballot, BaseRecord, LogPosition } from './log-store.ts'
+import { buildRound, type Round, type RoundContent } from './round.ts'
+import { SALT_BYTES } from './round-record.ts'
+import { type Segment, segmentOf, segmentPath } from './segment.ts'
+import { decodeSegmentHeader, encodeSegmentHeader, type SegmentPredecessor } from './segment-header.ts'
+import { SegmentIndex } from './segment-index.ts'
+import { ownerOf } from './segment-reader.ts'
+import type { StoreContext } from './store-context.ts'
+
+/** Index entries are saved this many at a time: about once per MiB of log. */
+const INDEX_SAVE_ENTRIES = 64
+
+/** What recovery hands over. */
+export interface LogState {
+  readonly group: number
+  readonly replicaId: number
+  readonly folder: string
+  readonly base: BaseRecord
+  readonly segments: Segment[]
+  readonly end: LogPosition
+  /** Configuration frames above the base: the newest at or below `commit`, and all after it. */
+  readonly configurations: readonly Frame[]
+  readonly ballot: Ballot
+  readonly commit: number
+  /** The highest generation in use, void segments included. */
+  readonly generation: number
+  readonly roundNumber: number
+  /** The newest segment must not be written on: the next round starts a new generation. */
+  readonly closedByRecovery: boolean
+}
+
+export class LogWriter {
+  readonly #context: StoreContext
+  readonly #task: FlushTask
+  readonly #state: LogState
+  #base: BaseRecord
+  #segments: Segment[]
+  #end: LogPosition
+  #configurations: readonly Frame[]
+  #generation: number
+  #roundNumber: number
+  #closed: boolean
+  #file: DiskFile | null = null
+  #savingIndex: Promise<void> = Promise.resolve()
+
+  constructor(context: StoreContext, task: FlushTask, state: LogState) {
+    this.#context = context
+    this.#task = task
+    this.#state = state
+    this.#base = state.base
+    this.#segments = state.segments
+    this.#end = state.end
+    this.#configurations = state.configurations
+    this.#generation = state.generation
+    this.#roundNumber = state.roundNumber
+    this.#closed = state.closedByRecovery
+  }
+
+  get base(): BaseRecord {
+    return this.#base
+  }
+
+  get end(): LogPosition {
+    return this.#end
+  }
+
+  /** Live segments, rising. */
+  get segments(): readonly Segment[] {
+    return this.#segments
+  }
+
+  /** Writes one round; frames at or below the end replace everything from there on. */
+  async append(frames: readonly Frame[], ballot: Ballot, commit: number): Promise<boolean> {
+    const first = frames[0]!.header.index
+    const truncates = first <= this.#end.index
+    const before = truncates ? await this.positionOf(first - 1) : this.#end
+    const configurations = this.#configurationsWith(frames, before.index, commit)
+    const configurationIndex = configurations.at(-1)?.header.index ?? this.#base.configurationIndex
+    const content: RoundContent = { frames, before, configurationIndex, ballot, commit }
+    const written = this.#needsSegment(truncates)
+      ? await this.#appendInNewSegment(content, truncates || this.#closed)
+      : await this.#appendInPlace(content)
+    if (!written) return false
+    this.#configurations = configurations
+    this.#noteMark()
+    return true
+  }
+
+  /** Where the log stood after the durable entry `index`, which is not below the base. */
+  async positionOf(index: number): Promise<LogPosition> {
+    if (index === this.#end.index) return this.#end
+    if (index === this.#base.index) return this.#base
+    const segment = segmentOf(this.#segments, index)
+    if (segment === undefined) throw new RangeError(`group ${this.#state.group} has no durable entry ${index}`)
+    return positionAfter((await this.#context.reader.locate(segment, index)).frame)
+  }
+
+  /** Makes `base` the log's base and puts segments that are wholly below it into the trash. */
+  async trim(base: BaseRecord): Promise<boolean> {
+    const moved = { ...base, voidBelow: this.#base.voidBelow }
+    if (!(await this.#writeBase(moved))) return false
+    this.#configurations = this.#configurations.filter(frame => frame.header.index > base.index)
+    const last = this.#segments.at(-1)
+    const below = this.#segments.filter(segment => segment !== last && segment.limit <= base.index)
+    this.#segments = this.#segments.filter(segment => !below.includes(segment))
+    return this.#discard(below)
+  }
+
+  /** Discards the log and starts it anew at `base`. */
+  async reset(base: BaseRecord): Promise<boolean> {
+    const voidBelow = this.#generation + 1
+    if (!(await this.#writeBase({ ...base, voidBelow }))) return false
+    const all = this.#segments
+    await this.#closeFile()
+    this.#segments = []
+    this.#configurations = []
+    this.#generation = voidBelow
+    this.#end = this.#base
+    this.#closed = false
+    this.#noteMark()
+    return this.#discard(all)
+  }
+
+  async close(): Promise<void> {
+    await this.#closeFile()
+  }
+
+  #needsSegment(truncates: boolean): boolean {
+    const last = this.#segments.at(-1)
+    if (last === undefined || truncates || this.#closed) return true
+    const { limits, clock } = this.#context
+    return last.end >= limits.segmentBytesMax || clock.wallMs() - last.header.createdMs >= limits.segmentAgeMaxMs
+  }
+
+  async #appendInPlace(content: RoundContent): Promise<boolean> {
+    const { faults, disk } = this.#context
+    const segment = this.#segments.at(-1)!
+    const file = this.#file ?? (await disk.open(segment.path, 'write'))
+    this.#file = file
+    const { generation, salt, group } = segment.header
+    const place = { generation, salt, group, number: ++this.#roundNumber, position: segment.end }
+    const round = buildRound({ ...place, previousPosition: segment.lastRound }, content)
+    const write = (): Promise<void> => file.writev(round.buffers, segment.end)
+    if (!(await faults.untilThereIsSpace(this.#task, segment.path, write))) return false
+    if (!(await faults.sync(segment.path, () => file.datasync()))) return false
+    this.#took(segment, segment.end, round, content)
+    return true
+  }
+
+  /** Header and round go aside, become durable, and then take their name: all of it is there after a crash or nothing. */
+  async #appendInNewSegment(content: RoundContent, nextGeneration: boolean): Promise<boolean> {
+    const { faults, disk, clock, random } = this.#context
+    const { group, folder } = this.#state
+    const { before } = content
+    const generation = Math.max(1, this.#generation + (nextGeneration ? 1 : 0))
+    const salt = new Uint8Array(SALT_BYTES)
+    random(salt)
+    const predecessor = await this.#predecessorOf(before.index)
+    const configurations = this.#configurations.filter(frame => frame.header.index <= before.index)
+    const createdMs = clock.wallMs()
+    const head = encodeSegmentHeader({ generation, salt, group, base: before, predecessor, createdMs, configurations })
+    const place = { generation, salt, group, number: ++this.#roundNumber, position: head.length, previousPosition: 0 }
+    const round = buildRound(place, content)
+    const path = segmentPath(folder, before.index, generation)
+    const file = await this.#writeAside(`${path}.new`, [head, ...round.buffers])
+    if (file === null) return false
+    if (!(await faults.untilThereIsSpace(this.#task, path, () => disk.rename(`${path}.new`, path)))) return false
+    if (!(await faults.sync(folder, () => disk.syncFolder(folder)))) return false
+    await this.#closeFile()
+    this.#file = file
+    this.#generation = generation
+    this.#closed = false
+    const header = decodeSegmentHeader(head)
+    if (typeof header === 'string') throw new RangeError(`a segment header of our own does not read back: ${header}`)
+    return this.#follow(
+      { header, path, limit: 0, end: 0, lastRound: 0, framesEnd: 0, index: new SegmentIndex() },
+      round,
+      content,
+    )
+  }
+
+  async #writeAside(path: string, buffers: readonly Uint8Array[]): Promise<DiskFile | null> {
+    const { faults, disk } = this.#context
+    let file: DiskFile | null = null
+    const write = async (): Promise<void> => {
+      await file?.close()
+      file = null
+      await removeIfThere(disk, path)
+      file = await disk.open(path, 'create')
+      await file.writev(buffers, 0)
+    }
+    const written = await faults.untilThereIsSpace(this.#task, path, write)
+    const aside = file as DiskFile | null
+    if (aside === null) return null
+    if (written && (await faults.sync(path, () => aside.datasync()))) return aside
+    await aside.close()
+    return null
+  }
+
+  /** Puts a new segment behind those that it leaves alive, and removes those that it voids. */
+  async #follow(segment: Segment, round: Round, content: RoundContent): Promise<boolean> {
+    const base = content.before.index
+    const previous = this.#segments.at(-1)
+    if (previous !== undefined) {
+      previous.index?.cutAbove(base)
+      await this.#saveIndex(previous)
+      previous.index = null
+    }
+    const voided = this.#segments.filter(old => old.header.base.index >= base)
+    this.#segments = [...this.#segments.filter(old => old.header.base.index < base), segment]
+    for (const old of this.#segments) {
+      if (old === segment || old.limit <= base) continue
+      old.limit = base
+      await this.#context.reader.forget(old)
+    }
+    this.#took(segment, segment.header.length, round, content)
+    return this.#discard(voided)
+  }
+
+  /** Counts a durable round. */
+  #took(segment: Segment, position: number, round: Round, content: RoundContent): void {
+    let chain = content.before.chain
+    let at = round.framesEnd - content.frames.reduce((sum, frame) => sum + frame.bytes.length, 0)
+    for (const frame of content.frames) {
+      segment.index!.offer(frame, at, chain, position)
+      chain = frame.header.chain
+      at += frame.bytes.length
+    }
+    segment.lastRound = position
+    segment.end = round.end
+    segment.framesEnd = round.framesEnd
+    segment.limit = round.after.index
+    this.#end = round.after
+    this.#context.counters.bytesWritten += round.end - position
+    if (segment.index!.unsaved >= INDEX_SAVE_ENTRIES) void this.#saveIndex(segment)
+  }
+
+  async #predecessorOf(index: number): Promise<SegmentPredecessor | null> {
+    if (index === this.#base.index) return null
+    const segment = segmentOf(this.#segments, index)
+    if (segment === undefined) throw new RangeError(`group ${this.#state.group} has no segment with entry ${index}`)
+    const { base, generation } = segment.header
+    const isLast = segment === this.#segments.at(-1) && index === segment.limit
+    const end = isLast ? segment.framesEnd : (await this.#context.reader.locate(segment, index)).end
+    return { base: base.index, generation, end }
+  }
+
+  /** The configuration frames to remember once `frames` follow `keptUpTo`. */
+  #configurationsWith(frames: readonly Frame[], keptUpTo: number, commit: number): readonly Frame[] {
+    const fresh = frames.filter(frame => frame.header.kind === FrameKind.configuration)
+    const kept = this.#configurations.filter(frame => frame.header.index <= keptUpTo)
+    if (fresh.length === 0 && kept.length === this.#configurations.length) return this.#configurations
+    const all = [...kept, ...fresh]
+    const inForce = all.findLastIndex(frame => frame.header.index <= commit)
+    return inForce > 0 ? all.slice(inForce) : all
+  }
+
+  async #writeBase(base: BaseRecord): Promise<boolean> {
+    const { faults, disk } = this.#context
+    const { group, replicaId, folder } = this.#state
+    const file = { group, replicaId, base }
+    const write = (): Promise<void> => writeBaseFile(disk, folder, file)
+    if (!(await faults.untilThereIsSpace(this.#task, `${folder}/base`, write))) return false
+    this.#base = base
+    return true
+  }
+
+  /**
+   * Moves segments to the trash, oldest first, so that what is left is always a log. One that cannot be moved is void or
+   * below the base all the same; the next start tries again.
+   */
+  async #discard(segments: readonly Segment[]): Promise<boolean> {
+    for (const segment of segments) {
+      await this.#context.reader.forget(segment)
+      await discardSegment(this.#context, this.#state.group, segment.path)
+    }
+    return !this.#context.faults.halted
+  }
+
+  #noteMark(): void {
+    const last = this.#segments.at(-1)
+    this.#context.mark.note(this.#state.group, {
+      generation: this.#generation,
+      position: last?.end ?? 0,
+      lastIndex: this.#end.index,
+      lastTerm: this.#end.term,
+    })
+  }
+
+  /** Saves index entries one batch after the other; an index that cannot be saved is scanned for later. */
+  #saveIndex(segment: Segment): Promise<void> {
+    const { index } = segment
+    if (index === null || index.unsaved === 0) return this.#savingIndex
+    const { disk, onProblem } = this.#context
+    this.#savingIndex = this.#savingIndex
+      .then(() => index.save(disk, this.#state.folder, ownerOf(segment)))
+      .catch((error: Error) => onProblem(error))
+    return this.#savingIndex
+  }
+
+  async #closeFile(): Promise<void> {
+    const last = this.#segments.at(-1)
+    if (last !== undefined) await this.#saveIndex(last)
+    const file = this.#file
+    this.#file = null
+    await file?.close()
+  }
+}
+
+/** Puts a segment file into the trash and drops its index. */
+export async function discardSegment(
+  context: Pick<StoreContext, 'trash' | 'disk' | 'onProblem'>,
+  group: number,
+  path: string,
+): Promise<void> {
+  try {
+    await context.trash.take(path, `${group}-${path.slice(path.lastIndexOf('/') + 1)}`)
+    await removeIfThere(context.disk, path.replace(/\.log$/, '.index'))
+  } catch (error) {
+    context.onProblem(error instanceof Error ? error : new Error(String(error)))
+  }
+}

@@ -1,0 +1,397 @@
+/**
+ * One group's log on files, as the host sees it: a queue of writes in front, the newest frames in memory, segments
+ * behind. Everything queued when a flush slot comes free goes into one round.
+ *
+ * Invariant: operations become durable and are answered in the order of the calls; a ballot is in both copies of the
+ * vote file before a frame of the same or a later write is written.
+ */
+import { type Frame, nextOffsetAfter } from '@millrace/record'
+import type { FlushTask } from './flush-scheduler.ts'
+import { assertJoined, positionAfter } from './frame-sequence.ts'
+import {
+  type Ballot,
+  type BaseRecord,
+  type GroupLog,
+  LogError,
+  type LogPosition,
+  type LogWrite,
+  type RecoveredLog,
+  type WriteDone,
+} from './log-store.ts'
+import { LogWriter } from './log-writer.ts'
+import type { RecoveredGroup } from './recovery.ts'
+import { type Segment, segmentOf } from './segment.ts'
+import type { StoreContext } from './store-context.ts'
+import type { GroupTail } from './tail-cache.ts'
+
+interface QueuedWrite {
+  readonly kind: 'write'
+  readonly write: LogWrite
+  readonly bytes: number
+  readonly done: WriteDone
+  /** False while its ballot is on the way. */
+  ballotDurable: boolean
+}
+
+interface QueuedChange {
+  readonly kind: 'change'
+  /** Returns false where the change could not be made durable. */
+  readonly run: () => Promise<boolean>
+  readonly done: () => void
+}
+
+export class SegmentedGroupLog implements GroupLog, FlushTask {
+  readonly group: number
+  readonly recovered: RecoveredLog
+  readonly #context: StoreContext
+  readonly #writer: LogWriter
+  readonly #tail: GroupTail
+  readonly #queue: (QueuedWrite | QueuedChange)[] = []
+  #base: BaseRecord
+  #end: LogPosition
+  /** Of the newest write that is durable. */
+  #ballot: Ballot
+  #commit: number
+  #pendingBytes = 0
+  /** Counts replacements of what was readable: a read that began before one starts again. */
+  #epoch = 0
+  #closed = false
+
+  constructor(context: StoreContext, group: RecoveredGroup) {
+    const { state } = group
+    this.group = state.group
+    this.recovered = group.recovered
+    this.#context = context
+    this.#writer = new LogWriter(context, this, state)
+    this.#tail = context.tails.newTail()
+    this.#base = state.base
+    this.#end = state.end
+    this.#ballot = state.ballot
+    this.#commit = state.commit
+  }
+
+  get base(): BaseRecord {
+    return this.#base
+  }
+
+  get end(): LogPosition {
+    return this.#end
+  }
+
+  get durable(): LogPosition {
+    return this.#writer.end
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes
+  }
+
+  get dirty(): boolean {
+    const [head] = this.#queue
+    return head !== undefined && isReady(head) && !this.#closed && !this.#context.faults.halted
+  }
+
+  /** Writes the last round again, before the log is handed out. @returns false after a fatal error */
+  async rewrite(frames: readonly Frame[]): Promise<boolean> {
+    if (!(await this.#writer.append(frames, this.#ballot, this.#commit))) return false
+    this.#end = this.#writer.end
+    return true
+  }
+
+  write(write: LogWrite, done: WriteDone): void {
+    this.#assertOpen()
+    const bytes = this.#take(write.frames)
+    const queued: QueuedWrite = { kind: 'write', write, bytes, done, ballotDurable: true }
+    this.#pendingBytes += bytes
+    const { ballot, clearsUncertain } = write
+    if (ballot !== undefined || clearsUncertain === true) {
+      queued.ballotDurable = false
+      const certain = clearsUncertain === true ? { uncertainIndex: 0, uncertainTerm: 0 } : {}
+      this.#context.votes.change(this.group, { ...ballot, ...certain }, () => {
+        queued.ballotDurable = true
+        if (this.dirty) this.#context.scheduler.request(this)
+      })
+    }
+    this.#enqueue(queued)
+  }
+
+  async read(from: number, to: number, bytesMax: number): Promise<readonly Frame[]> {
+    for (;;) {
+      this.#assertOpen()
+      if (from <= this.#base.index) throw this.#compacted(`index ${from}`, `index ${this.#base.index + 1}`)
+      if (from > this.#end.index || to <= from) {
+        throw new LogError(
+          'OUT_OF_RANGE',
+          `group ${this.group} ends at index ${this.#end.index}; asked for [${from}, ${to})`,
+        )
+      }
+      const cached = this.#tail.slice(from, to, bytesMax)
+      if (cached !== null) return cached
+      const epoch = this.#epoch
+      const frames = await this.#cold(from, segment =>
+        this.#context.reader.frames(segment, from, Math.min(to, this.#tail.first), bytesMax),
+      )
+      if (frames !== null && epoch === this.#epoch) return frames
+    }
+  }
+
+  readCached(from: number, to: number, bytesMax: number): readonly Frame[] | null {
+    return from <= this.#base.index ? null : this.#tail.slice(from, to, bytesMax)
+  }
+
+  async indexOfOffset(offset: number): Promise<number> {
+    const frame = await this.#search(
+      () => offset < this.#base.nextOffset,
+      `offset ${offset}`,
+      frame => nextOffsetAfter(frame.header) > offset,
+      position => position.nextOffset <= offset,
+      entry => entry.offset <= offset,
+    )
+    return frame?.header.index ?? this.#end.index + 1
+  }
+
+  async offsetAtTime(timestamp: number): Promise<number> {
+    const frame = await this.#search(
+      () => false,
+      `time ${timestamp}`,
+      frame => frame.header.timestamp >= timestamp && frame.header.index > this.#base.index,
+      position => position.timestamp < timestamp,
+      entry => entry.timestamp < timestamp,
+    )
+    return frame?.header.baseOffset ?? this.#end.nextOffset
+  }
+
+  trimPrefix(base: BaseRecord): Promise<void> {
+    this.#assertOpen()
+    if (base.index > this.#end.index) {
+      return Promise.reject(new RangeError(`cannot trim to ${base.index}, the log ends at ${this.#end.index}`))
+    }
+    return this.#change(async () => {
+      if (base.index <= this.#writer.base.index) return true
+      const { chain } = await this.#writer.positionOf(base.index)
+      if (chain !== base.chain)
+        throw new RangeError(`the base record at ${base.index} is not of this log: another chain`)
+      if (!(await this.#writer.trim(base))) return false
+      if (this.#base.index < base.index) this.#base = this.#writer.base
+      return true
+    })
+  }
+
+  reset(base: BaseRecord): Promise<void> {
+    this.#assertOpen()
+    this.#base = base
+    this.#end = base
+    this.#epoch++
+    this.#tail.clear()
+    return this.#change(async () => {
+      if (!(await this.#writer.reset(base))) return false
+      this.#commit = base.index
+      if (this.#base.index === base.index) this.#base = this.#writer.base
+      return true
+    })
+  }
+
+  async flush(): Promise<void> {
+    try {
+      await this.#flush()
+    } catch (error) {
+      const cause = error instanceof Error ? error : new Error(String(error))
+      const what = `group ${this.group}: a write could not be finished (${cause.message}); nothing is acknowledged any more`
+      this.#context.faults.raise(cause instanceof LogError ? cause : new LogError('IO', what, cause))
+    }
+  }
+
+  /** Resolves when everything queued is durable, or never will be. */
+  async idle(): Promise<void> {
+    if (this.#queue.length === 0 || this.#context.faults.halted) return
+    await this.#change(async () => true)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#tail.clear()
+    await this.#writer.close()
+  }
+
+  async #flush(): Promise<void> {
+    const [head] = this.#queue
+    if (head?.kind === 'change') {
+      if (!(await head.run())) return
+      this.#queue.shift()
+      head.done()
+      return
+    }
+    const batch = this.#gather()
+    const frames = batch.length === 1 ? batch[0]!.write.frames : batch.flatMap(queued => queued.write.frames)
+    let ballot = this.#ballot
+    let commit = this.#commit
+    for (const { write } of batch) {
+      ballot = write.ballot ?? ballot
+      commit = Math.max(commit, write.commit)
+    }
+    if (frames.length === 0) await new Promise<void>(resolve => this.#context.clock.later(resolve))
+    else if (!(await this.#writer.append(frames, ballot, commit))) return
+    this.#ballot = ballot
+    this.#commit = commit
+    this.#queue.splice(0, batch.length)
+    this.#unpin(frames)
+    // Writes without frames that have waited for this round need no round of their own.
+    const answered = [...batch, ...this.#takeReadyWithoutFrames()]
+    for (const queued of answered) {
+      this.#pendingBytes -= queued.bytes
+      if (!this.#context.faults.halted) queued.done()
+    }
+  }
+
+  /** The writes at the head of the queue that fit into one round. */
+  #gather(): QueuedWrite[] {
+    const batch: QueuedWrite[] = []
+    let next: number | undefined
+    let bytes = 0
+    for (const queued of this.#queue) {
+      if (queued.kind !== 'write' || !queued.ballotDurable) break
+      const first = queued.write.frames[0]?.header.index
+      if (first !== undefined) {
+        bytes += queued.bytes
+        if (next !== undefined && (first !== next || bytes > this.#context.limits.roundBytesMax)) break
+        next = first + queued.write.frames.length
+      }
+      batch.push(queued)
+    }
+    return batch
+  }
+
+  #takeReadyWithoutFrames(): QueuedWrite[] {
+    const taken: QueuedWrite[] = []
+    for (const queued of this.#queue) {
+      if (queued.kind !== 'write' || !queued.ballotDurable || queued.write.frames.length > 0) break
+      this.#ballot = queued.write.ballot ?? this.#ballot
+      this.#commit = Math.max(this.#commit, queued.write.commit)
+      taken.push(queued)
+    }
+    this.#queue.splice(0, taken.length)
+    return taken
+  }
+
+  /** Takes frames into memory; the end moves at once. @returns their bytes */
+  #take(frames: readonly Frame[]): number {
+    const [first] = frames
+    if (first === undefined) return 0
+    const { index } = first.header
+    if (index <= this.#base.index || index > this.#end.index + 1) {
+      throw new RangeError(`frame ${index} does not join a log of (${this.#base.index}, ${this.#end.index}]`)
+    }
+    assertJoined(this.group, frames, this.#knownPosition(index - 1))
+    if (index <= this.#end.index) this.#epoch++
+    this.#tail.append(frames)
+    this.#tail.pinFrom(Math.min(index, this.#tail.pinnedFrom))
+    this.#end = positionAfter(frames.at(-1)!)
+    return frames.reduce((sum, frame) => sum + frame.bytes.length, 0)
+  }
+
+  /** Where the log stood at `index`, where memory knows. */
+  #knownPosition(index: number): LogPosition | undefined {
+    if (index === this.#end.index) return this.#end
+    if (index === this.#base.index) return this.#base
+    const frame = this.#tail.at(index)
+    return frame === undefined ? undefined : positionAfter(frame)
+  }
+
+  /** `frames` are durable: memory may forget all but what is still queued. */
+  #unpin(frames: readonly Frame[]): void {
+    let pinnedFrom = Number.POSITIVE_INFINITY
+    for (const queued of this.#queue) {
+      const first = queued.kind === 'write' ? queued.write.frames[0] : undefined
+      if (first !== undefined) pinnedFrom = Math.min(pinnedFrom, first.header.index)
+    }
+    this.#tail.pinFrom(pinnedFrom)
+    if (frames.length > 0) this.#context.tails.release(this.#tail, frames.at(-1)!.header.index)
+  }
+
+  /** First frame for which `reached` holds: from memory where that is certain, else from the segment that has it. */
+  async #search(
+    isCompacted: () => boolean,
+    asked: string,
+    reached: (frame: Frame) => boolean,
+    isBefore: (position: LogPosition) => boolean,
+    entryIsBefore: (entry: { readonly offset: number; readonly timestamp: number }) => boolean,
+  ): Promise<Frame | undefined> {
+    for (;;) {
+      this.#assertOpen()
+      if (isCompacted()) throw this.#compacted(asked, `offset ${this.#base.nextOffset}`)
+      const oldest = this.#tail.at(this.#tail.first)
+      const inTail = this.#tail.firstWhere(reached)
+      const nothingOlder = this.#tail.first <= this.#base.index + 1 || (oldest !== undefined && !reached(oldest))
+      if (nothingOlder || this.#end.index === this.#base.index) return inTail
+      const { index: endIndex } = this.#end
+      const epoch = this.#epoch
+      const limit = this.#tail.first - 1
+      const found = await this.#coldSegment(
+        this.#writer.segments.findLast(
+          (segment, at) => (at === 0 || isBefore(segment.header.base)) && segment.header.base.index < limit,
+        ),
+        segment => this.#context.reader.find(segment, limit, entryIsBefore, reached),
+      )
+      const frame = found?.value ?? inTail
+      const isCurrent = epoch === this.#epoch && (frame !== undefined || endIndex === this.#end.index)
+      if (found !== null && isCurrent) return frame
+    }
+  }
+
+  async #cold<T>(index: number, use: (segment: Segment) => Promise<T>): Promise<T | null> {
+    const found = await this.#coldSegment(segmentOf(this.#writer.segments, index), use)
+    return found === null ? null : found.value
+  }
+
+  /** Uses a segment; null where it was replaced or trimmed meanwhile: ask again. */
+  async #coldSegment<T>(
+    segment: Segment | undefined,
+    use: (segment: Segment) => Promise<T>,
+  ): Promise<{ value: T } | null> {
+    if (segment === undefined) throw new LogError('DAMAGED', `group ${this.group}: no segment holds what was asked for`)
+    try {
+      return { value: await use(segment) }
+    } catch (error) {
+      if (!this.#writer.segments.includes(segment)) return null
+      if (error instanceof LogError) throw error
+      throw new LogError(
+        'IO',
+        `reading ${segment.path} failed: ${error instanceof Error ? error.message : String(error)}`,
+        error,
+      )
+    }
+  }
+
+  #change(run: () => Promise<boolean>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const guarded = async (): Promise<boolean> => {
+        try {
+          return await run()
+        } catch (error) {
+          // A base that does not belong is the caller's mistake: nothing was changed.
+          if (!(error instanceof RangeError)) throw error
+          reject(error)
+          return true
+        }
+      }
+      this.#enqueue({ kind: 'change', run: guarded, done: resolve })
+    })
+  }
+
+  #enqueue(operation: QueuedWrite | QueuedChange): void {
+    this.#queue.push(operation)
+    if (this.dirty) this.#context.scheduler.request(this)
+  }
+
+  #compacted(asked: string, first: string): LogError {
+    return new LogError('COMPACTED', `group ${this.group} no longer holds ${asked}; its log starts at ${first}`)
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new LogError('CLOSED', `the log of group ${this.group} is closed`)
+  }
+}
+
+function isReady(operation: QueuedWrite | QueuedChange): boolean {
+  return operation.kind === 'change' || operation.ballotDurable
+}

@@ -1,0 +1,126 @@
+/**
+ * What happens when the disk says no. Lack of space is waited out; everything else on the way to durability is fatal,
+ * told once, and from then on nothing is acknowledged any more.
+ *
+ * A failed fdatasync is never repeated: the kernel may have dropped the pages and call the next one a success.
+ */
+import type { Clock } from './clock.ts'
+import { errnoOf } from './disk.ts'
+import type { FlushScheduler, FlushTask } from './flush-scheduler.ts'
+import { LogError } from './log-store.ts'
+import type { SpaceWatch } from './space-watch.ts'
+
+const BACKOFF_MIN_MS = 50
+const BACKOFF_MAX_MS = 1_000
+
+export interface SyncStats {
+  fsyncs: number
+  fsyncMsTotal: number
+}
+
+export class StorageFaults {
+  readonly syncStats: SyncStats = { fsyncs: 0, fsyncMsTotal: 0 }
+  readonly #clock: Clock
+  readonly #scheduler: FlushScheduler
+  readonly #space: SpaceWatch
+  readonly #onFatal: (error: LogError) => void
+  readonly #halt: { readonly promise: Promise<void>; readonly resolve: () => void } = Promise.withResolvers<void>()
+  #error: LogError | null = null
+  #patient = true
+
+  constructor(clock: Clock, scheduler: FlushScheduler, space: SpaceWatch, onFatal: (error: LogError) => void) {
+    this.#clock = clock
+    this.#scheduler = scheduler
+    this.#space = space
+    this.#onFatal = onFatal
+  }
+
+  /** Whether nothing may be acknowledged any more. */
+  get halted(): boolean {
+    return this.#error !== null
+  }
+
+  /** From now on a write that lacks space is given up instead of waited for. */
+  stopWaiting(): void {
+    this.#patient = false
+  }
+
+  /** Reports the first fatal error; later ones follow from it. */
+  raise(error: LogError): void {
+    if (this.#error !== null) return
+    this.#error = error
+    this.#halt.resolve()
+    this.#onFatal(error)
+  }
+
+  /** Waits for `work`, which may depend on writes that are never answered after a fatal error. */
+  async orHalted(work: Promise<unknown>): Promise<void> {
+    await Promise.race([work, this.#halt.promise])
+  }
+
+  /** The result of `work`. @throws the fatal error, where that comes first */
+  async unlessHalted<T>(work: Promise<T>): Promise<T> {
+    const halted = this.#halt.promise.then(() => {
+      throw this.#error
+    })
+    return Promise.race([work, halted])
+  }
+
+  /**
+   * Runs `write` until it succeeds or fails for another reason than space; gives the task's slot away while it waits.
+   * `write` must be repeatable.
+   *
+   * @returns whether it succeeded; where not, the store is halted or about to close
+   */
+  async untilThereIsSpace(task: FlushTask, path: string, write: () => Promise<void>): Promise<boolean> {
+    let gotSpace: (() => void) | undefined
+    for (let waitMs = BACKOFF_MIN_MS; ; waitMs = Math.min(waitMs * 2, BACKOFF_MAX_MS)) {
+      const error = await failureOf(write)
+      if (error === null || errnoOf(error) !== 'ENOSPC' || !this.#patient) {
+        gotSpace?.()
+        if (error !== null && errnoOf(error) !== 'ENOSPC') this.raise(failedWrite(path, error))
+        return error === null
+      }
+      gotSpace ??= this.#space.noteFull()
+      await this.#scheduler.pause(task, new Promise(resolve => void this.#clock.after(waitMs, resolve)))
+    }
+  }
+
+  /** Runs an fdatasync or fsync once. @returns whether it succeeded; where not, the store is halted */
+  async sync(path: string, datasync: () => Promise<void>): Promise<boolean> {
+    const started = this.#clock.monotonicMs()
+    const error = await failureOf(datasync)
+    if (error !== null) {
+      this.raise(failedSync(path, error))
+      return false
+    }
+    this.syncStats.fsyncs++
+    this.syncStats.fsyncMsTotal += this.#clock.monotonicMs() - started
+    return !this.halted
+  }
+}
+
+async function failureOf(run: () => Promise<void>): Promise<Error | null> {
+  try {
+    await run()
+    return null
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+function failedWrite(path: string, cause: Error): LogError {
+  return new LogError(
+    'IO',
+    `writing ${path} failed (${cause.message}). What was not acknowledged before this may or may not be stored; nothing is acknowledged any more. Check the disk, then start again`,
+    cause,
+  )
+}
+
+function failedSync(path: string, cause: Error): LogError {
+  return new LogError(
+    'IO',
+    `fdatasync of ${path} failed (${cause.message}). Everything acknowledged before is durable; what was being written may be lost although it can still be read. It is not tried again: check the disk, then start again`,
+    cause,
+  )
+}

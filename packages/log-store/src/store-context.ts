@@ -1,0 +1,40 @@
+/** What all groups of one store share, and the limits that they keep. */
+import type { Clock, RandomFill } from './clock.ts'
+import type { Disk } from './disk.ts'
+import type { FlushScheduler } from './flush-scheduler.ts'
+import type { MarkFile } from './mark-file.ts'
+import type { SegmentReader } from './segment-reader.ts'
+import type { StorageFaults } from './storage-faults.ts'
+import type { TailCache } from './tail-cache.ts'
+import type { Trash } from './trash.ts'
+import type { VoteFile } from './vote-file.ts'
+
+export interface StoreLimits {
+  /** A segment that has reached this is followed by another. Default 128 MiB. */
+  readonly segmentBytesMax: number
+  /** The same by age. Default 7 days. */
+  readonly segmentAgeMaxMs: number
+  /** Frames of one round; a single larger write still goes in one. Default 8 MiB. */
+  readonly roundBytesMax: number
+}
+
+export interface StoreContext {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly random: RandomFill
+  readonly scheduler: FlushScheduler
+  readonly faults: StorageFaults
+  readonly votes: VoteFile
+  readonly mark: MarkFile
+  readonly tails: TailCache
+  readonly reader: SegmentReader
+  readonly trash: Trash
+  readonly limits: StoreLimits
+  readonly counters: { bytesWritten: number }
+  /** Something that costs nothing but time, such as an index that could not be saved. */
+  readonly onProblem: (error: Error) => void
+}
+
+export function groupFolder(storeFolder: string, group: number): string {
+  return `${storeFolder}/groups/${group}`
+}
