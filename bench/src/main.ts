@@ -1,0 +1,20 @@
+/** `pnpm bench NAME`: runs one benchmark and prints its figures. They are ratios of this machine on this day. */
+import { benchRaftCore } from './raft-core.ts'
+
+const BENCHMARKS: Readonly<Record<string, { readonly what: string; run(): void | Promise<void> }>> = {
+  'raft-core': { what: 'the algorithm alone: three replicas in one thread, no I/O (about 10 s)', run: benchRaftCore },
+}
+
+const name = process.argv[2]
+const benchmark = name === undefined ? undefined : BENCHMARKS[name]
+if (benchmark === undefined) {
+  const list = Object.entries(BENCHMARKS).map(([key, { what }]) => `  ${key.padEnd(12)}${what}`)
+  const help = `usage: pnpm bench NAME\n\n${list.join('\n')}\n`
+  if (name === undefined || name === '--help') process.stdout.write(help)
+  else {
+    process.stderr.write(`no benchmark ${name}\n${help}`)
+    process.exitCode = 2
+  }
+} else {
+  await benchmark.run()
+}

@@ -1,0 +1,13 @@
+/** The few figures that a benchmark prints of its samples. */
+
+/** The value below which `share` (0 to 1) of the samples lie. `samples` are sorted in place. */
+export function percentile(samples: number[], share: number): number {
+  if (samples.length === 0) return Number.NaN
+  samples.sort((a, b) => a - b)
+  return samples[Math.min(samples.length - 1, Math.floor(samples.length * share))] as number
+}
+
+/** 1234567 → "1,234,567" */
+export function grouped(value: number): string {
+  return Math.round(value).toLocaleString('en-US')
+}
