@@ -2,6 +2,7 @@
  * How commands fail: by throwing. A CliError carries its exit code; everything else is given one here. Whatever was
  * thrown, people see one line on stderr, so nothing in this file may let a stack or a line break through.
  */
+import { StartError, type StartErrorCode } from '@millrace/broker'
 import { isErrorCode, MillraceError } from '@millrace/record'
 import { EXIT, type ExitCode } from './exit-code.ts'
 
@@ -24,9 +25,24 @@ export class Interrupted extends CliError {
   }
 }
 
+const START_EXIT: Readonly<Record<StartErrorCode, ExitCode>> = {
+  CONFIG_INVALID: EXIT.usage,
+  PLAINTEXT_REFUSED: EXIT.usage,
+  PORT_IN_USE: EXIT.inUse,
+  ADDRESS_UNAVAILABLE: EXIT.usage,
+  FOLDER_IN_USE: EXIT.inUse,
+  FOLDER_NOT_WRITABLE: EXIT.failed,
+  DISK_FULL: EXIT.failed,
+  FOLDER_EMPTY: EXIT.usage,
+  FOLDER_NOT_EMPTY: EXIT.usage,
+  IDENTITY_MISMATCH: EXIT.usage,
+  STORAGE_DAMAGED: EXIT.failed,
+}
+
 /** The exit code that a thrown value stands for. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CliError) return error.exitCode
+  if (error instanceof StartError) return START_EXIT[error.code]
   const code = errorCodeOf(error)
   if (code === 'UNREACHABLE') return EXIT.unreachable
   if (code === 'INVALID_ARGUMENT' || code === 'INVALID_NAME') return EXIT.usage

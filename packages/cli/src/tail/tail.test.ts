@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest'
+import { jsonLine, plainLine, type ShownRecord } from './record-text.ts'
+import { parseFrom } from './start-position.ts'
+
+describe('parseFrom', () => {
+  const now = new Date('2026-11-21T10:00:00Z')
+
+  it('knows names, offsets, times and ages', () => {
+    expect(parseFrom('earliest')).toBe('earliest')
+    expect(parseFrom('latest')).toBe('latest')
+    expect(parseFrom('1200')).toEqual({ offset: 1200 })
+    expect(parseFrom('90m', now)).toEqual({ time: new Date('2026-11-21T08:30:00Z') })
+    expect(parseFrom('2026-11-21T08:00:00Z')).toEqual({ time: new Date('2026-11-21T08:00:00Z') })
+  })
+
+  it.each(['', 'first', '-1', '1.5', '2026-13-45', '99999999999999999999'])('refuses "%s" with the forms', text => {
+    expect(() => parseFrom(text)).toThrow('is none of earliest, latest, an offset')
+  })
+})
+
+describe('records as text', () => {
+  const record: ShownRecord = {
+    partition: 1,
+    offset: 7,
+    timestamp: Date.UTC(2026, 10, 21),
+    key: Buffer.from('k'),
+    value: Buffer.from('hello'),
+    contentType: '',
+    headers: new Map(),
+  }
+  const shown = (change: Partial<ShownRecord>): unknown => JSON.parse(jsonLine({ ...record, ...change }))
+
+  it('keeps the bytes of a value', () => {
+    expect([...plainLine({ ...record, value: Buffer.from([0xff]) })]).toEqual([0xff, 0x0a])
+    expect(String(plainLine({ ...record, value: undefined }))).toBe('\n')
+  })
+
+  it('shows JSON as JSON, text as text, other bytes in base64', () => {
+    expect(shown({})).toEqual({
+      partition: 1,
+      offset: 7,
+      timestamp: '2026-11-21T00:00:00.000Z',
+      key: 'k',
+      value: 'hello',
+    })
+    expect(shown({ value: Buffer.from('{"a":1}'), contentType: 'application/json' })).toMatchObject({ value: { a: 1 } })
+    expect(shown({ value: Buffer.from('{'), contentType: 'application/json' })).toMatchObject({ value: '{' })
+    expect(shown({ value: Buffer.from([0xff]) })).toMatchObject({ valueBase64: '/w==' })
+    expect(shown({ value: undefined })).toMatchObject({ value: null })
+  })
+})
