@@ -2,6 +2,7 @@
 import type { Configuration } from './configuration.ts'
 import type { Entry, LogIndex, ReplicaId, Term } from './entry.ts'
 import type { HardState } from './output.ts'
+import type { TraceEvent } from './trace.ts'
 
 export interface RaftConfig {
   readonly id: ReplicaId
@@ -37,6 +38,10 @@ export interface RaftConfig {
   readonly cacheBytesMax?: number
   /** Reads waiting for the first commit of the term. Default 1,024. */
   readonly pendingReadsMax?: number
+  /** What an entry that the core makes itself counts for against byte limits, in bytes. Default 0. */
+  readonly ownEntryBytes?: number
+  /** Hears one event per transition. Must not throw and must not call the group. */
+  readonly trace?: (event: TraceEvent) => void
 }
 
 /** A run of entries of one term: from `first` up to the next run. */
@@ -56,6 +61,11 @@ export interface InitialState<P = unknown> {
   /** The newest configuration at or below `hardState.commit`, and the index it took effect at. */
   readonly configuration: Configuration
   readonly configurationIndex: LogIndex
+  /**
+   * The configuration in force at `base.index`, where `configurationIndex` is above it: what a snapshot at the base
+   * says. Without it the core asks for one (see `Output.snapshotWanted`) until its log is compacted further.
+   */
+  readonly baseConfiguration?: Configuration
   /** Applied by the state machine; apply tasks start after it. Never above `hardState.commit`. */
   readonly applied: LogIndex
   /** Recent entries, contiguous and ending at lastIndex; may be empty (the core then fetches what it needs). */

@@ -1,7 +1,7 @@
 /** Everything that can happen to a group, as one union: `RaftGroup.step` takes nothing else. */
 import type { ConfigChange } from './configuration.ts'
 import type { Entry, LogIndex, ReplicaId, Term } from './entry.ts'
-import type { Message } from './message.ts'
+import type { Message, SnapshotMeta } from './message.ts'
 
 export type Input<P = unknown> =
   /** A message of a peer, or a response of an append or apply task that is addressed to this replica itself. */
@@ -12,7 +12,7 @@ export type Input<P = unknown> =
   | { readonly type: 'propose'; readonly entries: readonly ProposedEntry<P>[] }
   | { readonly type: 'proposeConfigChange'; readonly change: ConfigChange; readonly payload?: P | null }
   /** `context` names the request; the answer comes as a `ReadState` with the same context. */
-  | { readonly type: 'readIndex'; readonly context: number }
+  | { readonly type: 'readIndex'; readonly context: number; readonly nowMs?: number }
   | { readonly type: 'transferLeader'; readonly target: ReplicaId }
   | { readonly type: 'campaign' }
   | { readonly type: 'forgetLeader' }
@@ -24,6 +24,16 @@ export type Input<P = unknown> =
   | { readonly type: 'fetchFailed'; readonly request: FetchRequest; readonly reason: 'compacted' | 'damaged' | 'io' }
   /** The host dropped the log up to and including `index` (its base is (index, term) now). */
   | { readonly type: 'compacted'; readonly index: LogIndex; readonly term: Term }
+  /**
+   * The newest snapshot that peers may be sent, kept until a newer one is offered. Without one the core makes up the
+   * meta data of a snapshot of the log's base, and the host finds the state by its index.
+   */
+  | { readonly type: 'snapshotAvailable'; readonly snapshot: SnapshotMeta<P> }
+  /**
+   * One configuration entry of an apply task has been applied, ahead of the `storageApplied` of the whole task.
+   * Optional: `storageApplied` does the same for every configuration entry that was not announced.
+   */
+  | { readonly type: 'configApplied'; readonly entry: Entry<P> }
 
 export interface ProposedEntry<P = unknown> {
   readonly size: number

@@ -46,6 +46,11 @@ export interface AppendResponse extends Envelope {
   readonly rejected: boolean
   readonly hintIndex: LogIndex
   readonly hintTerm: Term
+  /**
+   * On a refusal: this log lost entries that it had acknowledged, so whatever match the leader remembers is void. Only
+   * said while the end of the log is uncertain and the leader's log has not been matched.
+   */
+  readonly lostTail?: boolean
 }
 
 /** `commit` is capped at the addressee's match. `context` (0: none) confirms a ReadIndex round. */
@@ -58,6 +63,8 @@ export interface Heartbeat extends Envelope {
 export interface HeartbeatResponse extends Envelope {
   readonly type: 'heartbeatResponse'
   readonly context: number
+  /** As in {@link AppendResponse}. */
+  readonly lostTail?: boolean
 }
 
 /** What a snapshot covers. The state itself travels outside the core; `payload` is the host's handle on it. */
@@ -66,6 +73,8 @@ export interface SnapshotMeta<P = unknown> {
   readonly term: Term
   /** The configuration at `index`. */
   readonly configuration: Configuration
+  /** Index of the entry that `configuration` took effect at, where it is known; else `index` stands for it. */
+  readonly configurationIndex?: LogIndex
   payload: P | null
 }
 
@@ -105,8 +114,8 @@ export interface ForwardedProposal<P = unknown> extends Envelope {
 
 /**
  * From the storage of a replica to itself: everything up to (`index`, `logTerm`) is durable, and the snapshot (if
- * any) is installed. `term` is the term in which the write was *submitted*; an acknowledgement of an older term is
- * ignored unless its (index, logTerm) still matches (the ABA race).
+ * any) is installed. `term` is the term in which the write was *submitted*; (`index`, `logTerm`) of an older term are
+ * ignored even where they still match: they may have been replaced and put back since (the ABA race).
  */
 export interface StorageAppended<P = unknown> extends Envelope {
   readonly type: 'storageAppended'

@@ -20,7 +20,7 @@ export interface SoftState {
 }
 
 /**
- * One write. The host stores hard state, then snapshot or entries, durably if `mustSync`; only then it delivers
+ * One write. The host stores hard state, then snapshot, then entries (seldom both), durably if `mustSync`; only then it delivers
  * `responses`: those addressed to this replica itself by `step`, the others over the network. Tasks of a group are
  * carried out in the order they were handed out; a task without entries queues behind the writes before it. The first
  * entry's index may be at or below the end of the stored log: everything from there on is replaced.
@@ -55,4 +55,9 @@ export interface Output<P = unknown> {
   readonly fetch: readonly FetchRequest[]
   readonly reads: readonly ReadState[]
   readonly soft?: SoftState
+  /**
+   * A peer needs a snapshot and the core knows none that it could send: the host answers with `snapshotAvailable`. Said
+   * again as long as that is so.
+   */
+  readonly snapshotWanted?: boolean
 }

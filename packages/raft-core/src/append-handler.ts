@@ -1,0 +1,108 @@
+/**
+ * A follower's side of replication: what a leader's appends, heartbeats and snapshots do to the log. Raft paper, sections
+ * 5.3 and 7. Every answer waits until the log that it speaks of is durable.
+ */
+import { type LogIndex, NONE } from './entry.ts'
+import type { GroupState } from './group-state.ts'
+import { adoptSnapshotConfiguration } from './membership/membership.ts'
+import type { AppendRequest, Heartbeat, InstallSnapshot, SnapshotMeta } from './message.ts'
+import { commitTo } from './replication.ts'
+import { settleUncertainty } from './uncertainty.ts'
+
+export function handleAppend<P>(s: GroupState<P>, m: AppendRequest<P>): void {
+  const { log } = s
+  if (m.prevIndex < log.commit) {
+    // Reordered or repeated: everything up to the commit index is the same in the log of every later leader.
+    matched(s, log.commit)
+    accept(s, m.from, log.commit)
+    return
+  }
+  if (!log.matches({ index: m.prevIndex, term: m.prevTerm })) {
+    refuse(s, m)
+    return
+  }
+  const last = m.prevIndex + m.entries.length
+  const conflict = log.firstConflict(m.entries)
+  if (conflict !== 0) {
+    if (conflict <= log.commit) {
+      throw new Error(`entry ${conflict} of leader ${m.from} in term ${m.term} conflicts with a committed entry`)
+    }
+    if (conflict <= log.lastIndex) s.trace({ type: 'truncated', id: s.id, from: conflict })
+    // A suffix that already matches is left alone: the message may be an old one, and more may follow it by now.
+    log.append(m.entries, conflict - m.prevIndex - 1)
+  }
+  matched(s, last)
+  // The leader may have committed more than it has sent here; beyond `last` this log is not known to be its log.
+  commitTo(s, Math.min(m.commit, last))
+  accept(s, m.from, last)
+}
+
+function accept<P>(s: GroupState<P>, to: number, index: LogIndex): void {
+  s.send({ type: 'appendResponse', to, index, rejected: false, hintIndex: 0, hintTerm: 0 })
+}
+
+/**
+ * Refuses with the best guess where the logs agree: the highest entry here that is not above the leader's previous entry
+ * in index or term. The leader does the same with the answer, so each round trip skips a whole term on one side.
+ */
+function refuse<P>(s: GroupState<P>, m: AppendRequest<P>): void {
+  const hint = s.log.agreementHint(Math.min(m.prevIndex, s.log.lastIndex), m.prevTerm)
+  s.send({
+    type: 'appendResponse',
+    to: m.from,
+    index: m.prevIndex,
+    rejected: true,
+    hintIndex: hint.index,
+    hintTerm: hint.term,
+    ...(hasLostTail(s) && { lostTail: true }),
+  })
+}
+
+/** The leader may count on entries that are gone: see `AppendResponse.lostTail`. */
+function hasLostTail<P>(s: GroupState<P>): boolean {
+  return s.uncertainUntil !== undefined && s.leaderMatch === 0
+}
+
+function matched<P>(s: GroupState<P>, index: LogIndex): void {
+  s.leaderMatch = Math.max(s.leaderMatch, index)
+  settleUncertainty(s)
+}
+
+export function handleHeartbeat<P>(s: GroupState<P>, m: Heartbeat): void {
+  // The leader caps the commit at the match it knows. This log may have lost its end since, so it caps it too.
+  commitTo(s, Math.min(m.commit, s.leaderMatch))
+  s.send({
+    type: 'heartbeatResponse',
+    to: m.from,
+    context: m.context,
+    ...(hasLostTail(s) && { lostTail: true }),
+  })
+}
+
+export function handleSnapshot<P>(s: GroupState<P>, m: InstallSnapshot<P>): void {
+  const restored = restore(s, m.snapshot)
+  const index = restored ? s.log.lastIndex : s.log.commit
+  matched(s, index)
+  accept(s, m.from, index)
+}
+
+/**
+ * A configuration without this replica is no reason to refuse: the snapshot is of the log's base, and the change that made
+ * this replica a member may follow in the log.
+ *
+ * @returns false when the snapshot brings nothing: the log stays as it is
+ */
+function restore<P>(s: GroupState<P>, meta: SnapshotMeta<P>): boolean {
+  if (meta.index <= s.log.commit) return false
+  if (s.log.matches(meta)) {
+    // A log that holds the snapshot's last entry is never thrown away for it.
+    commitTo(s, meta.index)
+    return false
+  }
+  s.log.restore(meta)
+  s.fetchedForApply = undefined
+  s.applyFetch = NONE
+  s.trace({ type: 'snapshotRestored', id: s.id, index: meta.index, term: meta.term })
+  adoptSnapshotConfiguration(s, meta)
+  return true
+}

@@ -1,0 +1,32 @@
+/** Logical time: election timeouts, heartbeats, and the end of what may only last for an election timeout. */
+
+import { isPromotable, startElection } from './election.ts'
+import type { GroupState } from './group-state.ts'
+import { checkQuorum } from './leader.ts'
+import { sendHeartbeats } from './reads/reads.ts'
+import { abortTransfer } from './roles.ts'
+
+export function tick<P>(s: GroupState<P>): void {
+  if (s.voteEmbargoTicks > 0) s.voteEmbargoTicks--
+  s.electionElapsed++
+  if (s.role === 'leader') tickLeader(s)
+  else if (isPromotable(s) && s.electionElapsed >= s.electionTimeout) {
+    s.electionElapsed = 0
+    startElection(s, s.settings.preVote ? 'preElection' : 'election')
+  }
+}
+
+function tickLeader<P>(s: GroupState<P>): void {
+  s.heartbeatElapsed++
+  if (s.electionElapsed >= s.settings.electionTicks) {
+    s.electionElapsed = 0
+    if (s.settings.checkQuorum) checkQuorum(s)
+    // A target that has not won by now is given up, and proposals are taken again.
+    abortTransfer(s)
+  }
+  // The check may have ended the leadership.
+  if (s.role === 'leader' && s.heartbeatElapsed >= s.settings.heartbeatTicks) {
+    s.heartbeatElapsed = 0
+    sendHeartbeats(s)
+  }
+}
