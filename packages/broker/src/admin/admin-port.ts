@@ -9,26 +9,15 @@ import type { OriginRules } from '../http/origin-guard.ts'
 import { splitUrl } from '../http/query.ts'
 import { bind, type Listener } from '../server/client-listener.ts'
 import { admit } from '../server/client-port.ts'
+import type { PortHandler } from '../server/starting.ts'
 import type { Metrics } from './metrics.ts'
 
 const CONNECTIONS_MAX = 64
 
 /** @throws StartError PORT_IN_USE, ADDRESS_UNAVAILABLE */
-export async function listenAdmin(
-  context: BrokerContext,
-  metrics: Metrics,
-  address: Address,
-  rules: () => OriginRules,
-): Promise<Listener> {
-  const server = createServer({ headersTimeout: 10_000, requestTimeout: 10_000, maxHeaderSize: 16_384 })
+export async function listenAdmin(address: Address, handle: PortHandler): Promise<Listener> {
+  const server = createServer({ headersTimeout: 10_000, requestTimeout: 10_000, maxHeaderSize: 16_384 }, handle)
   server.maxConnections = CONNECTIONS_MAX
-  server.on('request', (request: NodeRequest, response: NodeResponse) => {
-    if (!admit(context, rules(), request, response)) return
-    answer(context, metrics, request, response).catch((error: unknown) => {
-      context.log.error({ err: error }, 'a route of the admin port failed')
-      sendError(response, error)
-    })
-  })
   server.on('clientError', (_error, socket) => socket.destroy())
   const bound = await bind(server, 'admin', address)
   return {
@@ -42,6 +31,16 @@ export async function listenAdmin(
         })
         server.closeIdleConnections()
       }),
+  }
+}
+
+export function adminPortHandler(context: BrokerContext, metrics: Metrics, rules: OriginRules): PortHandler {
+  return (request, response) => {
+    if (!admit(context, rules, request, response)) return
+    answer(context, metrics, request, response).catch((error: unknown) => {
+      context.log.error({ err: error }, 'a route of the admin port failed')
+      sendError(response, error)
+    })
   }
 }
 

@@ -117,7 +117,7 @@ function appendHere(
       Math.max(1, deadline - performance.now()),
     )
     signal.addEventListener('abort', cancelled, { once: true })
-    appendCounted(partition, batch, context.counters, result => {
+    appendCounted(context, partition, batch, result => {
       settle()
       if (result instanceof MillraceError) reject(result)
       else resolve(result)

@@ -3,7 +3,9 @@
 import type { Expectation as WireExpectation, ProducerPosition as WireProducer } from '@millrace/proto'
 import { crc32, LIMITS, MillraceError, type RecordSetIndex, recordSetIndex } from '@millrace/record'
 import type { AppendBatch, Appended, Expectation, Partition, ProducerPosition } from '@millrace/topics'
-import type { BrokerCounters } from '../admin/metrics.ts'
+import type { BrokerContext } from '../broker-context.ts'
+import type { NodeDirectory } from '../cluster/node-directory.ts'
+import { notLeader } from '../cluster/not-leader.ts'
 
 export interface BatchParts {
   readonly payload: Uint8Array
@@ -88,23 +90,32 @@ function expectation(wire: WireExpectation | undefined): Expectation | undefined
   }
 }
 
-/** `partition.append` with the node's counters and the latency histogram around it. */
+/** `partition.append` with the node's counters and the latency histogram around it; refusals name the leader's URL. */
 export function appendCounted(
+  { counters, directory }: Pick<BrokerContext, 'counters' | 'directory'>,
   partition: Partition,
   batch: AppendBatch,
-  counters: BrokerCounters,
   done: (result: Appended | MillraceError) => void,
 ): void {
   const started = performance.now()
   partition.append(batch, result => {
-    if (result instanceof MillraceError) counters.appendsRefused++
-    else {
-      counters.appendSeconds.observe((performance.now() - started) / 1_000)
-      if (!result.duplicate) {
-        counters.recordsAppended += result.count
-        counters.bytesAppended += batch.payload.length
-      }
+    if (result instanceof MillraceError) {
+      counters.appendsRefused++
+      done(named(directory, partition, result))
+      return
+    }
+    counters.appendSeconds.observe((performance.now() - started) / 1_000)
+    if (!result.duplicate) {
+      counters.recordsAppended += result.count
+      counters.bytesAppended += batch.payload.length
     }
     done(result)
   })
+}
+
+/** A partition says NOT_LEADER without addresses; the directory has them. */
+function named(directory: NodeDirectory, partition: Partition, error: MillraceError): MillraceError {
+  if (error.code !== 'NOT_LEADER' || error.details.leaderUrl !== undefined) return error
+  const { topic, partition: number, leaderNode, term } = partition
+  return notLeader(directory, { what: `${topic}/${number}`, leaderNode, term })
 }

@@ -10,16 +10,15 @@ import { splitUrl } from '../http/query.ts'
 import { routeHandler } from '../http/routes.ts'
 import { connectHandler, SERVICE_PREFIX } from '../services/connect-handler.ts'
 
-/** @param rules asked per request: the address is known only once the listener is bound */
 export function clientPortHandler(
   context: BrokerContext,
-  rules: () => OriginRules,
+  rules: OriginRules,
 ): (request: NodeRequest, response: NodeResponse) => void {
   const turns = new TurnPicker()
   const connect = connectHandler(context, turns)
   const routes = routeHandler(context, turns)
   return (request, response) => {
-    if (!admit(context, rules(), request, response)) return
+    if (!admit(context, rules, request, response)) return
     if (!askForBody(request, response)) return
     const { path } = splitUrl(request.url ?? '/')
     if (path.startsWith(SERVICE_PREFIX) && connect(request, response, path)) return

@@ -130,14 +130,7 @@ export class AppendStream {
         expect: request.expect,
       })
       const partition = this.#partition(request.topic, request.partition) ?? (await this.#lookUp(request))
-      appendCounted(partition, batch, this.#context.counters, result =>
-        this.#settle(
-          key,
-          slot,
-          request.partition,
-          result instanceof MillraceError ? this.#named(result, partition) : result,
-        ),
-      )
+      appendCounted(this.#context, partition, batch, result => this.#settle(key, slot, request.partition, result))
     } catch (error) {
       this.#settle(key, slot, request.partition, toMillraceError(error))
     }
@@ -162,13 +155,6 @@ export class AppendStream {
     if (partition !== undefined) return partition
     const leaderNode = topics.leaderOf(request.topic, request.partition)
     throw notLeader(directory, { what: `${request.topic}/${request.partition}`, leaderNode, term: 0 })
-  }
-
-  /** A partition says NOT_LEADER without addresses; here they are. */
-  #named(error: MillraceError, partition: Partition): MillraceError {
-    if (error.code !== 'NOT_LEADER' || error.details.leaderUrl !== undefined) return error
-    const { leaderNode, term } = partition
-    return notLeader(this.#context.directory, { what: `${partition.topic}/${partition.partition}`, leaderNode, term })
   }
 
   #settle(key: string, slot: Slot, partition: number, result: Appended | MillraceError): void {

@@ -80,7 +80,7 @@ async function startFakeNode(
     connectionsMax: config.limits.connectionsMax,
     streamsPerConnectionMax: config.limits.streamsPerConnectionMax,
     log,
-    handle: clientPortHandler(context, () => rules),
+    handle: clientPortHandler(context, rules),
     connections: () => undefined,
   })
   const close = async () => {
