@@ -5,7 +5,7 @@
  * Never lets a reader see what is not committed and applied here; never answers an append for a batch whose fate, or
  * whose cause of refusal, is still open.
  */
-import type { GroupHandle, ProposeResult } from '@millrace/raft-node'
+import type { GroupHandle } from '@millrace/raft-node'
 import type { Frame } from '@millrace/record'
 import { FrameKind, MillraceError, NO_PRODUCER, nextOffsetAfter } from '@millrace/record'
 import { checkBatch } from './append-batch-check.ts'
@@ -15,6 +15,7 @@ import type { AppendBatch, AppendDone, Partition, ReadResult } from './partition
 import type { PartitionMachine } from './partition-machine.ts'
 import { PendingAppend } from './pending-append.ts'
 import { producerKey } from './producer-table.ts'
+import { droppedProposal, notLeading } from './proposal-errors.ts'
 import { ReadCursors } from './read-cursors.ts'
 
 export class PartitionReplica implements Partition {
@@ -23,7 +24,7 @@ export class PartitionReplica implements Partition {
   readonly machine: PartitionMachine
   readonly handle: GroupHandle
   readonly #cursors = new ReadCursors()
-  readonly #leaderGone = (reason: string): MillraceError => this.#notLeader(reason)
+  readonly #leaderGone = (reason: string): MillraceError => notLeading(this.handle, this.#name, reason)
   #halted: string | undefined
   #closed: MillraceError | undefined
 
@@ -36,6 +37,10 @@ export class PartitionReplica implements Partition {
     handle.observe(event => {
       if (event.type === 'halted') this.#halt()
     })
+  }
+
+  get #name(): string {
+    return `${this.topic}/${this.partition}`
   }
 
   get group(): number {
@@ -63,7 +68,8 @@ export class PartitionReplica implements Partition {
   }
 
   append(batch: AppendBatch, done: AppendDone): void {
-    const refusal = checkBatch(batch) ?? this.#unusable() ?? (this.leading ? undefined : this.#notLeader())
+    const refusal =
+      checkBatch(batch) ?? this.#unusable() ?? (this.leading ? undefined : notLeading(this.handle, this.#name))
     if (refusal !== undefined) {
       done(refusal)
       return
@@ -140,7 +146,7 @@ export class PartitionReplica implements Partition {
       pending,
     )
     if (result.type === 'accepted') this.machine.accepted(pending, result.index, result.baseOffset)
-    else done(this.#dropped(result))
+    else done(droppedProposal(this.handle, this.#name, result))
   }
 
   /** Frames with records from `fromOffset` on, at least one: there is one below the high watermark. */
@@ -163,7 +169,7 @@ export class PartitionReplica implements Partition {
   #unusable(): MillraceError | undefined {
     if (this.#closed !== undefined) return this.#closed
     if (this.#halted === undefined) return undefined
-    const message = `partition ${this.topic}/${this.partition} is halted on this node: ${this.#halted}`
+    const message = `partition ${this.#name} is halted on this node: ${this.#halted}`
     return new MillraceError('PARTITION_HALTED', message)
   }
 
@@ -176,51 +182,9 @@ export class PartitionReplica implements Partition {
     const { logStartOffset, highWatermark } = this
     return new MillraceError(
       'OFFSET_OUT_OF_RANGE',
-      `offset ${offset} of ${this.topic}/${this.partition}: valid are ${logStartOffset} to ${highWatermark}`,
+      `offset ${offset} of ${this.#name}: valid are ${logStartOffset} to ${highWatermark}`,
       { details: { offset, logStartOffset, highWatermark } },
     )
-  }
-
-  /** Which of the three ways of not leading it is. */
-  #notLeader(reason?: string): MillraceError {
-    const { leaderNode, term } = this.handle
-    const name = `${this.topic}/${this.partition}`
-    const because = reason === undefined ? '' : ` (${reason})`
-    const details = { leaderNode, term }
-    if (leaderNode === 0)
-      return new MillraceError('NO_LEADER', `${name} has no leader at the moment${because}`, { details })
-    const { role } = this.handle.status()
-    if (role === 'leader') {
-      return new MillraceError('LEADER_STARTING', `the leader of ${name} is just starting${because}`, { details })
-    }
-    return new MillraceError('NOT_LEADER', `node ${leaderNode} leads ${name}${because}`, { details })
-  }
-
-  #dropped(result: ProposeResult & { type: 'dropped' }): MillraceError {
-    const details = { leaderNode: this.handle.leaderNode, term: this.handle.term }
-    const make = (
-      code: 'NO_LEADER' | 'LEADER_STARTING' | 'THROTTLED' | 'DISK_FULL' | 'PARTITION_HALTED',
-    ): MillraceError => new MillraceError(code, result.message, { details })
-    switch (result.reason) {
-      case 'notLeader':
-      case 'removed':
-        return this.#notLeader(result.message)
-      case 'noLeader':
-      case 'transferring':
-        return make('NO_LEADER')
-      case 'starting':
-        return make('LEADER_STARTING')
-      case 'uncommittedBytesMax':
-        return make('THROTTLED')
-      case 'diskFull':
-        return make('DISK_FULL')
-      case 'halted':
-        return make('PARTITION_HALTED')
-      default: {
-        const message = `the node refused the batch: ${result.reason}: ${result.message}`
-        return new MillraceError('INTERNAL', message, { details, outcome: 'not_stored' })
-      }
-    }
   }
 }
 

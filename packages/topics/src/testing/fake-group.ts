@@ -51,6 +51,11 @@ export class FakeGroup implements GroupHandle {
   halted: string | undefined
   refusal: (ProposeResult & { type: 'dropped' }) | undefined
   now = 1_000
+  /** Every proposal is committed in a later turn. */
+  autoCommit = false
+  followers: GroupStatus['followers'] = []
+  readonly transfers: number[] = []
+  campaigns = 0
   proposals: Proposal[] = []
   readonly committed: Frame[] = []
   readonly #observers = new Set<GroupObserver>()
@@ -94,6 +99,7 @@ export class FakeGroup implements GroupHandle {
     if (this.refusal !== undefined) return this.refusal
     const frame = this.#write(body)
     this.proposals.push({ frame, waiter })
+    if (this.autoCommit) setImmediate(() => this.autoCommit && this.commit())
     const { index, term, baseOffset } = frame.header
     return { type: 'accepted', index, term, baseOffset }
   }
@@ -133,7 +139,7 @@ export class FakeGroup implements GroupHandle {
       lastIndex: this.log.end.index,
       configuration: ONE_REPLICA,
       ...(this.halted === undefined ? {} : { halted: this.halted }),
-      followers: [],
+      followers: this.followers,
     }
   }
 
@@ -145,7 +151,13 @@ export class FakeGroup implements GroupHandle {
     return Promise.resolve()
   }
 
-  transferLeadership(): void {}
+  transferLeadership(toNode: number): void {
+    this.transfers.push(toNode)
+  }
+
+  campaign(): void {
+    this.campaigns++
+  }
 
   observe(observer: GroupObserver): () => void {
     this.#observers.add(observer)

@@ -1,0 +1,145 @@
+/**
+ * Brings leadership of every partition to its preferred replica, the first of its places: by an early campaign where no
+ * leader is known, by a transfer where another one leads. Slow on purpose: a few moves at a time, and a group that would
+ * not move is left alone for a while.
+ *
+ * Never takes leadership from anybody: a campaign goes through pre-vote, a transfer is the leader's own choice, made only
+ * while the preferred replica keeps up.
+ */
+import type { Clock, GroupHandle, GroupStatus, RaftNode } from '@millrace/raft-node'
+import type { PartitionReplica } from './partition-replica.ts'
+import type { ReplicaPlan } from './replica-opener.ts'
+import { TOPIC_LIMITS } from './topic-limits.ts'
+
+export interface BalanceTiming {
+  /** How often leaders look for groups to hand over. Default 500. */
+  readonly balanceIntervalMs?: number
+  /** How long a leader stays before it hands over, and how long a move may take. Default 1,000 and 3,000. */
+  readonly leaderSettleMs?: number
+  readonly moveTimeoutMs?: number
+  /** Pause after a move that did not succeed. Default 10,000. */
+  readonly moveRetryMs?: number
+}
+
+/** When a preferred replica without a leader campaigns, milliseconds after it was opened. */
+const CAMPAIGN_AFTER_MS = [0, 100, 300, 700] as const
+/** A preferred replica that lacks more entries than this would make its group wait. */
+const LAG_ENTRIES_MAX = 1_000
+
+type Balanced = Iterable<{ readonly plan: ReplicaPlan; readonly replica: PartitionReplica }>
+
+/** A node may offer to campaign at once; without it the election timeout decides who leads first. */
+type Campaigner = GroupHandle & { campaign?(): void }
+
+export class LeaderBalancer {
+  readonly #node: Pick<RaftNode, 'nodeId' | 'isConnected'>
+  readonly #clock: Pick<Clock, 'setTimer' | 'monotonicMs'>
+  readonly #replicas: () => Balanced
+  readonly #timing: Required<BalanceTiming>
+  readonly #timers = new Set<{ cancel(): void }>()
+  /** When each group was first seen led here in its current term. */
+  readonly #ledSince = new Map<number, { readonly term: number; readonly atMs: number }>()
+  /** Groups on the move, and until when they may take. */
+  readonly #moving = new Map<number, number>()
+  readonly #pausedUntil = new Map<number, number>()
+  #stopped = false
+
+  constructor(
+    node: Pick<RaftNode, 'nodeId' | 'isConnected'>,
+    clock: Pick<Clock, 'setTimer' | 'monotonicMs'>,
+    replicas: () => Balanced,
+    timing: BalanceTiming = {},
+  ) {
+    this.#node = node
+    this.#clock = clock
+    this.#replicas = replicas
+    this.#timing = {
+      balanceIntervalMs: 500,
+      leaderSettleMs: 1_000,
+      moveTimeoutMs: 3_000,
+      moveRetryMs: 10_000,
+      ...timing,
+    }
+  }
+
+  start(): void {
+    this.#after(this.#timing.balanceIntervalMs, () => {
+      this.balance()
+      this.start()
+    })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const timer of this.#timers) timer.cancel()
+    this.#timers.clear()
+  }
+
+  /** A replica was opened: the preferred one does not wait for the election timeout. */
+  opened({ handle }: PartitionReplica, { places }: ReplicaPlan): void {
+    if (places[0]?.node !== this.#node.nodeId) return
+    const campaigner: Campaigner = handle
+    for (const delayMs of CAMPAIGN_AFTER_MS) {
+      this.#after(delayMs, () => {
+        if (handle.leaderNode === 0) campaigner.campaign?.()
+      })
+    }
+  }
+
+  /** One look at all groups led here. */
+  balance(): void {
+    const now = this.#clock.monotonicMs()
+    for (const { plan, replica } of this.#replicas()) {
+      const { group } = plan
+      if (!replica.leading) this.#notLed(group)
+      else if (this.#settled(group, replica.term, now) && !this.#onTheMove(group, now)) this.#move(plan, replica, now)
+    }
+  }
+
+  #move({ group, places }: ReplicaPlan, { handle }: PartitionReplica, now: number): void {
+    const preferred = places[0]?.node
+    if (preferred === undefined || preferred === this.#node.nodeId) return
+    if (this.#moving.size >= TOPIC_LIMITS.leaderMovesMax || (this.#pausedUntil.get(group) ?? 0) > now) return
+    if (!this.#node.isConnected(preferred) || !keepsUp(handle.status(), preferred)) return
+    this.#moving.set(group, now + this.#timing.moveTimeoutMs)
+    handle.transferLeadership(preferred)
+  }
+
+  /** Whether a move is under way; one that took too long is over, and not tried again for a while. */
+  #onTheMove(group: number, now: number): boolean {
+    const until = this.#moving.get(group)
+    if (until === undefined) return false
+    if (now < until) return true
+    this.#moving.delete(group)
+    this.#pausedUntil.set(group, now + this.#timing.moveRetryMs)
+    return false
+  }
+
+  #settled(group: number, term: number, now: number): boolean {
+    const since = this.#ledSince.get(group)
+    if (since?.term === term) return now - since.atMs >= this.#timing.leaderSettleMs
+    this.#ledSince.set(group, { term, atMs: now })
+    return false
+  }
+
+  #notLed(group: number): void {
+    this.#ledSince.delete(group)
+    this.#moving.delete(group)
+    this.#pausedUntil.delete(group)
+  }
+
+  #after(delayMs: number, run: () => void): void {
+    if (this.#stopped) return
+    const timer = this.#clock.setTimer(delayMs, () => {
+      this.#timers.delete(timer)
+      run()
+    })
+    this.#timers.add(timer)
+  }
+}
+
+function keepsUp({ followers, lastIndex }: GroupStatus, node: number): boolean {
+  const follower = followers.find(f => f.node === node)
+  if (follower === undefined) return false
+  return follower.recentlyActive && follower.state === 'replicate' && lastIndex - follower.match <= LAG_ENTRIES_MAX
+}

@@ -1,0 +1,234 @@
+/**
+ * Topics on one node: runs the catalogue's replica, and the replicas of partitions that the catalogue places here.
+ *
+ * Never founds a catalogue: a folder without one is refused. Never changes a group for what only this node believes:
+ * everything follows from committed entries of the catalogue.
+ */
+import type { LogStore } from '@millrace/log-store'
+import { LogError } from '@millrace/log-store'
+import type { Clock, GroupHandle, NodeEvent, RaftNode } from '@millrace/raft-node'
+import { MillraceError } from '@millrace/record'
+import type { NodeInfo } from './catalogue-command.ts'
+import { CATALOGUE_GROUP, CatalogueMachine } from './catalogue-machine.ts'
+import { proposeToCatalogue } from './catalogue-proposal.ts'
+import type { CatalogueTopicEntry } from './catalogue-state.ts'
+import type { BalanceTiming } from './leader-balancer.ts'
+import { LeaderBalancer } from './leader-balancer.ts'
+import type { Partition } from './partition.ts'
+import { notLeading } from './proposal-errors.ts'
+import { loadState } from './replica-opener.ts'
+import type { FailedReplica, WantedReplicas } from './replica-set.ts'
+import { ReplicaSet } from './replica-set.ts'
+import type { StartedGroup } from './started-group.ts'
+import type { StateStore } from './state-store.ts'
+import { resolveConfig } from './topic-config.ts'
+import type { CreateTopic, TopicInfo, Topics } from './topics.ts'
+import { wantedReplicas } from './wanted-replicas.ts'
+
+export type HostClock = Pick<Clock, 'setTimer' | 'monotonicMs'>
+
+export interface TopicsOptions {
+  readonly node: RaftNode
+  readonly logStore: LogStore
+  readonly stateStore: StateStore
+  readonly nodeId: number
+  readonly clusterId: string
+  /** All nodes of the cluster; the catalogue's leader registers them. */
+  readonly nodes: readonly NodeInfo[]
+  /** Default: that of the process. */
+  readonly clock?: HostClock
+  readonly timing?: BalanceTiming
+  readonly log: (event: NodeEvent) => void
+}
+
+/** Topics of a node, with what only its owner needs. */
+export interface TopicHost extends Topics {
+  /** Replicas that belong here and cannot run, each with its reason. */
+  failed(): readonly FailedReplica[]
+  /** Identifies the catalogue's state: equal on all nodes at equal applied index. */
+  catalogueHash(): number
+}
+
+/**
+ * Opens the catalogue and, from its state, the partitions of this node. Resolves when the catalogue runs; partitions
+ * follow one by one.
+ *
+ * @throws LogError REPLICA_LOST where the log store holds no catalogue, or refuses it; StateStoreError
+ */
+export async function openTopics(options: TopicsOptions): Promise<TopicHost> {
+  const { logStore, node, stateStore } = options
+  const refused = logStore.refused().find(entry => entry.group === CATALOGUE_GROUP)
+  if (refused !== undefined) throw refused.reason
+  const log = logStore.groups().find(candidate => candidate.group === CATALOGUE_GROUP)
+  if (log === undefined) {
+    throw new LogError(
+      'REPLICA_LOST',
+      'this data folder holds no catalogue (group 0): found a new cluster with init or dev, or replace a node that lost its disk by a new one',
+    )
+  }
+  const stored = await loadState(options, log)
+  const machine = new CatalogueMachine({
+    stateStore,
+    stored,
+    base: log.base,
+    onApplied: () => host?.changed(),
+    onLeadership: leading => host?.catalogueLed(leading),
+  })
+  let host: Host | undefined
+  const handle = await node.open(CATALOGUE_GROUP, machine)
+  host = new Host(options, machine, handle)
+  host.start()
+  return host
+}
+
+const PROCESS_CLOCK: HostClock = {
+  monotonicMs: () => performance.now(),
+  setTimer(delayMs, run) {
+    const timer = setTimeout(run, delayMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
+}
+
+class Host implements TopicHost {
+  readonly #options: TopicsOptions
+  readonly #machine: CatalogueMachine
+  readonly #handle: GroupHandle
+  readonly #replicas: ReplicaSet
+  readonly #balancer: LeaderBalancer
+  /** Committed when the catalogue was opened: states before it are the past, and nothing is opened for them. */
+  readonly #openedAt: number
+  #reconciling = false
+  #closed = false
+
+  constructor(options: TopicsOptions, machine: CatalogueMachine, handle: GroupHandle) {
+    const { node, clock = PROCESS_CLOCK, timing } = options
+    this.#options = options
+    this.#machine = machine
+    this.#handle = handle
+    this.#openedAt = handle.status().commit
+    this.#balancer = new LeaderBalancer(node, clock, () => this.#replicas.open(), timing)
+    this.#replicas = new ReplicaSet(options, clock, (replica, plan) => this.#balancer.opened(replica, plan))
+  }
+
+  start(): void {
+    this.#balancer.start()
+    this.changed()
+    if (this.#handle.leading) this.catalogueLed(true)
+  }
+
+  /** The catalogue applied something; looked at once, after the node's turn. */
+  changed(): void {
+    if (this.#reconciling || this.#closed) return
+    this.#reconciling = true
+    queueMicrotask(() => {
+      this.#reconciling = false
+      if (!this.#closed && this.#machine.applied.index >= this.#openedAt) this.#replicas.reconcile(this.#wanted())
+    })
+  }
+
+  catalogueLed(leading: boolean): void {
+    if (!leading) return
+    queueMicrotask(() => {
+      this.#registerNodes().catch((error: unknown) => {
+        this.#options.log({ level: 'warn', group: 0, message: `nodes could not be registered: ${String(error)}` })
+      })
+    })
+  }
+
+  get catalogue(): { readonly leading: boolean; readonly leaderNode: number; readonly term: number } {
+    return this.#handle
+  }
+
+  async create(request: CreateTopic): Promise<{ readonly topic: TopicInfo; readonly created: boolean }> {
+    this.#mustLead()
+    await this.#registerNodes()
+    const nodes = this.#machine.state.nodes().map(info => info.node)
+    const config = resolveConfig(request, nodes.length)
+    const { name, ifNotExists } = request
+    const result = await proposeToCatalogue(this.#handle, { type: 'createTopic', name, config, ifNotExists, nodes })
+    if (result.type !== 'topic')
+      throw new MillraceError('INTERNAL', `creating ${name} was answered with ${result.type}`)
+    return { topic: result.topic, created: result.created }
+  }
+
+  async delete(name: string): Promise<void> {
+    this.#mustLead()
+    await proposeToCatalogue(this.#handle, { type: 'deleteTopic', name })
+  }
+
+  list(): readonly TopicInfo[] {
+    return Array.from(this.#machine.state.topics(), topic => topic.info)
+  }
+
+  describe(name: string): TopicInfo {
+    return this.#topic(name).info
+  }
+
+  partition(topic: string, partition: number): Partition | undefined {
+    const { partitions } = this.describe(topic)
+    const info = partitions[partition]
+    if (info !== undefined) return this.#replicas.get(info.group)
+    throw new MillraceError(
+      'UNKNOWN_PARTITION',
+      `topic ${topic} has no partition ${partition}: valid are 0 to ${partitions.length - 1}`,
+      { details: { partition, partitions: partitions.length } },
+    )
+  }
+
+  leaderOf(topic: string, partition: number): number {
+    return this.partition(topic, partition)?.leaderNode ?? 0
+  }
+
+  async waitCatalogue(): Promise<void> {
+    const index = await this.#handle.readIndex()
+    await this.#handle.waitApplied(index)
+  }
+
+  replicas(): readonly StartedGroup[] {
+    const groups: StartedGroup[] = [{ topic: '', partition: 0, handle: this.#handle, highWatermark: 0 }]
+    for (const { replica } of this.#replicas.open()) {
+      const { topic, partition, handle, highWatermark } = replica
+      groups.push({ topic, partition, handle, highWatermark })
+    }
+    return groups
+  }
+
+  failed(): readonly FailedReplica[] {
+    return [...this.#replicas.failed()]
+  }
+
+  catalogueHash(): number {
+    return this.#machine.stateHash()
+  }
+
+  async shutdown(): Promise<void> {
+    this.#closed = true
+    this.#balancer.stop()
+    await this.#replicas.close(new MillraceError('SHUTTING_DOWN', 'the node is stopping'))
+  }
+
+  #wanted(): WantedReplicas {
+    return wantedReplicas(this.#machine.state, this.#options.nodeId)
+  }
+
+  #topic(name: string): CatalogueTopicEntry {
+    const topic = this.#machine.state.topic(name)
+    if (topic !== undefined) return topic
+    throw new MillraceError('UNKNOWN_TOPIC', `there is no topic ${name}`, { details: { topic: name } })
+  }
+
+  #mustLead(): void {
+    if (this.#closed) throw new MillraceError('SHUTTING_DOWN', 'the node is stopping')
+    if (!this.#handle.leading) throw notLeading(this.#handle, 'the catalogue')
+  }
+
+  /** Brings the nodes that the catalogue knows in line with the configuration of this node. */
+  async #registerNodes(): Promise<void> {
+    const { state } = this.#machine
+    const missing = this.#options.nodes.filter(info => {
+      const known = state.node(info.node)
+      return known?.clientUrl !== info.clientUrl || known.peerAddress !== info.peerAddress
+    })
+    await Promise.all(missing.map(info => proposeToCatalogue(this.#handle, { type: 'registerNode', ...info })))
+  }
+}
