@@ -1,4 +1,5 @@
 export type { Clock, RandomFill, Timer } from './clock.ts'
+export * from './data-folder.ts'
 export type { Disk, DiskFile, DiskOpenMode } from './disk.ts'
 export * from './log-store.ts'
 export * from './segmented-log-store.ts'

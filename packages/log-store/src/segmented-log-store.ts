@@ -5,6 +5,7 @@
  * Order at start, each durable before the next: the mark says "not clean"; votes are written again after an unclean stop;
  * uncertain ends are noted; last rounds are written again. Only then does anybody see a group.
  */
+import { dirname } from 'node:path'
 import { writeBaseFile } from './base-file.ts'
 import { type Clock, type RandomFill, systemClock, systemRandom } from './clock.ts'
 import { type Disk, errnoOf } from './disk.ts'
@@ -64,6 +65,7 @@ export async function openSegmentedLogStore(options: SegmentedLogStoreOptions): 
   const disk = options.disk ?? nodeDisk
   try {
     await disk.makeFolder(options.dir)
+    await disk.syncFolder(dirname(options.dir))
     await disk.makeFolder(`${options.dir}/groups`)
     return await SegmentedLogStore.open(disk, options)
   } catch (error) {
