@@ -2,7 +2,7 @@
  * How commands fail: by throwing. A CliError carries its exit code; everything else is given one here. Whatever was
  * thrown, people see one line on stderr, so nothing in this file may let a stack or a line break through.
  */
-import { StartError, type StartErrorCode } from '@millrace/broker'
+import type { StartErrorCode } from '@millrace/broker'
 import { isErrorCode, MillraceError } from '@millrace/record'
 import { EXIT, type ExitCode } from './exit-code.ts'
 
@@ -42,8 +42,8 @@ const START_EXIT: Readonly<Record<StartErrorCode, ExitCode>> = {
 /** The exit code that a thrown value stands for. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CliError) return error.exitCode
-  if (error instanceof StartError) return START_EXIT[error.code]
   const code = errorCodeOf(error)
+  if (code !== undefined && isStartError(error, code)) return START_EXIT[code]
   if (code === 'UNREACHABLE') return EXIT.unreachable
   if (code === 'INVALID_ARGUMENT' || code === 'INVALID_NAME') return EXIT.usage
   if (code === 'EADDRINUSE') return EXIT.inUse
@@ -61,6 +61,11 @@ function errorCodeOf(error: unknown): string | undefined {
   if (error instanceof MillraceError) return error.code
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code
   return undefined
+}
+
+/** Known by its name: loading the broker for an instanceof would make every command slower. */
+function isStartError(error: unknown, code: string): code is StartErrorCode {
+  return error instanceof Error && error.name === 'StartError' && Object.hasOwn(START_EXIT, code)
 }
 
 function oneLine(text: string): string {

@@ -1,7 +1,7 @@
 /** `millrace append`: records from a file or stdin, one per line, into a topic. */
 import { createReadStream } from 'node:fs'
 import type { Readable } from 'node:stream'
-import { bytes, connect, type Topic } from '@millrace/client'
+import type { Topic } from '@millrace/client'
 import { MillraceError } from '@millrace/record'
 import { Command } from 'commander'
 import { type AppendBatch, type AppendCounts, appendStream } from '../append/append-stream.ts'
@@ -45,10 +45,12 @@ async function append(
 ): Promise<AppendCounts & { readonly interrupted: boolean }> {
   const isJson = flags.json === true || flags.key !== undefined
   const parse = isJson ? jsonRecord(flags.key) : plainRecord
+  const urls = urlsFrom(flags.url)
   const input = await openInput(terminal, file)
   using stop = stopSignal()
   stop.signal.addEventListener('abort', () => input.destroy())
-  await using client = connect(urlsFrom(flags.url))
+  const { bytes, connect } = await import('@millrace/client')
+  await using client = connect(urls)
   const topic = client.topic(name, { value: bytes({ contentType: isJson ? 'application/json' : '' }) })
   const counts = await appendStream(splitRecords(input, { delimiter: flags.null === true ? NUL : NEWLINE }), {
     parse,

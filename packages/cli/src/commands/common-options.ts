@@ -21,11 +21,16 @@ export function jsonOption(what: string = 'print JSON'): Option {
 /** The addresses to use. Any node will do: the others are found through it. */
 export function urlsFrom(option: string | undefined): readonly string[] {
   if (option === undefined) return DEFAULT_URLS
-  const urls = option.split(',').map(text => text.trim().replace(/\/+$/, ''))
+  const urls = option.split(',').map(text => withScheme(text.trim().replace(/\/+$/, '')))
   for (const url of urls) {
-    const protocol = URL.parse(url)?.protocol
+    const protocol = URL.parse(url)?.protocol ?? ''
     if (protocol !== 'http:' && protocol !== 'https:')
       throw new CliError(`--url: "${url}" is not a URL such as http://127.0.0.1:${DEFAULT_PORT}`, EXIT.usage)
   }
   return urls
+}
+
+/** `localhost:7070` is what people type. */
+function withScheme(text: string): string {
+  return text.includes('://') ? text : `http://${text}`
 }

@@ -1,5 +1,4 @@
 /** `millrace serve`: one node of a cluster in this process, until SIGTERM or Ctrl-C. It never founds a cluster. */
-import { loadConfig, serveNode } from '@millrace/broker'
 import { Command, Option } from 'commander'
 import { watchLifeline } from '../process/lifeline.ts'
 import { stopSignal } from '../process/stop-signal.ts'
@@ -27,6 +26,8 @@ export function serveCommand(): Command {
 async function serve({ config: file, set, lifelineFd }: ServeFlags): Promise<void> {
   if (lifelineFd !== undefined) watchLifeline(lifelineFd)
   using stop = stopSignal()
+  // Loaded only here: the other commands start without the broker.
+  const { loadConfig, serveNode } = await import('@millrace/broker')
   const config = loadConfig({ ...(file === undefined ? {} : { file }), env: process.env, flags: set })
   const node = await serveNode(config)
   if (!stop.signal.aborted) await new Promise(resolve => stop.signal.addEventListener('abort', resolve, { once: true }))

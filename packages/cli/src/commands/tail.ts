@@ -1,5 +1,4 @@
 /** `millrace tail`: the records of a topic on stdout. */
-import { bytes, connect } from '@millrace/client'
 import { Command } from 'commander'
 import { CliError, Interrupted } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
@@ -43,8 +42,10 @@ async function tail(terminal: Terminal, name: string, flags: TailFlags): Promise
   const from = flags.from ?? (live ? 'latest' : 'earliest')
   if (typeof from === 'object' && 'offset' in from && flags.partition === undefined)
     throw new CliError('--from OFFSET needs --partition: offsets count within a partition', EXIT.usage)
+  const urls = urlsFrom(flags.url)
   using stop = stopSignal()
-  await using client = connect(urlsFrom(flags.url))
+  const { bytes, connect } = await import('@millrace/client')
+  await using client = connect(urls)
   const topic = client.topic(name, { value: bytes() })
   const partition = flags.partition === undefined ? {} : { partitions: [flags.partition] }
   let left = flags.count ?? Number.POSITIVE_INFINITY

@@ -3,10 +3,10 @@
  * folder, ports, founding, start, topic, supervision, stop. Whatever happens on the way, no node is left running.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect } from '@millrace/client'
 import { CliError } from '../cli-error.ts'
 import { LocalCluster } from '../cluster/local-cluster.ts'
 import { NODES_MAX, type NodePorts, portsFrom } from '../cluster/node-layout.ts'
+import { createTopic } from '../cluster/topic-api.ts'
 import { commandName } from '../command-name.ts'
 import { EXIT } from '../exit-code.ts'
 import { takenPorts } from '../process/ports.ts'
@@ -107,13 +107,6 @@ async function runCluster(
 }
 
 async function ensureDemoTopic(cluster: LocalCluster, signal: AbortSignal): Promise<void> {
-  await using client = connect(cluster.urls)
-  const what = `topic ${DEMO_TOPIC.name}`
-  await waitFor(
-    async () => {
-      await client.topics.ensure(DEMO_TOPIC.name, { partitions: DEMO_TOPIC.partitions })
-      return true
-    },
-    { what, timeoutMs: 30_000, signal },
-  )
+  const made = { what: `topic ${DEMO_TOPIC.name}`, timeoutMs: 30_000, signal }
+  await waitFor(() => createTopic(cluster.urls, { ...DEMO_TOPIC, ifNotExists: true }), made)
 }

@@ -51,10 +51,7 @@ export function verify(evidence: Evidence): Verdict {
     linesAppended: acknowledgedAt.size,
     linesRead: read.length,
     duplicates: read.length - readOnce.size - read.filter(entry => entry.sequence < 0).length,
-    missing: acknowledgedAt
-      .keys()
-      .filter(sequence => !readOnce.has(sequence))
-      .toArray().length,
+    missing: [...acknowledgedAt.keys()].filter(sequence => !readOnce.has(sequence)).length,
     changed: read.filter(entry => expected[entry.sequence] !== entry.digest).length,
     moved: acknowledged.filter(entry => isElsewhere(entry, readOnce.get(entry.sequence))).length,
     ...orderOf(read),
