@@ -19,8 +19,19 @@ export type AppendDecision =
   | { readonly type: 'stored'; readonly batch: StoredBatch }
   /** The same batch is on its way: hear its end. */
   | { readonly type: 'join'; readonly pending: PendingAppend }
-  /** `cause`: the refusal holds only once that batch is committed. */
-  | { readonly type: 'refuse'; readonly error: MillraceError; readonly cause?: PendingAppend }
+  | Refusal
+
+export interface Refusal {
+  readonly type: 'refuse'
+  readonly error: MillraceError
+  /** The refusal holds only once this batch is committed. */
+  readonly cause?: PendingAppend
+  /**
+   * It says that something is *not* there, which another leader may have stored meanwhile: it holds only where this
+   * replica still led after the decision.
+   */
+  readonly confirm?: true
+}
 
 /** What a decision looks at. */
 export interface DecisionState {
@@ -84,17 +95,17 @@ function decideOffset(state: DecisionState, expected: number): AppendDecision {
   if (expected === state.leaderOffset) return ACCEPT
   if (state.pending.size === 0) {
     const actual = state.leaderOffset
-    return refuse('EXPECTATION_FAILED', `the partition's next offset is ${actual}, not ${expected} as expected`, {
-      expected,
-      actual,
-    })
+    const message = `the partition's next offset is ${actual}, not ${expected} as expected`
+    const refusal = refuse('EXPECTATION_FAILED', message, { expected, actual })
+    return expected > actual ? { ...refusal, confirm: true } : refusal
   }
   // The end of the partition is not committed, so it is not told; what took the offset may be in flight itself.
   const refusal = refuse('EXPECTATION_FAILED', `the partition's next offset is not ${expected} as expected`, {
     expected,
   })
   const cause = state.pending.covering(expected)
-  return cause === undefined ? refusal : { ...refusal, cause }
+  if (cause !== undefined) return { ...refusal, cause }
+  return expected > state.leaderOffset ? { ...refusal, confirm: true } : refusal
 }
 
 function unsupportedExpectation(expect: Expectation): AppendDecision {
@@ -102,11 +113,8 @@ function unsupportedExpectation(expect: Expectation): AppendDecision {
 }
 
 function unknownProducer(at: ProducerPosition): AppendDecision {
-  return refuse(
-    'PRODUCER_UNKNOWN',
-    `the partition knows nothing of this producer, so sequence ${at.sequence} may be a retry; start a new epoch at 0`,
-    { epoch: at.epoch, sequence: at.sequence },
-  )
+  const message = `the partition knows nothing of this producer, so sequence ${at.sequence} may be a retry; start a new epoch at 0`
+  return { ...refuse('PRODUCER_UNKNOWN', message, { epoch: at.epoch, sequence: at.sequence }), confirm: true }
 }
 
 /** While the newer epoch is only in flight, the refusal waits for the first batch of it. */
@@ -131,7 +139,7 @@ function gap(at: ProducerPosition, next: number): AppendDecision {
   })
 }
 
-function conflict(at: ProducerPosition): { type: 'refuse'; error: MillraceError } {
+function conflict(at: ProducerPosition): Refusal {
   return refuse(
     'PRODUCER_CONFLICT',
     `sequence ${at.sequence} of epoch ${at.epoch} was used for another batch; does another process use this producer id?`,
@@ -139,10 +147,6 @@ function conflict(at: ProducerPosition): { type: 'refuse'; error: MillraceError 
   )
 }
 
-function refuse(
-  code: ErrorCode,
-  message: string,
-  details: Record<string, number> = {},
-): { type: 'refuse'; error: MillraceError } {
+function refuse(code: ErrorCode, message: string, details: Record<string, number> = {}): Refusal {
   return { type: 'refuse', error: new MillraceError(code, message, { details }) }
 }

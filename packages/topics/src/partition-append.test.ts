@@ -1,6 +1,6 @@
 /** What an append is answered, and when. */
 import { LIMITS, type MillraceError } from '@millrace/record'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Appended } from './partition.ts'
 import { batch, idempotent, PartitionFixture, PRODUCER_A, PRODUCER_B } from './testing/partition-fixture.ts'
 
@@ -9,6 +9,13 @@ beforeEach(async () => {
   at = await PartitionFixture.create()
   at.group.lead()
 })
+
+/** Answers that take a round to the other replicas have none at once. */
+async function answered(answers: string[]): Promise<string[]> {
+  expect(answers).toEqual([])
+  await new Promise(resolve => setImmediate(resolve))
+  return answers
+}
 
 describe('append', () => {
   test('is answered once it is committed, with dense offsets', () => {
@@ -132,14 +139,18 @@ describe('idempotence', () => {
   })
 
   test('a gap is refused, and what follows once it is filled is taken', () => {
-    expect(at.append(idempotent('c', 2, 0, PRODUCER_B))).toEqual(['PRODUCER_UNKNOWN'])
     const answers = at.append(idempotent('a', 0), idempotent('c', 2), idempotent('b', 1), idempotent('c', 2))
     at.group.commit()
     expect(answers).toEqual(['PRODUCER_SEQUENCE_GAP', '0+1', '1+1', '2+1'])
   })
 
-  test('an unknown producer with a sequence above 0 is never accepted', () => {
-    expect(at.append(idempotent('a', 1))).toEqual(['PRODUCER_UNKNOWN'])
+  test('an unknown producer with a sequence above 0 is never accepted', async () => {
+    expect(await answered(at.append(idempotent('a', 1)))).toEqual(['PRODUCER_UNKNOWN'])
+  })
+
+  test('a leader that was deposed unawares calls no producer unknown', async () => {
+    vi.spyOn(at.group, 'readIndex').mockRejectedValue(new Error('no quorum'))
+    expect(await answered(at.append(idempotent('a', 1)))).toEqual(['LEADER_STARTING'])
   })
 
   test('a new epoch starts at sequence 0 and fences the old one', () => {
@@ -217,7 +228,16 @@ describe('expectations', () => {
   test('that are refused for what is committed are answered at once', () => {
     at.append(batch('ab'))
     at.group.commit()
-    expect(at.append(expecting('c', 1), expecting('c', 3))).toEqual(['EXPECTATION_FAILED', 'EXPECTATION_FAILED'])
+    expect(at.append(expecting('c', 1))).toEqual(['EXPECTATION_FAILED'])
+  })
+
+  test('of more than there is are refused once this replica is known to lead still', async () => {
+    at.append(batch('ab'))
+    at.group.commit()
+    expect(await answered(at.append(expecting('c', 3)))).toEqual(['EXPECTATION_FAILED'])
+    vi.spyOn(at.group, 'readIndex').mockRejectedValue(new Error('no quorum'))
+    at.group.leaderNode = 2
+    expect(await answered(at.append(expecting('c', 3)))).toEqual(['NOT_LEADER'])
   })
 
   test('refused expectation whose cause vanishes with the old leader', () => {
@@ -269,6 +289,6 @@ test('a producer that was forgotten between proposal and apply begins again', as
   const answers = at.append(batch('-'), idempotent('b', 0, 0, PRODUCER_B), idempotent('c', 1, 0, PRODUCER_A))
   at.group.commit()
   expect(answers).toEqual(['1+1', '2+1', '3+1'])
-  expect(at.append(idempotent('b', 1, 0, PRODUCER_B))).toEqual(['PRODUCER_UNKNOWN'])
+  expect(await answered(at.append(idempotent('b', 1, 0, PRODUCER_B)))).toEqual(['PRODUCER_UNKNOWN'])
   expect(at.append(idempotent('c', 1, 0, PRODUCER_A))).toEqual(['=3+1'])
 })

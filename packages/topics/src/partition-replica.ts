@@ -9,6 +9,7 @@ import type { GroupHandle } from '@millrace/raft-node'
 import type { Frame } from '@millrace/record'
 import { FrameKind, MillraceError, NO_PRODUCER, nextOffsetAfter } from '@millrace/record'
 import { checkBatch } from './append-batch-check.ts'
+import type { Refusal } from './append-decision.ts'
 import { InvariantError } from './invariant-error.ts'
 import { readError } from './log-errors.ts'
 import type { AppendBatch, AppendDone, Partition, ReadResult } from './partition.ts'
@@ -87,8 +88,7 @@ export class PartitionReplica implements Partition {
         if (!decision.pending.join(done)) done(tooManyWait())
         return
       case 'refuse':
-        if (decision.cause === undefined) done(decision.error)
-        else if (!decision.cause.refuseAfter(decision.error, done)) done(tooManyWait())
+        this.#refuse(decision, done)
         return
     }
   }
@@ -128,6 +128,18 @@ export class PartitionReplica implements Partition {
   close(reason: MillraceError): void {
     this.#closed = reason
     this.machine.waiters.wakeAll()
+  }
+
+  /** Answers once the refusal is certain. */
+  #refuse({ error, cause, confirm }: Refusal, done: AppendDone): void {
+    if (cause !== undefined) {
+      if (!cause.refuseAfter(error, done)) done(tooManyWait())
+    } else if (confirm === undefined) {
+      done(error)
+    } else {
+      const lost = (reason: unknown): void => done(notLeading(this.handle, this.#name, String(reason)))
+      this.handle.readIndex().then(() => done(error), lost)
+    }
   }
 
   #propose(batch: AppendBatch, key: string, done: AppendDone): void {

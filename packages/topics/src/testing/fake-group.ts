@@ -2,7 +2,7 @@
  * One replica of a group for tests of what lies above it: takes proposals, and commits, loses or forgets them when the
  * test says so. Frames are real, the log is the in-memory one.
  */
-import type { BaseRecord, GroupLog } from '@millrace/log-store'
+import type { BaseRecord, GroupLog, LogPosition } from '@millrace/log-store'
 import { MemoryLogStore } from '@millrace/log-store/memory'
 import type {
   GroupConfiguration,
@@ -14,7 +14,7 @@ import type {
   StateMachine,
 } from '@millrace/raft-node'
 import type { Frame, FrameBody } from '@millrace/record'
-import { sealFrame } from '@millrace/record'
+import { nextOffsetAfter, sealFrame } from '@millrace/record'
 
 interface Proposal {
   readonly frame: Frame
@@ -90,6 +90,7 @@ export class FakeGroup implements GroupHandle {
     if (fate === 'open') return
     const lost = this.proposals
     this.proposals = []
+    if (fate === 'replaced') this.#replace()
     for (const { waiter } of lost) {
       waiter.failed(fate === 'replaced' ? 'not_stored' : 'unknown', 'another leader was elected')
     }
@@ -166,8 +167,17 @@ export class FakeGroup implements GroupHandle {
 
   readonly #written: Frame[] = []
 
-  #write(body: FrameBody): Frame {
-    const end = this.log.end
+  /** The first entry of another leader takes the place of everything that is not committed. */
+  #replace(): void {
+    const last = this.committed.at(-1)
+    const { base } = this.log
+    const end = last === undefined ? base : { ...last.header, nextOffset: nextOffsetAfter(last.header) }
+    this.term++
+    this.#write({ ...EMPTY, kind: 1 }, end)
+    this.commitFrames(1)
+  }
+
+  #write(body: FrameBody, end: LogPosition = this.log.end): Frame {
     const frame = sealFrame(body, {
       group: this.group,
       index: end.index + 1,
