@@ -35,7 +35,7 @@ describe('sources', () => {
       admin: '127.0.0.1:7090',
       plaintext: false,
     })
-    expect(config.storage.segmentBytes).toBe(134_217_728)
+    expect(config.storage.segmentBytesMax).toBe(134_217_728)
   })
 
   test('file, variables and flags win over each other in this order', () => {
@@ -68,7 +68,11 @@ describe('a corrupt setting', () => {
   test.each([
     ['a misspelt name', 'listen:\n  cleint: 127.0.0.1:1\n', /listen\.cleint: did you mean listen\.client\?/],
     ['a name in the wrong place', 'client: 127.0.0.1:1\n', /unknown setting .*client/],
-    ['a value of the wrong form', 'storage:\n  segmentBytes: 12 parsecs\n', /storage\.segmentBytes: must be a size/],
+    [
+      'a value of the wrong form',
+      'storage:\n  segmentBytesMax: 12 parsecs\n',
+      /storage\.segmentBytesMax: must be a size/,
+    ],
     ['a value below its limit', 'shutdownMs: 1ms\n', /shutdownMs: must be at least 100ms/],
     ['a port out of range', 'listen:\n  client: 127.0.0.1:70700\n', /listen\.client: must be host:port/],
     ['an origin with a path', 'http:\n  allowedOrigins: [http://a.example/x]\n', /http\.allowedOrigins/],

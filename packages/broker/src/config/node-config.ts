@@ -34,7 +34,7 @@ export interface NodeConfig {
   readonly readIdleMs: number
   readonly shutdownMs: number
   readonly storage: {
-    readonly segmentBytes: number
+    readonly segmentBytesMax: number
     readonly diskReserveBytes: number
     readonly tailCacheBytesMax: number
   }

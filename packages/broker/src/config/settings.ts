@@ -164,7 +164,7 @@ export const SETTINGS: readonly Setting[] = [
   ),
   row('readIdleMs', 'duration', duration(100), 5_000, 'Silence after which a live read says that it is alive.'),
   row('shutdownMs', 'duration', duration(100), 10_000, 'How long a stop may take; leaderships move away first.'),
-  row('storage.segmentBytes', 'size', size(MIB), 128 * MIB, 'Size at which a log segment ends.'),
+  row('storage.segmentBytesMax', 'size', size(MIB), 128 * MIB, 'Size at which a log segment ends.'),
   row(
     'storage.diskReserveBytes',
     'size',

@@ -1,0 +1,118 @@
+/**
+ * Where a node keeps things: a data folder with its log and its state, or memory. Owns them: what is opened here is
+ * closed here, in reverse order, also when a later step of the start fails.
+ */
+import { join } from 'node:path'
+import { type LogError, type LogStore, openDataFolder, openSegmentedLogStore } from '@millrace/log-store'
+import { MemoryLogStore } from '@millrace/log-store/memory'
+import { birthCatalogue, openLmdbStateStore, type StateStore } from '@millrace/topics'
+import { MemoryStateStore } from '@millrace/topics/memory'
+import type { Logger } from 'pino'
+import type { NodeConfig } from '../config/node-config.ts'
+import { StartError } from '../start-error.ts'
+
+/** Whose a folder is. */
+export interface NodeIdentity {
+  readonly clusterId: string
+  readonly nodeId: number
+}
+
+export interface Storage {
+  readonly identity: NodeIdentity
+  readonly logStore: LogStore
+  readonly stateStore: StateStore
+  /** Finishes what is queued and lets go of the files. */
+  close(): Promise<void>
+}
+
+export interface StorageOptions {
+  readonly dataDir: string
+  readonly storage: NodeConfig['storage']
+  /** The folder must be this node's. */
+  readonly expected: Partial<NodeIdentity>
+  /** Found the node in a folder that is missing or empty. */
+  readonly create?: NodeIdentity
+  readonly onFatal: (error: LogError) => void
+  readonly log: Logger
+}
+
+/** A folder that this process has locked; its stores are not open yet. */
+export interface LockedFolder {
+  readonly identity: NodeIdentity
+  open(): Promise<Storage>
+  release(): Promise<void>
+}
+
+/** @throws StartError FOLDER_IN_USE, FOLDER_NOT_WRITABLE, DISK_FULL, IDENTITY_MISMATCH; nothing is changed then */
+export async function lockStorage(options: StorageOptions): Promise<LockedFolder> {
+  const { dataDir, create, expected } = options
+  try {
+    const folder = await openDataFolder(dataDir, {
+      expectedIdentity: expected,
+      ...(create !== undefined && { create }),
+    })
+    return {
+      identity: folder.identity,
+      open: () => openStores(options, folder),
+      release: () => folder.close(),
+    }
+  } catch (error) {
+    throw StartError.from(error, `data folder ${dataDir}`)
+  }
+}
+
+/** @throws StartError STORAGE_DAMAGED and what the operating system refuses; the folder is released then */
+async function openStores(
+  options: StorageOptions,
+  folder: Awaited<ReturnType<typeof openDataFolder>>,
+): Promise<Storage> {
+  const { storage, onFatal, log } = options
+  let logStore: LogStore | undefined
+  try {
+    logStore = await openSegmentedLogStore({
+      dir: folder.logDir,
+      segmentBytesMax: storage.segmentBytesMax,
+      diskReserveBytes: storage.diskReserveBytes,
+      tailCacheBytesMax: storage.tailCacheBytesMax,
+      onFatal,
+      onProblem: problem => log.warn({ reason: problem.message }, 'a problem with storage'),
+    })
+    const stateStore = openLmdbStateStore(join(folder.path, 'state'))
+    const opened = logStore
+    const close = async () => {
+      await opened.close()
+      await stateStore.close()
+      await folder.close()
+    }
+    return { identity: folder.identity, logStore, stateStore, close }
+  } catch (error) {
+    await logStore?.close()
+    await folder.close()
+    throw StartError.from(error, `data folder ${folder.path}`)
+  }
+}
+
+/** Everything in memory, a cluster of one, founded here. */
+export async function memoryStorage(identity: NodeIdentity): Promise<Storage> {
+  const logStore = new MemoryLogStore()
+  const stateStore = new MemoryStateStore()
+  await foundCatalogue(logStore, identity, [identity.nodeId])
+  return {
+    identity,
+    logStore,
+    stateStore,
+    close: async () => {
+      await logStore.close()
+      await stateStore.close()
+    },
+  }
+}
+
+/** Gives a new node its replica of the catalogue's group. Once per node, when its cluster is founded. */
+export async function foundCatalogue(
+  logStore: LogStore,
+  { clusterId, nodeId }: NodeIdentity,
+  nodes: readonly number[],
+): Promise<void> {
+  await logStore.create(0, birthCatalogue({ clusterId, nodes, nodeId }))
+}
