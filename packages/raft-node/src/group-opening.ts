@@ -35,6 +35,9 @@ export interface GroupOpening {
  */
 export async function openGroup(log: GroupLog, machineApplied: AppliedPosition): Promise<GroupOpening> {
   const { recovered } = log
+  if (log.end.index !== recovered.last.index || log.end.chain !== recovered.last.chain) {
+    throw new Error(`group ${log.group} was written since its log was recovered: reopen the log store first`)
+  }
   const commit = startCommit(recovered, machineApplied)
   if (machineApplied.index > 0 && machineApplied.index < recovered.base.index) {
     throw new Error(

@@ -3,5 +3,6 @@ export { decodeGroupConfiguration, encodeGroupConfiguration } from './configurat
 export * from './group-handle.ts'
 export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from './grpc/grpc-transport.ts'
 export * from './node.ts'
+export { createNode } from './raft-host.ts'
 export * from './state-machine.ts'
 export * from './transport.ts'

@@ -1,0 +1,99 @@
+/**
+ * Hands committed entries to the state machine, in log order, each once: what the state already holds when the group is
+ * opened is skipped. A frame that cannot be applied stops the replica; it is never left out.
+ */
+import type { ApplyTask, LogIndex } from '@millrace/raft-core'
+import { FRAME_VERSION, type Frame } from '@millrace/record'
+import { type EntryPayload, isKnownKind, isSealed } from './entry-frame.ts'
+import type { AppliedPosition, StateMachine } from './state-machine.ts'
+
+/** Called after a batch has been applied, with one result per frame where there are results. */
+export type Applied = (frames: readonly Frame[], results: readonly unknown[] | undefined) => void
+
+export class GroupApplier {
+  readonly #machine: StateMachine
+  readonly #tasks: ApplyTask<EntryPayload>[] = []
+  /** What the state held when the group was opened. */
+  readonly #opened: AppliedPosition
+  #applied: LogIndex
+  #checkpointed: LogIndex
+  #checkpointing: Promise<void> = Promise.resolve()
+
+  constructor(machine: StateMachine, applied: LogIndex) {
+    this.#machine = machine
+    this.#opened = machine.applied
+    this.#applied = applied
+    this.#checkpointed = machine.applied.index
+  }
+
+  get applied(): LogIndex {
+    return this.#applied
+  }
+
+  get hasWork(): boolean {
+    return this.#tasks.length > 0
+  }
+
+  /** Something was applied that no checkpoint covers. */
+  get checkpointDue(): boolean {
+    return this.#applied > this.#checkpointed
+  }
+
+  add(task: ApplyTask<EntryPayload>): void {
+    this.#tasks.push(task)
+  }
+
+  /** Applies the oldest task. @returns it, or undefined where there is none */
+  next(applied: Applied): ApplyTask<EntryPayload> | undefined {
+    const task = this.#tasks.shift()
+    if (task === undefined) return undefined
+    const frames = this.#unseen(task)
+    if (frames.length > 0) {
+      const results = this.#machine.apply(frames)
+      this.#applied = frames[frames.length - 1]!.header.index
+      applied(frames, results)
+    }
+    this.#applied = Math.max(this.#applied, task.entries[task.entries.length - 1]?.index ?? 0)
+    return task
+  }
+
+  /** Has the state machine write a checkpoint. */
+  checkpoint(): Promise<void> {
+    this.#checkpointing = this.#machine.checkpoint().then(({ index }) => {
+      this.#checkpointed = Math.max(this.#checkpointed, index)
+    })
+    return this.#checkpointing
+  }
+
+  /** Closes the state machine, after the checkpoint that it may be writing. */
+  async close(): Promise<void> {
+    // Whoever asked for the checkpoint hears of its failure.
+    await this.#checkpointing.catch(() => undefined)
+    await this.#machine.close()
+  }
+
+  #unseen(task: ApplyTask<EntryPayload>): readonly Frame[] {
+    const frames: Frame[] = []
+    for (const { index, payload } of task.entries) {
+      if (!isSealed(payload)) throw new Error(`entry ${index} was committed unsealed`)
+      if (index <= this.#opened.index) this.#checkSeen(payload)
+      else frames.push(checkKind(payload))
+    }
+    return frames
+  }
+
+  #checkSeen({ header }: Frame): void {
+    if (header.index !== this.#opened.index || header.term === this.#opened.term) return
+    throw new Error(
+      `state was built from index ${header.index} of term ${this.#opened.term}, committed is term ${header.term}`,
+    )
+  }
+}
+
+function checkKind(frame: Frame): Frame {
+  const { kind, index } = frame.header
+  if (isKnownKind(kind)) return frame
+  throw new Error(
+    `frame ${index} is of kind ${kind}, which this version (frame format ${FRAME_VERSION}) cannot apply: start a version that knows kind ${kind}`,
+  )
+}

@@ -1,0 +1,139 @@
+/**
+ * What one replica writes and reads: seals the entries that its leader made, hands writes to the log, and fetches what
+ * the core no longer has in memory.
+ *
+ * Invariant: frames enter the log in index order and joined by their chains; the responses of a task are released by
+ * the completion of its write, or at once where it has nothing to write and no write of the group is under way.
+ */
+import { type GroupLog, LogError, type LogWrite } from '@millrace/log-store'
+import type { AppendTask, Entry, FetchRequest, Input, LogIndex, Message, ReplicaId, Term } from '@millrace/raft-core'
+import { type Frame, FrameKind, framePayload } from '@millrace/record'
+import { decodeGroupConfiguration } from './configuration-codec.ts'
+import { type EntryPayload, entriesOfFrames, isSealed } from './entry-frame.ts'
+import type { HostServices } from './host-services.ts'
+import type { LogTail } from './log-tail.ts'
+import type { ReplicaPlaces } from './replica-places.ts'
+
+export type Responses = readonly Message<EntryPayload>[]
+
+export interface GroupStorageOptions {
+  readonly services: HostServices
+  readonly log: GroupLog
+  readonly tail: LogTail
+  readonly places: ReplicaPlaces
+  readonly ballot: { readonly term: Term; readonly vote: ReplicaId }
+  readonly commit: LogIndex
+  /** Called from a later turn of the event loop, in the order of the writes. */
+  readonly released: (responses: Responses) => void
+  /** Answers of fetches. */
+  readonly input: (input: Input<EntryPayload>) => void
+}
+
+export class GroupStorage {
+  readonly #options: GroupStorageOptions
+  /** As handed to the log, durable or not. */
+  #term: Term
+  #vote: ReplicaId
+  #commit: LogIndex
+  #writesOutstanding = 0
+
+  constructor(options: GroupStorageOptions) {
+    this.#options = options
+    this.#term = options.ballot.term
+    this.#vote = options.ballot.vote
+    this.#commit = options.commit
+  }
+
+  /** The term as the core last gave it out to be stored. */
+  get term(): Term {
+    return this.#term
+  }
+
+  get commit(): LogIndex {
+    return this.#commit
+  }
+
+  get idle(): boolean {
+    return this.#writesOutstanding === 0
+  }
+
+  /**
+   * Carries out an append task.
+   *
+   * @returns responses that may be delivered now, because nothing has to be written for them
+   */
+  store(task: AppendTask<EntryPayload>): Responses {
+    if (task.snapshot !== undefined) throw new Error('snapshots are not accepted by this version')
+    const frames = this.#frames(task.entries)
+    const { hardState } = task
+    const voted = hardState !== undefined && (hardState.term !== this.#term || hardState.vote !== this.#vote)
+    if (hardState !== undefined) {
+      this.#term = hardState.term
+      this.#vote = hardState.vote
+      this.#commit = hardState.commit
+      this.#options.tail.committed(hardState.commit)
+    }
+    if (frames.length === 0 && !voted && this.#writesOutstanding === 0) return task.responses
+    const ballot = voted ? { ballot: { term: this.#term, vote: this.#vote } } : undefined
+    this.#write({ frames, commit: this.#commit, ...ballot }, task.responses)
+    return []
+  }
+
+  /** Reads what the core asked for, from memory where it can. */
+  fetch(request: FetchRequest): void {
+    const { log } = this.#options
+    const bytesMax = Math.max(1, request.bytesMax)
+    const cached = log.readCached(request.from, request.to, bytesMax)
+    if (cached !== null) this.#fetched(request, cached)
+    else {
+      log.read(request.from, request.to, bytesMax).then(
+        frames => this.#fetched(request, frames),
+        (error: unknown) => this.#fetchFailed(request, error),
+      )
+    }
+  }
+
+  #frames(entries: readonly Entry<EntryPayload>[]): readonly Frame[] {
+    const { tail, places, services } = this.#options
+    return entries.map(entry => {
+      const { payload } = entry
+      let frame: Frame
+      if (isSealed(payload)) {
+        frame = payload
+        tail.append(frame)
+      } else {
+        frame = tail.seal(entry, services.clock.wallMs(), replica => places.nodeOf(replica))
+      }
+      if (frame.header.kind === FrameKind.configuration) places.learn(decodeGroupConfiguration(framePayload(frame)))
+      return frame
+    })
+  }
+
+  #write(write: LogWrite, responses: Responses): void {
+    this.#writesOutstanding += 1
+    this.#options.log.write(write, () => {
+      this.#writesOutstanding -= 1
+      this.#options.released(responses)
+    })
+  }
+
+  #fetched(request: FetchRequest, frames: readonly Frame[]): void {
+    try {
+      this.#options.input({ type: 'entriesFetched', request, entries: entriesOfFrames(frames) })
+    } catch (error) {
+      this.#fetchFailed(request, error)
+    }
+  }
+
+  #fetchFailed(request: FetchRequest, error: unknown): void {
+    const { services, log, input } = this.#options
+    const code = error instanceof LogError ? error.code : 'IO'
+    const reason = code === 'COMPACTED' ? 'compacted' : code === 'DAMAGED' ? 'damaged' : 'io'
+    services.report({
+      level: reason === 'compacted' ? 'warn' : 'error',
+      group: log.group,
+      message: `cannot read entries ${request.from}–${request.to - 1} to ${request.purpose} them: ${String(error)}`,
+    })
+    input({ type: 'fetchFailed', request, reason })
+  }
+}

@@ -1,0 +1,38 @@
+/** What a group may ask of the node that it runs on. */
+import type { LogStore } from '@millrace/log-store'
+import type { RandomInt } from '@millrace/raft-core'
+import type { Clock, NodeEvent, NodeTiming } from './node.ts'
+import type { GroupMessage } from './transport.ts'
+
+export interface HostServices {
+  readonly nodeId: number
+  readonly clock: Clock
+  readonly randomInt: RandomInt
+  readonly timing: Required<NodeTiming>
+  readonly store: LogStore
+  isConnected(node: number): boolean
+  /** Into the outbox of this turn. */
+  post(toNode: number, message: GroupMessage): void
+  report(event: NodeEvent): void
+}
+
+export const TIMING_DEFAULTS: Required<NodeTiming> = {
+  heartbeatMs: 150,
+  electionTimeoutMinMs: 1_500,
+  campaignRankDelayMs: 40,
+  checkpointIntervalMs: 30_000,
+}
+
+/** @throws RangeError for timing that cannot work */
+export function resolveTiming(timing: NodeTiming = {}): Required<NodeTiming> {
+  const resolved = { ...TIMING_DEFAULTS, ...timing }
+  for (const [name, value] of Object.entries(resolved)) {
+    if (!(value > 0)) throw new RangeError(`${name} is ${value}, it must be above 0`)
+  }
+  if (resolved.electionTimeoutMinMs < 2 * resolved.heartbeatMs) {
+    throw new RangeError(
+      `electionTimeoutMinMs ${resolved.electionTimeoutMinMs} must be at least twice heartbeatMs ${resolved.heartbeatMs}`,
+    )
+  }
+  return resolved
+}

@@ -1,0 +1,92 @@
+/**
+ * What a turn has to say to each peer, handed to the transport once, at the end of the turn's steps.
+ *
+ * The core answers every input with messages of its own. Within a turn, appends of a group that continue each other
+ * become one append, and of several acknowledgements the last one says it all, so a turn with 64 proposals is one
+ * message and one answer per follower.
+ */
+import type { AppendRequest, AppendResponse, Entry } from '@millrace/raft-core'
+import type { Frame } from '@millrace/record'
+import type { GroupMessage, Transport } from './transport.ts'
+
+/** Frames of one append; the core's own messages are not split. */
+const APPEND_BYTES_MAX = 1024 * 1024
+
+interface PeerBox {
+  messages: GroupMessage[]
+  /** Entries of the last message, if it was put together here and may grow. */
+  growing: Entry<Frame>[] | undefined
+  growingBytes: number
+}
+
+export class Outbox {
+  readonly #boxes = new Map<number, PeerBox>()
+
+  post(node: number, message: GroupMessage): void {
+    const box = this.#box(node)
+    const last = box.messages[box.messages.length - 1]
+    if (last === undefined || last.group !== message.group || !merge(box, last, message)) {
+      box.messages.push(message)
+      box.growing = undefined
+    }
+  }
+
+  flush(transport: Transport): void {
+    for (const [node, box] of this.#boxes) {
+      if (box.messages.length === 0) continue
+      const { messages } = box
+      box.messages = []
+      box.growing = undefined
+      transport.send(node, messages)
+    }
+  }
+
+  #box(node: number): PeerBox {
+    let box = this.#boxes.get(node)
+    if (box === undefined) {
+      box = { messages: [], growing: undefined, growingBytes: 0 }
+      this.#boxes.set(node, box)
+    }
+    return box
+  }
+}
+
+/** Makes one message of two of a group, where that says the same. */
+function merge(box: PeerBox, last: GroupMessage, next: GroupMessage): boolean {
+  const a = last.message
+  const b = next.message
+  if (a.type === 'append' && b.type === 'append') return mergeAppends(box, last.group, a, b)
+  if (a.type === 'appendResponse' && b.type === 'appendResponse' && supersedes(a, b)) {
+    box.messages[box.messages.length - 1] = next
+    return true
+  }
+  return false
+}
+
+function supersedes(a: AppendResponse, b: AppendResponse): boolean {
+  const accepted = !a.rejected && !b.rejected
+  return accepted && a.term === b.term && a.from === b.from && a.to === b.to && a.index <= b.index
+}
+
+function mergeAppends(box: PeerBox, group: number, a: AppendRequest<Frame>, b: AppendRequest<Frame>): boolean {
+  const lastEntry = a.entries[a.entries.length - 1]
+  const lastTerm = lastEntry === undefined ? a.prevTerm : lastEntry.term
+  const continues = b.prevIndex === a.prevIndex + a.entries.length && b.prevTerm === lastTerm
+  if (!continues || a.term !== b.term || a.to !== b.to || a.from !== b.from || a.commit > b.commit) return false
+  if (box.growing === undefined) {
+    box.growing = [...a.entries]
+    box.growingBytes = bytesOf(a.entries)
+  }
+  const more = bytesOf(b.entries)
+  if (box.growingBytes + more > APPEND_BYTES_MAX) return false
+  for (const entry of b.entries) box.growing.push(entry)
+  box.growingBytes += more
+  box.messages[box.messages.length - 1] = { group, message: { ...a, commit: b.commit, entries: box.growing } }
+  return true
+}
+
+function bytesOf(entries: readonly Entry<Frame>[]): number {
+  let bytes = 0
+  for (const entry of entries) bytes += entry.size
+  return bytes
+}

@@ -1,0 +1,167 @@
+/**
+ * A node: the groups that it runs, and the wiring between log store, transport, timers and turns.
+ *
+ * Owns the replicas by group id. It never looks into a message beyond its group, and never decides anything about one:
+ * whatever arrives goes into the inbox of its replica.
+ */
+import { CheckpointSchedule, checkpoint } from './checkpoint-schedule.ts'
+import { DiskHealth } from './disk-health.ts'
+import type { GroupHandle } from './group-handle.ts'
+import { openGroup } from './group-opening.ts'
+import { GroupReplica } from './group-replica.ts'
+import { HandOver } from './hand-over.ts'
+import { type HostServices, resolveTiming } from './host-services.ts'
+import type { NodeOptions, RaftNode } from './node.ts'
+import { Outbox } from './outbox.ts'
+import { RaftGroupHandle } from './raft-group-handle.ts'
+import type { StateMachine } from './state-machine.ts'
+import { systemClock, systemRandomInt } from './system-clock.ts'
+import { Ticker } from './ticker.ts'
+import type { GroupMessage, TransportHandler } from './transport.ts'
+import { TurnLoop } from './turn-loop.ts'
+
+/**
+ * Starts a node: listens for peers and connects to them. Groups are opened one by one afterwards.
+ *
+ * @throws RangeError for timing that cannot work
+ * @throws Error when the transport cannot listen
+ */
+export async function createNode(options: NodeOptions): Promise<RaftNode> {
+  const node = new RaftHost(options)
+  await node.start()
+  return node
+}
+
+class RaftHost implements RaftNode, TransportHandler {
+  readonly nodeId: number
+  readonly #options: NodeOptions
+  readonly #services: HostServices
+  readonly #handles = new Map<number, RaftGroupHandle>()
+  readonly #turns: TurnLoop
+  readonly #ticker: Ticker
+  readonly #checkpoints: CheckpointSchedule
+  readonly #opening = new Set<number>()
+  #shutdown: Promise<void> | undefined
+
+  constructor(options: NodeOptions) {
+    this.nodeId = options.nodeId
+    this.#options = options
+    const clock = options.clock ?? systemClock
+    const outbox = new Outbox()
+    const report = options.log ?? (() => undefined)
+    const services: HostServices = {
+      nodeId: options.nodeId,
+      clock,
+      randomInt: options.randomInt ?? systemRandomInt,
+      timing: resolveTiming(options.timing),
+      store: options.logStore,
+      isConnected: node => node === this.nodeId || options.transport.isConnected(node),
+      post: (node, message) => outbox.post(node, message),
+      report,
+    }
+    this.#services = services
+    this.#turns = new TurnLoop(clock, outbox, options.transport)
+    const replicas = (): Iterable<GroupReplica> => this.#replicas()
+    const health = new DiskHealth(services, replicas)
+    this.#ticker = new Ticker({
+      clock,
+      tickMs: services.timing.heartbeatMs,
+      replicas,
+      mayTick: () => health.check(),
+    })
+    const intervalMs = services.timing.checkpointIntervalMs
+    this.#checkpoints = new CheckpointSchedule({ clock, intervalMs, replicas, report })
+  }
+
+  async start(): Promise<void> {
+    await this.#options.transport.start(this)
+    this.#ticker.start()
+    this.#checkpoints.start()
+  }
+
+  async open(group: number, machine: StateMachine): Promise<GroupHandle> {
+    if (this.#shutdown !== undefined) throw new Error('the node is shutting down')
+    if (this.#handles.has(group) || this.#opening.has(group)) throw new Error(`group ${group} is open already`)
+    const log = this.#services.store.groups().find(candidate => candidate.group === group)
+    if (log === undefined) throw new Error(`the log store has no group ${group}`)
+    this.#opening.add(group)
+    try {
+      const opening = await openGroup(log, machine.applied)
+      const wake = (replica: GroupReplica): void => this.#turns.wake(replica)
+      const replica = new GroupReplica({ services: this.#services, log, machine, opening, wake })
+      const handle = new RaftGroupHandle(replica)
+      this.#handles.set(group, handle)
+      this.#turns.wake(replica)
+      replica.failover.connectivity()
+      return handle
+    } finally {
+      this.#opening.delete(group)
+    }
+  }
+
+  group(group: number): GroupHandle | undefined {
+    return this.#handles.get(group)
+  }
+
+  groups(): readonly GroupHandle[] {
+    return [...this.#handles.values()]
+  }
+
+  async closeGroup(group: number): Promise<void> {
+    const handle = this.#handles.get(group)
+    if (handle === undefined) return
+    this.#handles.delete(group)
+    handle.replica.close('the group was closed')
+    await handle.replica.applier.close()
+  }
+
+  isConnected(node: number): boolean {
+    return this.#services.isConnected(node)
+  }
+
+  receive(fromNode: number, messages: readonly GroupMessage[]): void {
+    for (const { group, message } of messages) this.#handles.get(group)?.replica.receive(fromNode, message)
+  }
+
+  unreachable(node: number): void {
+    for (const replica of this.#replicas()) replica.unreachable(node)
+  }
+
+  gone(node: number): void {
+    this.#services.report({ level: 'warn', message: `node ${node} is gone`, details: { node } })
+    for (const replica of this.#replicas()) replica.nodeGone(node)
+  }
+
+  connected(node: number): void {
+    this.#services.report({ level: 'info', message: `connected to node ${node}`, details: { node } })
+    for (const replica of this.#replicas()) replica.failover.connectivity()
+  }
+
+  shutdown(): Promise<void> {
+    this.#shutdown ??= this.#stop()
+    return this.#shutdown
+  }
+
+  async #stop(): Promise<void> {
+    const { clock, timing } = this.#services
+    const replicas = [...this.#replicas()]
+    const handOver = new HandOver(clock, this.#services.isConnected)
+    for (const replica of replicas) replica.draining = true
+    await handOver.away(replicas, timing.electionTimeoutMinMs)
+    await handOver.settled(replicas, timing.electionTimeoutMinMs)
+    this.#ticker.stop()
+    await this.#checkpoints.stop()
+    this.#turns.stop()
+    await this.#options.transport.close()
+    for (const replica of replicas) {
+      await checkpoint(replica, this.#services.report)
+      replica.close('the node is stopping')
+      await replica.applier.close()
+    }
+    this.#handles.clear()
+  }
+
+  *#replicas(): Iterable<GroupReplica> {
+    for (const handle of this.#handles.values()) yield handle.replica
+  }
+}
