@@ -1,4 +1,5 @@
 /** Waiting with an end: every wait of the broker has a limit in time, a signal, or both. */
+import type { Clock } from '@millrace/raft-node'
 
 /** Resolves after `ms`, or at once when the signal fires; leaves no listener behind. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -27,4 +28,13 @@ export function within(ms: number, promise: Promise<unknown>): Promise<boolean> 
       () => end(false),
     )
   })
+}
+
+/** Timers and the monotonic clock of this process, for layers that take them by injection. */
+export const processClock: Pick<Clock, 'setTimer' | 'monotonicMs'> = {
+  monotonicMs: () => performance.now(),
+  setTimer: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
 }

@@ -2,7 +2,7 @@
  * A node from start to stop: ports, storage, Raft, topics, handlers, in this order and back. Owns everything that it
  * opened; a start that fails leaves nothing open.
  */
-import { createNode, type NodeTiming, type RaftNode, systemClock, type Transport } from '@millrace/raft-node'
+import { createNode, type NodeTiming, type RaftNode, type Transport } from '@millrace/raft-node'
 import { openTopics, type TopicHost } from '@millrace/topics'
 import type { Logger } from 'pino'
 import { type BrokerCounters, createMetrics, type Metrics } from '../admin/metrics.ts'
@@ -12,7 +12,7 @@ import { NodeDirectory } from '../cluster/node-directory.ts'
 import { type Address, formatAddress } from '../config/address.ts'
 import type { ClusterNodeConfig, NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
-import { within } from '../timing.ts'
+import { processClock, within } from '../timing.ts'
 import { VERSION } from '../version.ts'
 import { raftLog } from './node-log.ts'
 import type { NodePorts } from './ports.ts'
@@ -62,18 +62,19 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
   const { storage, ports, nodes, counters, log } = parts
   const { logStore, stateStore, identity } = storage
   const { nodeId, clusterId } = identity
-  const clock = systemClock
   const report = raftLog(log)
-  const node = await createNode({
-    nodeId,
+  const node = await createNode({ nodeId, logStore, transport: parts.transport, timing: parts.timing, log: report })
+  opened.push(() => node.shutdown())
+  const topics = await openTopics({
+    node,
     logStore,
-    transport: parts.transport,
-    timing: parts.timing,
-    clock,
+    stateStore,
+    nodeId,
+    clusterId,
+    nodes,
+    clock: processClock,
     log: report,
   })
-  opened.push(() => node.shutdown())
-  const topics = await openTopics({ node, logStore, stateStore, nodeId, clusterId, nodes, clock, log: report })
   opened.push(() => topics.shutdown())
   const stopping = new AbortController()
   const context = brokerContext(parts, node, topics, stopping.signal)
