@@ -58,7 +58,7 @@ describe('createTopic', () => {
     const topics = [...machine.state.topics()].map(t => t.info)
     expect(topics.flatMap(t => t.partitions.map(p => p.group))).toEqual([1, 2, 3, 4, 5])
     for (const { replicas } of topics.flatMap(t => t.partitions)) {
-      expect(replicas.map(r => r.replica)).toEqual(replicas.map((_, i) => i + 1))
+      expect(replicas.map(r => r.replica).sort()).toEqual(replicas.map((_, i) => i + 1))
       expect(new Set(replicas.map(r => r.node)).size).toBe(replicas.length)
     }
   })
@@ -69,6 +69,15 @@ describe('createTopic', () => {
     const leaders = [...machine.state.topics()].map(t => t.info.partitions.map(p => p.replicas[0]!.node))
     expect(new Set(leaders[0])).toEqual(new Set(NODES))
     expect(new Set(leaders.slice(1).flat())).toEqual(new Set(NODES))
+  })
+
+  test('deals replica ids out so that the preferred leader is the first to campaign', () => {
+    createTopic('orders', { partitions: 7 })
+    createTopic('events', { partitions: 4, replication: 2 })
+    for (const { group, replicas } of [...machine.state.topics()].flatMap(t => t.info.partitions)) {
+      const ranks = replicas.map(({ replica }) => (replica - 1 + group) % replicas.length)
+      expect(ranks).toEqual(replicas.map((_, position) => position))
+    }
   })
 
   test('is repeatable: the same configuration or ifNotExists finds the topic, another one is refused', () => {

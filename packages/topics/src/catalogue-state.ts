@@ -9,7 +9,7 @@
  */
 import { MillraceError } from '@millrace/record'
 import type { CatalogueCommand, NodeInfo } from './catalogue-command.ts'
-import { placeReplicas } from './replica-placement.ts'
+import { placeReplicas, replicaIds } from './replica-placement.ts'
 import { sameConfig } from './topic-config.ts'
 import { TOPIC_LIMITS } from './topic-limits.ts'
 import type { PartitionInfo, TopicInfo } from './topics.ts'
@@ -130,11 +130,8 @@ export class CatalogueState {
     const id = this.#nextTopicId++
     const places = placeReplicas(nodes, config.partitions, config.replication, id - 1)
     const partitions = places.map((replicaNodes, partition): PartitionInfo => {
-      return {
-        partition,
-        group: this.#nextGroup++,
-        replicas: replicaNodes.map((node, i) => ({ replica: i + 1, node })),
-      }
+      const group = this.#nextGroup++
+      return { partition, group, replicas: replicaIds(replicaNodes, group) }
     })
     const topic: TopicInfo = { name, id, config, partitions }
     this.#add({ info: topic, createIndex: at.index, createTimestamp: at.timestamp })

@@ -1,12 +1,12 @@
 /**
- * Brings leadership of every partition to its preferred replica, the first of its places: by an early campaign where no
- * leader is known, by a transfer where another one leads. Slow on purpose: a few moves at a time, and a group that would
- * not move is left alone for a while.
+ * Brings leadership of every partition back to its preferred replica, the first of its places, where another one leads.
+ * Slow on purpose: a few moves at a time, and a group that would not move is left alone for a while.
  *
- * Never takes leadership from anybody: a campaign goes through pre-vote, a transfer is the leader's own choice, made only
- * while the preferred replica keeps up.
+ * Never takes leadership from anybody: a transfer is the leader's own choice, made only while the preferred replica keeps
+ * up.
  */
-import type { Clock, GroupHandle, GroupStatus, RaftNode } from '@millrace/raft-node'
+import type { Clock, GroupStatus, RaftNode } from '@millrace/raft-node'
+import { MillraceError } from '@millrace/record'
 import type { PartitionReplica } from './partition-replica.ts'
 import type { ReplicaPlan } from './replica-opener.ts'
 import { TOPIC_LIMITS } from './topic-limits.ts'
@@ -21,28 +21,22 @@ export interface BalanceTiming {
   readonly moveRetryMs?: number
 }
 
-/** When a preferred replica without a leader campaigns, milliseconds after it was opened. */
-const CAMPAIGN_AFTER_MS = [0, 100, 300, 700] as const
 /** A preferred replica that lacks more entries than this would make its group wait. */
 const LAG_ENTRIES_MAX = 1_000
 
 type Balanced = Iterable<{ readonly plan: ReplicaPlan; readonly replica: PartitionReplica }>
-
-/** A node may offer to campaign at once; without it the election timeout decides who leads first. */
-type Campaigner = GroupHandle & { campaign?(): void }
 
 export class LeaderBalancer {
   readonly #node: Pick<RaftNode, 'nodeId' | 'isConnected'>
   readonly #clock: Pick<Clock, 'setTimer' | 'monotonicMs'>
   readonly #replicas: () => Balanced
   readonly #timing: Required<BalanceTiming>
-  readonly #timers = new Set<{ cancel(): void }>()
+  #timer: { cancel(): void } | undefined
   /** When each group was first seen led here in its current term. */
   readonly #ledSince = new Map<number, { readonly term: number; readonly atMs: number }>()
   /** Groups on the move, and until when they may take. */
   readonly #moving = new Map<number, number>()
   readonly #pausedUntil = new Map<number, number>()
-  #stopped = false
 
   constructor(
     node: Pick<RaftNode, 'nodeId' | 'isConnected'>,
@@ -63,27 +57,14 @@ export class LeaderBalancer {
   }
 
   start(): void {
-    this.#after(this.#timing.balanceIntervalMs, () => {
+    this.#timer = this.#clock.setTimer(this.#timing.balanceIntervalMs, () => {
       this.balance()
       this.start()
     })
   }
 
   stop(): void {
-    this.#stopped = true
-    for (const timer of this.#timers) timer.cancel()
-    this.#timers.clear()
-  }
-
-  /** A replica was opened: the preferred one does not wait for the election timeout. */
-  opened({ handle }: PartitionReplica, { places }: ReplicaPlan): void {
-    if (places[0]?.node !== this.#node.nodeId) return
-    const campaigner: Campaigner = handle
-    for (const delayMs of CAMPAIGN_AFTER_MS) {
-      this.#after(delayMs, () => {
-        if (handle.leaderNode === 0) campaigner.campaign?.()
-      })
-    }
+    this.#timer?.cancel()
   }
 
   /** One look at all groups led here. */
@@ -101,8 +82,14 @@ export class LeaderBalancer {
     if (preferred === undefined || preferred === this.#node.nodeId) return
     if (this.#moving.size >= TOPIC_LIMITS.leaderMovesMax || (this.#pausedUntil.get(group) ?? 0) > now) return
     if (!this.#node.isConnected(preferred) || !keepsUp(handle.status(), preferred)) return
-    this.#moving.set(group, now + this.#timing.moveTimeoutMs)
-    handle.transferLeadership(preferred)
+    try {
+      handle.transferLeadership(preferred)
+      this.#moving.set(group, now + this.#timing.moveTimeoutMs)
+    } catch (error) {
+      // It stepped down, or the membership changed, since the look at it.
+      if (!(error instanceof MillraceError)) throw error
+      this.#pausedUntil.set(group, now + this.#timing.moveRetryMs)
+    }
   }
 
   /** Whether a move is under way; one that took too long is over, and not tried again for a while. */
@@ -126,15 +113,6 @@ export class LeaderBalancer {
     this.#ledSince.delete(group)
     this.#moving.delete(group)
     this.#pausedUntil.delete(group)
-  }
-
-  #after(delayMs: number, run: () => void): void {
-    if (this.#stopped) return
-    const timer = this.#clock.setTimer(delayMs, () => {
-      this.#timers.delete(timer)
-      run()
-    })
-    this.#timers.add(timer)
   }
 }
 

@@ -1,10 +1,11 @@
 /**
- * Which nodes hold a partition. The first is the preferred leader; first places rotate, so that leaders spread evenly,
+ * Which nodes hold a partition, and under which replica ids. The first is the preferred leader; first places rotate, so that leaders spread evenly,
  * and the distance between first and further places grows each time round, so that the partitions of a node that
  * stops are taken over by all others, not by its neighbour alone. Source: Kafka's replica assignment.
  *
  * Pure, and part of the replicated state: a change of what it returns needs a new command.
  */
+import type { ReplicaPlace } from '@millrace/raft-node'
 import { InvariantError } from './invariant-error.ts'
 
 /**
@@ -30,4 +31,14 @@ export function placeReplicas(
     }
     return places
   })
+}
+
+/**
+ * Replica ids 1 to R for the nodes of a new group. Without a leader, replicas campaign in an order that begins at another
+ * id in each group: position (id − 1 + group) mod R. Ids are dealt out so that this is the order of `nodes`, and the
+ * preferred leader is the first to ask.
+ */
+export function replicaIds(nodes: readonly number[], group: number): readonly ReplicaPlace[] {
+  const count = nodes.length
+  return nodes.map((node, position) => ({ replica: ((position + count - (group % count)) % count) + 1, node }))
 }

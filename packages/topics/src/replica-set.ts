@@ -42,21 +42,15 @@ const RETRY_MS = 1_000
 export class ReplicaSet {
   readonly #stores: ReplicaStores
   readonly #clock: Pick<Clock, 'setTimer'>
-  readonly #onOpened: (replica: PartitionReplica, plan: ReplicaPlan) => void
   readonly #slots = new Map<number, Slot>()
   readonly #tasks = new TaskQueue(TOPIC_LIMITS.openingReplicasMax)
   #wanted: WantedReplicas = { plans: new Map(), isDeleted: () => false }
   #retryTimer: { cancel(): void } | undefined
   #closed = false
 
-  constructor(
-    stores: ReplicaStores,
-    clock: Pick<Clock, 'setTimer'>,
-    onOpened: (replica: PartitionReplica, plan: ReplicaPlan) => void,
-  ) {
+  constructor(stores: ReplicaStores, clock: Pick<Clock, 'setTimer'>) {
     this.#stores = stores
     this.#clock = clock
-    this.#onOpened = onOpened
   }
 
   get(group: number): PartitionReplica | undefined {
@@ -104,7 +98,6 @@ export class ReplicaSet {
     try {
       const replica = await openReplica(this.#stores, plan)
       this.#slots.set(group, { type: 'open', plan, replica })
-      this.#onOpened(replica, plan)
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause))
       const retry = mayHelpToRetry(error)

@@ -107,7 +107,7 @@ class Host implements TopicHost {
     this.#handle = handle
     this.#openedAt = handle.status().commit
     this.#balancer = new LeaderBalancer(node, clock, () => this.#replicas.open(), timing)
-    this.#replicas = new ReplicaSet(options, clock, (replica, plan) => this.#balancer.opened(replica, plan))
+    this.#replicas = new ReplicaSet(options, clock)
   }
 
   start(): void {

@@ -55,7 +55,6 @@ export class FakeGroup implements GroupHandle {
   autoCommit = false
   followers: GroupStatus['followers'] = []
   readonly transfers: number[] = []
-  campaigns = 0
   proposals: Proposal[] = []
   readonly committed: Frame[] = []
   readonly #observers = new Set<GroupObserver>()
@@ -154,10 +153,6 @@ export class FakeGroup implements GroupHandle {
 
   transferLeadership(toNode: number): void {
     this.transfers.push(toNode)
-  }
-
-  campaign(): void {
-    this.campaigns++
   }
 
   observe(observer: GroupObserver): () => void {

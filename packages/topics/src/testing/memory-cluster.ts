@@ -1,0 +1,133 @@
+/** Nodes of one cluster in this process: real Raft over an in-memory network, log and state kept over restarts. */
+import { MemoryLogStore } from '@millrace/log-store/memory'
+import type { NodeEvent, RaftNode } from '@millrace/raft-node'
+import { createNode } from '@millrace/raft-node'
+import type { MemoryNetwork } from '@millrace/raft-node/memory'
+import { createMemoryNetwork } from '@millrace/raft-node/memory'
+import { MillraceError } from '@millrace/record'
+import { birthCatalogue } from '../catalogue-birth.ts'
+import type { AppendBatch, Appended, Partition } from '../partition.ts'
+import type { PartitionReplica } from '../partition-replica.ts'
+import type { StateStore } from '../state-store.ts'
+import type { TopicHost } from '../topic-host.ts'
+import { openTopics } from '../topic-host.ts'
+
+const CLUSTER_ID = 'test-cluster'
+
+interface RunningNode {
+  readonly node: RaftNode
+  readonly topics: TopicHost
+  readonly stateStore: StateStore
+}
+
+export class MemoryCluster {
+  readonly network: MemoryNetwork = createMemoryNetwork()
+  readonly events: (NodeEvent & { readonly node: number })[] = []
+  readonly #ids: readonly number[]
+  readonly #logStores = new Map<number, MemoryLogStore>()
+  readonly #running = new Map<number, RunningNode>()
+  readonly #openState: (node: number) => StateStore
+
+  private constructor(ids: readonly number[], openState: (node: number) => StateStore) {
+    this.#ids = ids
+    this.#openState = openState
+  }
+
+  /** @param openState the node's state store as its disk has it at a start */
+  static async found(nodes: number, openState: (node: number) => StateStore): Promise<MemoryCluster> {
+    const ids = Array.from({ length: nodes }, (_, i) => i + 1)
+    const cluster = new MemoryCluster(ids, openState)
+    for (const nodeId of ids) {
+      const logStore = new MemoryLogStore()
+      await logStore.create(0, birthCatalogue({ clusterId: CLUSTER_ID, nodes: ids, nodeId }))
+      cluster.#logStores.set(nodeId, logStore)
+    }
+    await Promise.all(ids.map(id => cluster.start(id)))
+    return cluster
+  }
+
+  async start(nodeId: number): Promise<void> {
+    const log = (event: NodeEvent): void => void this.events.push({ ...event, node: nodeId })
+    const logStore = this.#logStores.get(nodeId)!
+    const node = await createNode({
+      nodeId,
+      logStore,
+      transport: this.network.transport(nodeId),
+      timing: { heartbeatMs: 50, electionTimeoutMinMs: 500 },
+      log,
+    })
+    const stateStore = this.#openState(nodeId)
+    const nodes = this.#ids.map(id => ({ node: id, clientUrl: `http://node-${id}`, peerAddress: `node-${id}:7080` }))
+    const topics = await openTopics({ node, logStore, stateStore, nodeId, clusterId: CLUSTER_ID, nodes, log })
+    this.#running.set(nodeId, { node, topics, stateStore })
+  }
+
+  /** Stops a node in good order. */
+  async stop(nodeId: number): Promise<void> {
+    const { node, topics, stateStore } = this.#running.get(nodeId)!
+    this.#running.delete(nodeId)
+    await topics.shutdown()
+    await node.shutdown()
+    await stateStore.close()
+    this.#logStores.set(nodeId, this.#logStores.get(nodeId)!.reopen())
+  }
+
+  async stopAll(): Promise<void> {
+    await Promise.all([...this.#running.keys()].map(id => this.stop(id)))
+  }
+
+  get ids(): readonly number[] {
+    return [...this.#running.keys()].sort((a, b) => a - b)
+  }
+
+  topics(nodeId: number): TopicHost {
+    return this.#running.get(nodeId)!.topics
+  }
+
+  /** The node that leads the catalogue, if one does. */
+  catalogueLeader(): TopicHost | undefined {
+    return [...this.#running.values()].find(({ topics }) => topics.catalogue.leading)?.topics
+  }
+
+  replica(nodeId: number, topic: string, partition: number): PartitionReplica | undefined {
+    try {
+      return this.topics(nodeId).partition(topic, partition) as PartitionReplica | undefined
+    } catch (error) {
+      // This node's catalogue has not heard of the topic yet.
+      if (error instanceof MillraceError && error.code === 'UNKNOWN_TOPIC') return undefined
+      throw error
+    }
+  }
+
+  leader(topic: string, partition: number): Partition | undefined {
+    return this.ids.map(id => this.replica(id, topic, partition)).find(replica => replica?.leading)
+  }
+
+  /** Node that leads each partition, 0 where none does. */
+  leaders(topic: string, partitions: number): readonly number[] {
+    return Array.from({ length: partitions }, (_, p) => {
+      return this.ids.find(id => this.replica(id, topic, p)?.leading) ?? 0
+    })
+  }
+
+  /** One attempt at the leader. */
+  append(topic: string, partition: number, batch: AppendBatch): Promise<Appended> {
+    const leader = this.leader(topic, partition)
+    if (leader === undefined) return Promise.reject(new MillraceError('NO_LEADER', 'none at the moment'))
+    return new Promise((resolve, reject) => {
+      leader.append(batch, answer => (answer instanceof MillraceError ? reject(answer) : resolve(answer)))
+    })
+  }
+
+  /** Attempts until one is answered. */
+  async appendSurely(topic: string, partition: number, batch: AppendBatch): Promise<Appended> {
+    for (;;) {
+      try {
+        return await this.append(topic, partition, batch)
+      } catch (error) {
+        if (!(error instanceof MillraceError && error.retryable)) throw error
+        await new Promise(resolve => setTimeout(resolve, 20))
+      }
+    }
+  }
+}
