@@ -51,10 +51,10 @@ async function append(
   stop.signal.addEventListener('abort', () => input.destroy())
   const { bytes, connect } = await import('@millrace/client')
   await using client = connect(urls)
-  const topic = client.topic(name, { value: bytes({ contentType: isJson ? 'application/json' : '' }) })
+  const topic = client.topic(name, { value: bytes })
   const counts = await appendStream(splitRecords(input, { delimiter: flags.null === true ? NUL : NEWLINE }), {
     parse,
-    append: appendTo(topic),
+    append: appendTo(topic, isJson ? 'application/json' : ''),
     outcomeOf: error => (error instanceof MillraceError ? error.outcome : 'unknown'),
     signal: stop.signal,
   })
@@ -62,10 +62,11 @@ async function append(
   return { ...counts, interrupted: stop.signal.aborted }
 }
 
-function appendTo(topic: Topic<Uint8Array>): AppendBatch {
+function appendTo(topic: Topic<Uint8Array>, contentType: string): AppendBatch {
   return async records => {
     const counts = new Map<number, number>()
-    for (const { partition } of await topic.appendMany(records)) counts.set(partition, (counts.get(partition) ?? 0) + 1)
+    for (const { partition } of await topic.appendMany(records.map(record => ({ ...record, contentType }))))
+      counts.set(partition, (counts.get(partition) ?? 0) + 1)
     return [...counts].map(([partition, count]) => ({ partition, count }))
   }
 }

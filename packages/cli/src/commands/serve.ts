@@ -1,4 +1,5 @@
 /** `millrace serve`: one node of a cluster in this process, until SIGTERM or Ctrl-C. It never founds a cluster. */
+import { once } from 'node:events'
 import { Command, Option } from 'commander'
 import { watchLifeline } from '../process/lifeline.ts'
 import { stopSignal } from '../process/stop-signal.ts'
@@ -29,7 +30,10 @@ async function serve({ config: file, set, lifelineFd }: ServeFlags): Promise<voi
   // Loaded only here: the other commands start without the broker.
   const { loadConfig, serveNode } = await import('@millrace/broker')
   const config = loadConfig({ ...(file === undefined ? {} : { file }), env: process.env, flags: set })
-  const node = await serveNode(config)
-  if (!stop.signal.aborted) await new Promise(resolve => stop.signal.addEventListener('abort', resolve, { once: true }))
-  await node.stop()
+  const failed = Promise.withResolvers<never>()
+  // Where the signal wins, a failure of the disk on the way out changes nothing any more.
+  failed.promise.catch(() => undefined)
+  const node = await serveNode(config, { onFatal: failed.reject })
+  if (!stop.signal.aborted) await Promise.race([once(stop.signal, 'abort'), failed.promise])
+  await node.close()
 }

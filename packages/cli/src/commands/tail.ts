@@ -46,7 +46,7 @@ async function tail(terminal: Terminal, name: string, flags: TailFlags): Promise
   using stop = stopSignal()
   const { bytes, connect } = await import('@millrace/client')
   await using client = connect(urls)
-  const topic = client.topic(name, { value: bytes() })
+  const topic = client.topic(name, { value: bytes })
   const partition = flags.partition === undefined ? {} : { partitions: [flags.partition] }
   let left = flags.count ?? Number.POSITIVE_INFINITY
   try {

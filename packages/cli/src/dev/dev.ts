@@ -29,6 +29,8 @@ export interface DevOptions {
 
 /** From Ctrl-C to SIGKILL; with the exit of killed processes it stays below five seconds. */
 const STOP_GRACE_MS = 4000
+/** All nodes stop at once here: there is nobody to hand leaderships to, and no reason to wait long. */
+const SETTINGS = { shutdownMs: '3s' } as const
 const DEMO_TOPIC = { name: 'demo', partitions: 3 } as const
 /** Nodes of a killed `dev` need a moment until they notice. */
 const LEFT_OVER_MS = 6000
@@ -75,7 +77,7 @@ async function runCluster(
   ports: readonly NodePorts[],
   dir: string,
 ): Promise<void> {
-  const cluster = new LocalCluster({ folder: folder.path, ports })
+  const cluster = new LocalCluster({ folder: folder.path, ports, settings: SETTINGS })
   using stop = stopSignal(() => void cluster.crash())
   const founded = folder.marker === undefined
   const state = { nodes: ports.length, founded: true }

@@ -8,7 +8,7 @@ import { tellTour, tourJob } from './tour-messages.ts'
 watchLifeline(LIFELINE_FD)
 const job = tourJob()
 const client = connect(job.urls)
-const topic = client.topic(job.topic, { value: bytes() })
+const topic = client.topic(job.topic, { value: bytes })
 const ledger = writeLedger(job.ledger)
 let records = 0
 for await (const batch of topic.read({ from: 'earliest', live: false })) {

@@ -97,7 +97,7 @@ class TourProducer {
 watchLifeline(LIFELINE_FD)
 const job = tourJob()
 const client = connect(job.urls)
-const producer = new TourProducer(job, client.topic(job.topic, { value: bytes() }))
+const producer = new TourProducer(job, client.topic(job.topic, { value: bytes }))
 process.on('message', (message: ToProducer) => producer.handle(message))
 await producer.run()
 await client[Symbol.asyncDispose]()

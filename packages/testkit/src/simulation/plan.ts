@@ -1,0 +1,146 @@
+/**
+ * What one seed does: sizes, settings, faults and operations. Drawn from the seed as a swarm (Groce et al., "Swarm
+ * Testing", 2012): each seed leaves much out, because a run with everything in it never gets far in any direction.
+ */
+import type { RaftConfig } from '@millrace/raft-core'
+import { FAULTS, type FaultName, OPERATIONS, type OperationName } from './coverage.ts'
+import { RandomStream } from './random-stream.ts'
+
+/** A run that can be repeated: the seed, and what was taken out of it since. */
+export interface Schedule {
+  readonly seed: number
+  /** Faults and operations that are left out although the seed has them. */
+  readonly without: readonly (FaultName | OperationName)[]
+  /** Length of the safety phase instead of the seed's own, in simulated milliseconds. */
+  readonly safetyMs?: number
+}
+
+export interface Plan {
+  readonly seed: number
+  readonly nodes: number
+  /** Voters of each group at birth; the length is the number of groups. */
+  readonly votersPerGroup: readonly number[]
+  readonly safetyUs: number
+  readonly tickUs: number
+  readonly faults: ReadonlySet<FaultName>
+  readonly operations: ReadonlySet<OperationName>
+  /** Mean time between two faults of one kind, in microseconds. */
+  readonly faultEveryUs: number
+  /** Mean time between two proposals to one group, in microseconds. */
+  readonly proposeEveryUs: number
+  readonly config: Omit<RaftConfig, 'id' | 'priority' | 'trace'>
+  readonly electionTicks: number
+  readonly priorities: boolean
+  readonly network: NetworkPlan
+  readonly disk: DiskPlan
+  /** A log is trimmed once it holds this many applied entries. */
+  readonly trailingEntries: number
+  /** Snapshots are of the log's base with a later state (as partitions do), or of the applied index. */
+  readonly snapshotsOfBase: boolean
+  /** Longest time from an input to the turn that takes it. */
+  readonly turnUs: number
+}
+
+export interface NetworkPlan {
+  readonly delayLeastUs: number
+  readonly delayMostUs: number
+  readonly lossProbability: number
+  readonly duplicationProbability: number
+  readonly reorderingProbability: number
+}
+
+export interface DiskPlan {
+  readonly writeLeastUs: number
+  readonly writeMostUs: number
+  /** How many waiting writes one sync may cover. */
+  readonly writesPerSync: number
+}
+
+/** Everything about a run, a function of its schedule alone. */
+export function planOf(schedule: Schedule): Plan {
+  const random = new RandomStream(schedule.seed, 'plan')
+  const nodes = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
+  const votersPerGroup = Array.from({ length: random.pick([1, 1, 1, 2, 3]) }, () => votersOf(random, nodes))
+  const safetyMs = random.between(10, 40) * 1000
+  const electionTicks = random.pick([4, 6, 10, 10, 15])
+  const tickUs = random.pick([20_000, 50_000, 100_000])
+  return {
+    seed: schedule.seed,
+    nodes,
+    votersPerGroup,
+    safetyUs: (schedule.safetyMs ?? safetyMs) * 1000,
+    tickUs,
+    electionTicks,
+    config: configOf(random, electionTicks, (electionTicks * tickUs) / 1000),
+    faults: chosen(random, FAULTS, schedule),
+    operations: new Set<OperationName>(['propose', ...chosen(random, OPERATIONS, schedule)]),
+    faultEveryUs: random.pick([1_000_000, 2_000_000, 4_000_000, 8_000_000]),
+    proposeEveryUs: random.pick([10_000, 20_000, 50_000, 200_000]),
+    priorities: random.chance(0.3),
+    network: networkOf(random),
+    disk: diskOf(random),
+    trailingEntries: random.pick([5, 20, 100]),
+    snapshotsOfBase: random.chance(0.5),
+    turnUs: random.pick([0, 100, 2_000]),
+  }
+}
+
+function votersOf(random: RandomStream, nodes: number): number {
+  return random.chance(0.7) ? nodes : random.between(1, nodes)
+}
+
+/** Each name with a probability that is the seed's own: some seeds are calm, some try everything at once. */
+function chosen<T extends FaultName | OperationName>(
+  random: RandomStream,
+  names: readonly T[],
+  schedule: Schedule,
+): Set<T> {
+  const probability = random.pick([0.2, 0.5, 0.5, 0.8])
+  // Every name draws, also one that is left out: the others must not change with it.
+  const drawn = names.filter(() => random.chance(probability))
+  return new Set(drawn.filter(name => !schedule.without.includes(name)))
+}
+
+function configOf(random: RandomStream, electionTicks: number, electionMs: number): Plan['config'] {
+  const checkQuorum = random.chance(0.8)
+  const lease = random.chance(0.4)
+  return {
+    electionTicks,
+    heartbeatTicks: random.between(1, Math.max(1, Math.floor(electionTicks / 4))),
+    preVote: random.chance(0.75),
+    checkQuorum,
+    readMode: checkQuorum && lease ? 'lease' : 'safe',
+    leaseMs: electionMs * 0.8,
+    stepDownOnRemoval: true,
+    forwardProposals: random.chance(0.3),
+    autoPromoteLearners: random.chance(0.3),
+    messageBytesMax: random.pick([0, 200, 2_000, 1_000_000]),
+    inflightMessagesMax: random.pick([1, 2, 8, 256]),
+    inflightBytesMax: random.pick([0, 500, 5_000, 1_000_000]),
+    uncommittedBytesMax: random.pick([0, 1_000, 20_000, 1_000_000]),
+    applyingBytesMax: random.pick([1, 1_000, 1_000_000]),
+    cacheBytesMax: random.pick([0, 500, 5_000, 1_000_000]),
+    pendingReadsMax: random.pick([2, 1_000]),
+    ownEntryBytes: random.pick([0, 64]),
+  }
+}
+
+function networkOf(random: RandomStream): NetworkPlan {
+  const delayLeastUs = random.pick([100, 500, 5_000])
+  return {
+    delayLeastUs,
+    delayMostUs: delayLeastUs * random.pick([2, 5, 10]),
+    lossProbability: random.pick([0.002, 0.02, 0.1]),
+    duplicationProbability: random.pick([0.01, 0.1]),
+    reorderingProbability: random.pick([0.02, 0.2]),
+  }
+}
+
+function diskOf(random: RandomStream): DiskPlan {
+  const writeLeastUs = random.pick([50, 500, 3_000])
+  return {
+    writeLeastUs,
+    writeMostUs: writeLeastUs * random.pick([2, 10]),
+    writesPerSync: random.pick([1, 3, 100]),
+  }
+}

@@ -1,0 +1,200 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import {
+  appendOne,
+  type CommandResult,
+  createTopic,
+  freePorts,
+  isRoot,
+  ONE_LINE,
+  readAll,
+  runMillrace,
+  startMillrace,
+  type TemporaryFolder,
+  temporaryFolder,
+  waitFor,
+} from './testkit.ts'
+
+interface Node {
+  readonly configFile: string
+  readonly url: string
+  readonly ports: readonly number[]
+}
+
+async function configure(folder: string, dataDir: string, change: object = {}): Promise<Node> {
+  const ports = await freePorts(3)
+  const [client, peer, admin] = ports.map(port => `127.0.0.1:${port}`)
+  const configFile = join(folder, 'millrace.json')
+  const config = { node: 1, dataDir, listen: { client, peer, admin }, storage: { diskReserveBytes: 0 }, ...change }
+  writeFileSync(configFile, JSON.stringify(config))
+  return { configFile, url: `http://${client}`, ports }
+}
+
+function serve(node: Node): Promise<CommandResult> {
+  return runMillrace(['serve', '--config', node.configFile])
+}
+
+/** Runs the node and looks that a record which was stored before is there and another one can be. */
+async function isUndamaged(node: Node, records: readonly string[]): Promise<void> {
+  await using running = startMillrace(['serve', '--config', node.configFile])
+  await waitFor(() => fetch(`${node.url}/readyz`).then(response => response.ok), {
+    what: 'the node',
+    timeoutMs: 30_000,
+  })
+  expect((await readAll(node.url, 'kept')).map(record => record.value)).toEqual(records)
+  await appendOne(node.url, 'kept', 'one more')
+  running.process.kill('SIGTERM')
+  expect(await running.ended).toMatchObject({ exitCode: 0 })
+}
+
+async function storeOne(node: Node): Promise<void> {
+  expect(await runMillrace(['init', '--config', node.configFile])).toMatchObject({ exitCode: 0 })
+  await using running = startMillrace(['serve', '--config', node.configFile])
+  await waitFor(() => fetch(`${node.url}/readyz`).then(response => response.ok), {
+    what: 'the node',
+    timeoutMs: 30_000,
+  })
+  await createTopic(node.url, 'kept', 1)
+  await appendOne(node.url, 'kept', 'before')
+  running.process.kill('SIGTERM')
+  expect(await running.ended).toMatchObject({ exitCode: 0 })
+}
+
+describe('a start that cannot be: one clear line on stderr and a non-zero exit, nothing damaged', () => {
+  let folder: TemporaryFolder
+  let mounted: string | undefined
+  beforeEach(() => {
+    folder = temporaryFolder('refusal')
+    mounted = undefined
+  })
+  afterEach(() => {
+    if (mounted !== undefined) spawnSync('umount', [mounted])
+    folder[Symbol.dispose]()
+  })
+
+  /** Mounts a small file system; says whether it could. */
+  function mount(path: string, options: string): boolean {
+    mkdirSync(path, { recursive: true })
+    const done = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path]).status === 0
+    if (done) mounted = path
+    return done
+  }
+
+  it('ports in use', async () => {
+    const node = await configure(folder.path, join(folder.path, 'data'))
+    await storeOne(node)
+    for (const [at, name] of ['client', 'peer', 'admin'].entries()) {
+      const port = node.ports[at]!
+      const blocker = createServer()
+      await new Promise<void>(resolve => blocker.listen(port, '127.0.0.1', resolve))
+      const result = await serve(node)
+      await new Promise(resolve => blocker.close(resolve))
+      expect(result, name).toMatchObject({ exitCode: 4, stderr: expect.stringMatching(ONE_LINE) })
+      expect(result.stderr).toContain(String(port))
+    }
+    await isUndamaged(node, ['before'])
+  })
+
+  it('a read-only data folder', async ({ skip }) => {
+    const dataDir = join(folder.path, 'data')
+    const node = await configure(folder.path, dataDir)
+    if (isRoot && !mount(dataDir, 'size=512m')) skip('root cannot mount here, and no mode keeps root from writing')
+    await storeOne(node)
+    const lock = (mode: 'ro' | 'rw'): void => {
+      if (mounted === undefined) chmodSync(dataDir, mode === 'ro' ? 0o555 : 0o755)
+      else spawnSync('mount', ['-o', `remount,${mode}`, mounted])
+    }
+    lock('ro')
+    const result = await serve(node)
+    lock('rw')
+    expect(result).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(ONE_LINE) })
+    expect(result.stderr).toContain(dataDir)
+    await isUndamaged(node, ['before'])
+  })
+
+  it('a full data folder', async ({ skip }) => {
+    if (!isRoot) skip('only root can mount a small file system')
+    const dataDir = join(folder.path, 'data')
+    if (!mount(dataDir, 'size=64m')) skip('this machine does not let root mount')
+    const node = await configure(folder.path, dataDir, { storage: { diskReserveBytes: '8MiB', segmentBytes: '4MiB' } })
+    await storeOne(node)
+    const ballast = join(dataDir, 'ballast')
+    mkdirSync(ballast)
+    spawnSync('dd', ['if=/dev/zero', `of=${join(ballast, 'file')}`, 'bs=64k'], { stdio: 'ignore' })
+    const result = await runFor(node, 20_000)
+    // Either it does not start, or it serves what it has and refuses appends by name: a full disk is never an unclear end.
+    if (result.exitCode !== null) expect(result).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(ONE_LINE) })
+    spawnSync('rm', ['-r', ballast])
+    await isUndamaged(node, ['before'])
+  })
+
+  /** Runs a node on a full disk and tries to append. A start that fails is the result. */
+  async function runFor(node: Node, timeoutMs: number): Promise<Pick<CommandResult, 'exitCode' | 'stderr'>> {
+    await using running = startMillrace(['serve', '--config', node.configFile])
+    const outcome = await Promise.race([
+      running.ended,
+      waitFor(() => fetch(`${node.url}/readyz`).then(response => response.ok), { what: 'the node', timeoutMs }),
+    ])
+    if (typeof outcome === 'object') return outcome
+    await expect(appendOne(node.url, 'kept', 'x'.repeat(100_000))).rejects.toThrow('DISK_FULL')
+    return { exitCode: null, stderr: '' }
+  }
+
+  it('a corrupt setting', async () => {
+    const node = await configure(folder.path, join(folder.path, 'data'))
+    await storeOne(node)
+    for (const [setting, words] of [
+      ['log.level=loud', 'must be one of'],
+      ['storage.segmentBytes=many', 'segmentBytes'],
+      ['storage.segmentByte=1MiB', 'did you mean storage.segmentBytes'],
+      ['listen.client=7070', 'host:port'],
+    ] as const) {
+      const result = await runMillrace(['serve', '--config', node.configFile, '--set', setting])
+      expect(result, setting).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(ONE_LINE) })
+      expect(result.stderr).toContain(words)
+    }
+    writeFileSync(join(folder.path, 'broken.yaml'), 'listen: [')
+    const broken = await runMillrace(['serve', '--config', join(folder.path, 'broken.yaml')])
+    expect(broken).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(ONE_LINE) })
+    await isUndamaged(node, ['before'])
+  })
+
+  it('a second process on the same data folder', async () => {
+    const dataDir = join(folder.path, 'data')
+    const node = await configure(folder.path, dataDir)
+    await storeOne(node)
+    await using running = startMillrace(['serve', '--config', node.configFile])
+    await waitFor(() => fetch(`${node.url}/readyz`).then(response => response.ok), {
+      what: 'the node',
+      timeoutMs: 30_000,
+    })
+    mkdirSync(join(folder.path, 'second'))
+    const second = await serve(await configure(join(folder.path, 'second'), dataDir))
+    expect(second).toMatchObject({ exitCode: 4, stderr: expect.stringMatching(ONE_LINE) })
+    expect(second.stderr).toContain(dataDir)
+    expect((await readAll(node.url, 'kept')).map(record => record.value)).toEqual(['before'])
+    running.process.kill('SIGTERM')
+    await running.ended
+    await isUndamaged(node, ['before'])
+  })
+})
+
+describe('founding', () => {
+  it('`serve` on an empty folder of an existing cluster never founds a new one; only `init` and `dev` do', async () => {
+    using folder = temporaryFolder('founding')
+    const dataDir = join(folder.path, 'data')
+    const node = await configure(folder.path, dataDir)
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const result = await serve(node)
+      expect(result).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(ONE_LINE) })
+      expect(result.stderr).toContain('init')
+    }
+    await storeOne(node)
+    const again = await runMillrace(['init', '--config', node.configFile])
+    expect(again).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(ONE_LINE) })
+    await isUndamaged(node, ['before'])
+  })
+})
