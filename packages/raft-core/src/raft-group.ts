@@ -56,6 +56,11 @@ export class RaftGroup<P = unknown> {
     return this.#state.log.term(index)
   }
 
+  /** Sets the election timeout, in ticks, until it is drawn again by the next change of role. For tests and tools. */
+  overrideElectionTimeout(ticks: number): void {
+    this.#state.electionTimeout = ticks
+  }
+
   /** Whether this leader may answer a read from applied state alone at `nowMs`; to be asked when the value is read. */
   leaseValid(nowMs: number): boolean {
     return this.#state.role === 'leader' && this.#state.lease.valid(nowMs)
