@@ -7,7 +7,12 @@ import { type AppendStreamOptions, appendStream } from './append-stream.ts'
 const OPTIONS: AppendStreamOptions = {
   parse: plainRecord,
   append: async records => [{ partition: 0, count: records.length }],
-  outcomeOf: error => (error instanceof MillraceError ? error.outcome : 'unknown'),
+  outcomeOf: (error, count) => ({
+    stored: 0,
+    not_stored: 0,
+    unknown: 0,
+    [error instanceof MillraceError ? error.outcome : 'unknown']: count,
+  }),
 }
 
 async function* chunks(...lists: string[][]): AsyncGenerator<Buffer[]> {

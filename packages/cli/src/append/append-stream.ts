@@ -8,6 +8,11 @@ import type { InputRecord, ParseRecord } from '../input/record-input.ts'
 /** Appends records; says how many each partition took. Must not reject before the outcome is known as far as it can be. */
 export type AppendBatch = (records: readonly InputRecord[]) => Promise<readonly { partition: number; count: number }[]>
 
+/** Records of a batch that failed, by what became of them. */
+export interface FailedBatch extends Readonly<Record<Outcome, number>> {
+  readonly stored: number
+}
+
 export interface AppendCounts {
   readonly appended: number
   /** Records per partition, by partition. */
@@ -22,8 +27,8 @@ export interface AppendCounts {
 export interface AppendStreamOptions {
   readonly parse: ParseRecord
   readonly append: AppendBatch
-  /** What is known about records whose append failed with this error. */
-  readonly outcomeOf: (error: unknown) => Outcome
+  /** What is known about a batch whose append failed with this error. */
+  readonly outcomeOf: (error: unknown, count: number) => FailedBatch
   /** Ends the reading early; not an error. */
   readonly signal?: AbortSignal
   /** Called after each answer. */
@@ -140,7 +145,10 @@ class AppendRun {
   }
 
   private refused(count: number, error: unknown): void {
-    this.failed[this.options.outcomeOf(error)] += count
+    const { stored, not_stored: notStored, unknown } = this.options.outcomeOf(error, count)
+    this.appended += stored
+    this.failed.not_stored += notStored
+    this.failed.unknown += unknown
     this.error ??= error
   }
 }

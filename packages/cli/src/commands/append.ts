@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream'
 import type { Topic } from '@millrace/client'
 import { MillraceError } from '@millrace/record'
 import { Command } from 'commander'
-import { type AppendBatch, type AppendCounts, appendStream } from '../append/append-stream.ts'
+import { type AppendBatch, type AppendCounts, appendStream, type FailedBatch } from '../append/append-stream.ts'
 import { CliError, describeError, exitCodeOf, Interrupted } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { jsonRecord, plainRecord } from '../input/record-input.ts'
@@ -55,7 +55,7 @@ async function append(
   const counts = await appendStream(splitRecords(input, { delimiter: flags.null === true ? NUL : NEWLINE }), {
     parse,
     append: appendTo(topic, isJson ? 'application/json' : ''),
-    outcomeOf: error => (error instanceof MillraceError ? error.outcome : 'unknown'),
+    outcomeOf: failedBatch,
     signal: stop.signal,
   })
   input.destroy()
@@ -69,6 +69,16 @@ function appendTo(topic: Topic<Uint8Array>, contentType: string): AppendBatch {
       counts.set(partition, (counts.get(partition) ?? 0) + 1)
     return [...counts].map(([partition, count]) => ({ partition, count }))
   }
+}
+
+/** A batch may fail in part: the error counts its records. */
+function failedBatch(error: unknown, count: number): FailedBatch {
+  const none = { stored: 0, not_stored: 0, unknown: 0 }
+  if (!(error instanceof MillraceError)) return { ...none, unknown: count }
+  const { stored, notStored, unknown } = error.details
+  if (typeof stored === 'number' && typeof notStored === 'number' && typeof unknown === 'number')
+    return { stored, not_stored: notStored, unknown }
+  return { ...none, [error.outcome]: count }
 }
 
 async function openInput(terminal: Terminal, file: string | undefined): Promise<Readable> {

@@ -1,4 +1,5 @@
 /** `millrace tail`: the records of a topic on stdout. */
+import type { ReadFrom } from '@millrace/client'
 import { Command } from 'commander'
 import { CliError, Interrupted } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
@@ -39,19 +40,18 @@ export function tailCommand(terminal: Terminal): Command {
 
 async function tail(terminal: Terminal, name: string, flags: TailFlags): Promise<void> {
   const live = flags.follow ?? terminal.interactive
-  const from = flags.from ?? (live ? 'latest' : 'earliest')
-  if (typeof from === 'object' && 'offset' in from && flags.partition === undefined)
-    throw new CliError('--from OFFSET needs --partition: offsets count within a partition', EXIT.usage)
+  const from = readFrom(flags.from ?? (live ? 'latest' : 'earliest'), flags.partition)
   const urls = urlsFrom(flags.url)
   using stop = stopSignal()
+  // Loaded only here and in append: the other commands start without the SDK.
   const { bytes, connect } = await import('@millrace/client')
   await using client = connect(urls)
   const topic = client.topic(name, { value: bytes })
-  const partition = flags.partition === undefined ? {} : { partitions: [flags.partition] }
+  const partitions = flags.partition === undefined ? {} : { partitions: [flags.partition] }
   let left = flags.count ?? Number.POSITIVE_INFINITY
   try {
-    for await (const batch of topic.read({ from, live, signal: stop.signal, ...partition })) {
-      const records = batch.records.slice(0, left)
+    for await (const batch of topic.read({ from, live, signal: stop.signal, ...partitions })) {
+      const records = [...batch.records].slice(0, left)
       left -= records.length
       if (flags.json === true) await terminal.write(records.map(jsonLine).join(''))
       else await terminal.write(Buffer.concat(records.map(plainLine)))
@@ -61,4 +61,10 @@ async function tail(terminal: Terminal, name: string, flags: TailFlags): Promise
     if (!stop.signal.aborted) throw error
   }
   if (stop.signal.aborted) throw new Interrupted()
+}
+
+function readFrom(from: From, partition: number | undefined): ReadFrom {
+  if (typeof from === 'string' || 'time' in from) return from
+  if (partition !== undefined) return { partition, offset: from.offset }
+  throw new CliError('--from OFFSET needs --partition: offsets count within a partition', EXIT.usage)
 }

@@ -1,23 +1,24 @@
 /** Records as `tail` prints them. */
 
+/** A record of the SDK, or anything like it. Bytes are views: they are written at once. */
 export interface ShownRecord {
   readonly partition: number
   readonly offset: number
   /** Milliseconds since 1970. */
   readonly timestamp: number
-  readonly key: Uint8Array | undefined
-  /** Undefined: a tombstone. */
-  readonly value: Uint8Array | undefined
+  readonly keyBytes: Uint8Array | null
+  /** Null: a tombstone. */
+  readonly valueBytes: Uint8Array | null
   readonly contentType: string
-  readonly headers: ReadonlyMap<string, Uint8Array>
+  readonly headers: readonly { readonly name: string; readonly value: Uint8Array }[]
 }
 
 const NEWLINE = Buffer.from('\n')
 const STRICT = new TextDecoder('utf-8', { fatal: true })
 
 /** The value's own bytes and a line end. */
-export function plainLine({ value }: ShownRecord): Uint8Array {
-  return Buffer.concat([value ?? new Uint8Array(), NEWLINE])
+export function plainLine({ valueBytes }: ShownRecord): Uint8Array {
+  return Buffer.concat([valueBytes ?? new Uint8Array(), NEWLINE])
 }
 
 /**
@@ -25,17 +26,17 @@ export function plainLine({ value }: ShownRecord): Uint8Array {
  * are neither as `valueBase64`.
  */
 export function jsonLine(record: ShownRecord): string {
-  const { partition, offset, timestamp, key, value, contentType, headers } = record
+  const { partition, offset, timestamp, keyBytes: key, valueBytes: value, contentType, headers } = record
   return `${JSON.stringify({
     partition,
     offset,
     timestamp: new Date(timestamp).toISOString(),
-    ...(key === undefined ? {} : textField('key', key)),
-    ...(value === undefined ? { value: null } : valueField(value, contentType)),
+    ...(key === null ? {} : textField('key', key)),
+    ...(value === null ? { value: null } : valueField(value, contentType)),
     ...(contentType === '' ? {} : { contentType }),
-    ...(headers.size === 0
+    ...(headers.length === 0
       ? {}
-      : { headers: Object.fromEntries([...headers].map(([name, at]) => [name, textOf(at) ?? ''])) }),
+      : { headers: headers.map(({ name, value: at }) => ({ name, ...textField('value', at) })) }),
   })}\n`
 }
 

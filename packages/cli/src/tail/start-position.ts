@@ -3,6 +3,7 @@ import { CliError } from '../cli-error.ts'
 import { EXIT } from '../exit-code.ts'
 import { parseDuration } from '../quantities.ts'
 
+/** What `--from` says; an offset needs a partition beside it. */
 export type From = 'earliest' | 'latest' | { readonly offset: number } | { readonly time: Date }
 
 /**

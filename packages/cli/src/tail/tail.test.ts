@@ -23,16 +23,16 @@ describe('records as text', () => {
     partition: 1,
     offset: 7,
     timestamp: Date.UTC(2026, 10, 21),
-    key: Buffer.from('k'),
-    value: Buffer.from('hello'),
+    keyBytes: Buffer.from('k'),
+    valueBytes: Buffer.from('hello'),
     contentType: '',
-    headers: new Map(),
+    headers: [],
   }
   const shown = (change: Partial<ShownRecord>): unknown => JSON.parse(jsonLine({ ...record, ...change }))
 
   it('keeps the bytes of a value', () => {
-    expect([...plainLine({ ...record, value: Buffer.from([0xff]) })]).toEqual([0xff, 0x0a])
-    expect(String(plainLine({ ...record, value: undefined }))).toBe('\n')
+    expect([...plainLine({ ...record, valueBytes: Buffer.from([0xff]) })]).toEqual([0xff, 0x0a])
+    expect(String(plainLine({ ...record, valueBytes: null }))).toBe('\n')
   })
 
   it('shows JSON as JSON, text as text, other bytes in base64', () => {
@@ -43,9 +43,11 @@ describe('records as text', () => {
       key: 'k',
       value: 'hello',
     })
-    expect(shown({ value: Buffer.from('{"a":1}'), contentType: 'application/json' })).toMatchObject({ value: { a: 1 } })
-    expect(shown({ value: Buffer.from('{'), contentType: 'application/json' })).toMatchObject({ value: '{' })
-    expect(shown({ value: Buffer.from([0xff]) })).toMatchObject({ valueBase64: '/w==' })
-    expect(shown({ value: undefined })).toMatchObject({ value: null })
+    expect(shown({ valueBytes: Buffer.from('{"a":1}'), contentType: 'application/json' })).toMatchObject({
+      value: { a: 1 },
+    })
+    expect(shown({ valueBytes: Buffer.from('{'), contentType: 'application/json' })).toMatchObject({ value: '{' })
+    expect(shown({ valueBytes: Buffer.from([0xff]) })).toMatchObject({ valueBase64: '/w==' })
+    expect(shown({ valueBytes: null })).toMatchObject({ value: null })
   })
 })

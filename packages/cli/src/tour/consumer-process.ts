@@ -11,9 +11,9 @@ const client = connect(job.urls)
 const topic = client.topic(job.topic, { value: bytes })
 const ledger = writeLedger(job.ledger)
 let records = 0
-for await (const batch of topic.read({ from: 'earliest', live: false })) {
+for await (const batch of topic.read({ from: 'earliest' })) {
   for (const record of batch.records) {
-    const value = record.value ?? new Uint8Array()
+    const value = record.valueBytes ?? new Uint8Array()
     ledger.add({
       sequence: sequenceOf(value),
       partition: record.partition,
@@ -25,5 +25,5 @@ for await (const batch of topic.read({ from: 'earliest', live: false })) {
 }
 await ledger.close()
 await tellTour({ type: 'done', records })
-await client[Symbol.asyncDispose]()
+await client.close()
 process.disconnect()

@@ -74,13 +74,10 @@ class TourProducer {
     const sentAt = monotonicMs()
     this.inflight[partition]! += 1
     try {
-      const results = await this.topic.appendMany(
-        lines.map(value => ({ value })),
-        { partition },
-      )
+      const results = await this.topic.appendMany(lines.map(value => ({ value, partition })))
       this.sent.push({ partition, records: lines.length, sentAt, acknowledgedAt: monotonicMs() })
       for (const [at, result] of results.entries())
-        this.ledger.add({ ...result, sequence: sequences[at]!, digest: digestOf(lines[at]!) })
+        this.ledger.add({ partition, offset: result.offset, sequence: sequences[at]!, digest: digestOf(lines[at]!) })
       this.acknowledged += lines.length
       if (!this.saidUnderway && this.acknowledged > this.corpus.length / 3) {
         this.saidUnderway = true
@@ -100,5 +97,5 @@ const client = connect(job.urls)
 const producer = new TourProducer(job, client.topic(job.topic, { value: bytes }))
 process.on('message', (message: ToProducer) => producer.handle(message))
 await producer.run()
-await client[Symbol.asyncDispose]()
+await client.close()
 process.disconnect()
