@@ -1,6 +1,6 @@
 /** Nodes of one cluster in this process: real Raft over an in-memory network, log and state kept over restarts. */
 import { MemoryLogStore } from '@millrace/log-store/memory'
-import type { NodeEvent, RaftNode } from '@millrace/raft-node'
+import type { NodeEvent, RaftNode, Transport } from '@millrace/raft-node'
 import { createNode } from '@millrace/raft-node'
 import type { MemoryNetwork } from '@millrace/raft-node/memory'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
@@ -18,6 +18,7 @@ interface RunningNode {
   readonly node: RaftNode
   readonly topics: TopicHost
   readonly stateStore: StateStore
+  readonly transport: Transport
 }
 
 export class MemoryCluster {
@@ -26,17 +27,24 @@ export class MemoryCluster {
   readonly #ids: readonly number[]
   readonly #logStores = new Map<number, MemoryLogStore>()
   readonly #running = new Map<number, RunningNode>()
+  readonly #zombies: Promise<void>[] = []
   readonly #openState: (node: number) => StateStore
+  readonly #checkpointIntervalMs: number
 
-  private constructor(ids: readonly number[], openState: (node: number) => StateStore) {
+  private constructor(ids: readonly number[], openState: (node: number) => StateStore, checkpointIntervalMs: number) {
     this.#ids = ids
     this.#openState = openState
+    this.#checkpointIntervalMs = checkpointIntervalMs
   }
 
   /** @param openState the node's state store as its disk has it at a start */
-  static async found(nodes: number, openState: (node: number) => StateStore): Promise<MemoryCluster> {
+  static async found(
+    nodes: number,
+    openState: (node: number) => StateStore,
+    checkpointIntervalMs = 30_000,
+  ): Promise<MemoryCluster> {
     const ids = Array.from({ length: nodes }, (_, i) => i + 1)
-    const cluster = new MemoryCluster(ids, openState)
+    const cluster = new MemoryCluster(ids, openState, checkpointIntervalMs)
     for (const nodeId of ids) {
       const logStore = new MemoryLogStore()
       await logStore.create(0, birthCatalogue({ clusterId: CLUSTER_ID, nodes: ids, nodeId }))
@@ -49,17 +57,27 @@ export class MemoryCluster {
   async start(nodeId: number): Promise<void> {
     const log = (event: NodeEvent): void => void this.events.push({ ...event, node: nodeId })
     const logStore = this.#logStores.get(nodeId)!
-    const node = await createNode({
-      nodeId,
-      logStore,
-      transport: this.network.transport(nodeId),
-      timing: { heartbeatMs: 50, electionTimeoutMinMs: 500 },
-      log,
-    })
+    const transport = this.network.transport(nodeId)
+    const timing = { heartbeatMs: 50, electionTimeoutMinMs: 500, checkpointIntervalMs: this.#checkpointIntervalMs }
+    const node = await createNode({ nodeId, logStore, transport, timing, log })
     const stateStore = this.#openState(nodeId)
     const nodes = this.#ids.map(id => ({ node: id, clientUrl: `http://node-${id}`, peerAddress: `node-${id}:7080` }))
     const topics = await openTopics({ node, logStore, stateStore, nodeId, clusterId: CLUSTER_ID, nodes, log })
-    this.#running.set(nodeId, { node, topics, stateStore })
+    this.#running.set(nodeId, { node, topics, stateStore, transport })
+  }
+
+  /** Ends a node in the middle of things: what its disk has is all that is left. */
+  kill(nodeId: number): void {
+    const { node, topics, transport } = this.#running.get(nodeId)!
+    this.#running.delete(nodeId)
+    this.#logStores.set(nodeId, this.#logStores.get(nodeId)!.reopen())
+    // What is left of it in this process is cut off from disk and network, and winds down in the background.
+    this.#zombies.push(
+      transport
+        .close()
+        .then(() => topics.shutdown())
+        .then(() => node.shutdown()),
+    )
   }
 
   /** Stops a node in good order. */
@@ -74,6 +92,7 @@ export class MemoryCluster {
 
   async stopAll(): Promise<void> {
     await Promise.all([...this.#running.keys()].map(id => this.stop(id)))
+    await Promise.all(this.#zombies)
   }
 
   get ids(): readonly number[] {
