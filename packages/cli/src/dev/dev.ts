@@ -111,4 +111,6 @@ async function runCluster(
 async function ensureDemoTopic(cluster: LocalCluster, signal: AbortSignal): Promise<void> {
   const made = { what: `topic ${DEMO_TOPIC.name}`, timeoutMs: 30_000, signal }
   await waitFor(() => createTopic(cluster.urls, { ...DEMO_TOPIC, ifNotExists: true }), made)
+  const led = { what: `leaders of ${DEMO_TOPIC.name}`, timeoutMs: 30_000, signal }
+  await waitFor(async () => (await cluster.summary()).partitions.every(({ leader }) => leader !== 0), led)
 }

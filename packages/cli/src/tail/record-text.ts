@@ -2,6 +2,7 @@
 
 /** A record of the SDK, or anything like it. Bytes are views: they are written at once. */
 export interface ShownRecord {
+  readonly topic: string
   readonly partition: number
   readonly offset: number
   /** Milliseconds since 1970. */
@@ -14,7 +15,7 @@ export interface ShownRecord {
 }
 
 const NEWLINE = Buffer.from('\n')
-const STRICT = new TextDecoder('utf-8', { fatal: true })
+const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** The value's own bytes and a line end. */
 export function plainLine({ valueBytes }: ShownRecord): Uint8Array {
@@ -22,40 +23,46 @@ export function plainLine({ valueBytes }: ShownRecord): Uint8Array {
 }
 
 /**
- * One line of JSON. A value of a JSON content type is there as what it is, any other UTF-8 as a string, and bytes that
- * are neither as `valueBase64`.
+ * One line of JSON, as the HTTP routes give it. A value of a JSON content type is there as what it is, any other UTF-8
+ * as a string, and bytes that are neither in base64 beside `"encoding":"base64"`.
  */
 export function jsonLine(record: ShownRecord): string {
-  const { partition, offset, timestamp, keyBytes: key, valueBytes: value, contentType, headers } = record
-  return `${JSON.stringify({
-    partition,
-    offset,
-    timestamp: new Date(timestamp).toISOString(),
-    ...(key === null ? {} : textField('key', key)),
-    ...(value === null ? { value: null } : valueField(value, contentType)),
-    ...(contentType === '' ? {} : { contentType }),
-    ...(headers.length === 0
-      ? {}
-      : { headers: headers.map(({ name, value: at }) => ({ name, ...textField('value', at) })) }),
-  })}\n`
+  const { topic, partition, offset, timestamp, keyBytes, valueBytes, contentType, headers } = record
+  const place = { topic, partition, offset, timestamp }
+  const parts = { ...place, ...keyMembers(keyBytes), ...valueMembers(valueBytes, contentType) }
+  const shown = Object.fromEntries(headers.map(({ name, value }) => [name, textOf(value) ?? { base64: base64(value) }]))
+  return `${JSON.stringify(headers.length === 0 ? parts : { ...parts, headers: shown })}\n`
 }
 
-function valueField(value: Uint8Array, contentType: string): object {
+function keyMembers(key: Uint8Array | null): object {
+  if (key === null) return { key: null }
+  const text = textOf(key)
+  return text === undefined ? { key: base64(key), keyEncoding: 'base64' } : { key: text }
+}
+
+function valueMembers(value: Uint8Array | null, contentType: string): object {
+  if (value === null) return { value: null, tombstone: true }
   const text = textOf(value)
-  if (text !== undefined && /^application\/(json|[^;]+\+json)/.test(contentType)) {
-    try {
-      return { value: JSON.parse(text) as unknown }
-    } catch {
-      // Whoever wrote it called it JSON; it is still shown, as the text that it is.
-      return { value: text }
-    }
-  }
-  return textField('value', value)
+  if (text === undefined) return { value: base64(value), encoding: 'base64' }
+  return { value: isJson(contentType) ? parsedOr(text) : text }
 }
 
-function textField(name: string, bytes: Uint8Array): object {
-  const text = textOf(bytes)
-  return text === undefined ? { [`${name}Base64`]: Buffer.from(bytes).toString('base64') } : { [name]: text }
+function isJson(contentType: string): boolean {
+  const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  return type === 'application/json' || type.endsWith('+json')
+}
+
+/** Whoever wrote it called it JSON; where it is none, it is shown as the text that it is. */
+function parsedOr(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
 }
 
 function textOf(bytes: Uint8Array): string | undefined {

@@ -20,6 +20,7 @@ describe('parseFrom', () => {
 
 describe('records as text', () => {
   const record: ShownRecord = {
+    topic: 't',
     partition: 1,
     offset: 7,
     timestamp: Date.UTC(2026, 10, 21),
@@ -36,18 +37,16 @@ describe('records as text', () => {
   })
 
   it('shows JSON as JSON, text as text, other bytes in base64', () => {
-    expect(shown({})).toEqual({
-      partition: 1,
-      offset: 7,
-      timestamp: '2026-11-21T00:00:00.000Z',
-      key: 'k',
-      value: 'hello',
-    })
+    const place = { topic: 't', partition: 1, offset: 7, timestamp: Date.UTC(2026, 10, 21) }
+    expect(shown({})).toEqual({ ...place, key: 'k', value: 'hello' })
+    expect(shown({ keyBytes: null })).toMatchObject({ key: null })
     expect(shown({ valueBytes: Buffer.from('{"a":1}'), contentType: 'application/json' })).toMatchObject({
       value: { a: 1 },
     })
     expect(shown({ valueBytes: Buffer.from('{'), contentType: 'application/json' })).toMatchObject({ value: '{' })
-    expect(shown({ valueBytes: Buffer.from([0xff]) })).toMatchObject({ valueBase64: '/w==' })
-    expect(shown({ valueBytes: null })).toMatchObject({ value: null })
+    expect(shown({ valueBytes: Buffer.from([0xff]) })).toMatchObject({ value: '/w==', encoding: 'base64' })
+    expect(shown({ valueBytes: null })).toMatchObject({ value: null, tombstone: true })
+    const headers = [{ name: 'trace', value: Buffer.from('7') }]
+    expect(shown({ headers })).toMatchObject({ headers: { trace: '7' } })
   })
 })
