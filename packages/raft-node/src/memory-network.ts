@@ -187,9 +187,9 @@ class MemoryTransport implements Transport {
   }
 
   async close(): Promise<void> {
-    if (this.handler === undefined && !this.#network.ends.has(this.#nodeId)) return
     this.handler = undefined
-    this.#network.left(this.#nodeId)
+    // Closed before: the node may have a new transport by now, which is not this one's to take down.
+    if (this.#network.ends.get(this.#nodeId) === this) this.#network.left(this.#nodeId)
   }
 }
 
