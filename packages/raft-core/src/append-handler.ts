@@ -54,13 +54,8 @@ function refuse<P>(s: GroupState<P>, m: AppendRequest<P>): void {
     rejected: true,
     hintIndex: hint.index,
     hintTerm: hint.term,
-    ...(hasLostTail(s) && { lostTail: true }),
+    ...(s.uncertainUntil && { lostTail: true }),
   })
-}
-
-/** The leader may count on entries that are gone: see `AppendResponse.lostTail`. */
-function hasLostTail<P>(s: GroupState<P>): boolean {
-  return s.uncertainUntil !== undefined && s.leaderMatch === 0
 }
 
 function matched<P>(s: GroupState<P>, index: LogIndex): void {
@@ -69,13 +64,15 @@ function matched<P>(s: GroupState<P>, index: LogIndex): void {
 }
 
 export function handleHeartbeat<P>(s: GroupState<P>, m: Heartbeat): void {
-  // The leader caps the commit at the match it knows. This log may have lost its end since, so it caps it too.
-  commitTo(s, Math.min(m.commit, s.leaderMatch))
+  // The leader caps the commit at what it knows to match: entries that this log has acknowledged, and still has unless
+  // its end is uncertain. Then only what this leader has matched since counts.
+  const lost = s.uncertainUntil !== undefined && m.commit > s.leaderMatch
+  commitTo(s, lost ? s.leaderMatch : m.commit)
   s.send({
     type: 'heartbeatResponse',
     to: m.from,
     context: m.context,
-    ...(hasLostTail(s) && { lostTail: true }),
+    ...(lost && { lostTail: true }),
   })
 }
 

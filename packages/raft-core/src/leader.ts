@@ -63,6 +63,7 @@ export function handleHeartbeatResponse<P>(s: GroupState<P>, m: HeartbeatRespons
   // Behind: what was in flight may be lost. Probing: this is what brings a peer that has everything back.
   if (progress.match < s.log.lastIndex || progress.state === 'probe') sendAppend(s, m.from, true)
   acknowledgeRound(s, m.from, m.context)
+  promoteLearner(s, m.from)
 }
 
 /** Steps down unless a quorum was heard from since the last check. Raft thesis, section 6.2. */

@@ -48,7 +48,7 @@ export interface AppendResponse extends Envelope {
   readonly hintTerm: Term
   /**
    * On a refusal: this log lost entries that it had acknowledged, so whatever match the leader remembers is void. Only
-   * said while the end of the log is uncertain and the leader's log has not been matched.
+   * said while the end of the log is uncertain.
    */
   readonly lostTail?: boolean
 }

@@ -17,7 +17,7 @@ import type { Progress } from './progress/progress.ts'
  */
 export function sendAppend<P>(s: GroupState<P>, to: ReplicaId, sendIfEmpty: boolean): boolean {
   const progress = s.tracker.progress.get(to)
-  if (progress === undefined || progress.paused || progress.fetch !== 0) return false
+  if (progress === undefined || progress.paused) return false
   const { log } = s
   if (log.term(progress.next - 1) === undefined) return sendSnapshot(s, to, progress)
 
@@ -54,6 +54,8 @@ function sendFromStorage<P>(s: GroupState<P>, to: ReplicaId, progress: Progress)
     progress.flowPaused = true
     return true
   }
+  // One at a time, even if the outstanding one is no longer wanted.
+  if (progress.fetch !== 0) return false
   s.lastFetchId++
   progress.fetch = s.lastFetchId
   s.fetches.push({
@@ -71,9 +73,12 @@ function sendFromStorage<P>(s: GroupState<P>, to: ReplicaId, progress: Progress)
 /** Sends what was read from storage, and more as long as the window allows. */
 export function sendFetched<P>(s: GroupState<P>, to: ReplicaId, from: LogIndex, entries: readonly Entry<P>[]): void {
   const progress = s.tracker.progress.get(to)
-  if (progress === undefined || progress.paused || progress.next !== from) return
-  if (s.log.term(from - 1) !== undefined && !progress.inflights.full && joins(s, from, entries)) {
-    emitAppend(s, to, progress, entries)
+  if (progress === undefined) return
+  const wanted = progress.state === 'replicate' && !progress.paused && progress.next === from
+  if (wanted && s.log.term(from - 1) !== undefined) {
+    // What does not fit the log is as good as nothing: the next heartbeat tries again.
+    if (joins(s, from, entries)) emitAppend(s, to, progress, entries)
+    else progress.flowPaused = true
   }
   sendAll(s, to)
 }

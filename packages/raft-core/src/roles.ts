@@ -19,7 +19,7 @@ function reset<P>(s: GroupState<P>, term: Term): void {
   s.drawElectionTimeout()
   abortTransfer(s)
   s.tracker.resetVotes()
-  s.tracker.reset(s.id, s.log.lastIndex)
+  s.tracker.reset(s.id, s.log.lastIndex, s.log.durable)
   s.pendingConfigIndex = 0
   s.uncommitted.reset()
   s.lease.reset()

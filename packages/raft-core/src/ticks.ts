@@ -8,6 +8,9 @@ import { abortTransfer } from './roles.ts'
 
 export function tick<P>(s: GroupState<P>): void {
   if (s.voteEmbargoTicks > 0) s.voteEmbargoTicks--
+  for (const context of s.reads.expire(s.settings.electionTicks)) {
+    s.readStates.push({ index: 0, context, aborted: true })
+  }
   s.electionElapsed++
   if (s.role === 'leader') tickLeader(s)
   else if (isPromotable(s) && s.electionElapsed >= s.electionTimeout) {

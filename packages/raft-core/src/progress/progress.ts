@@ -27,7 +27,7 @@ export class Progress {
   flowPaused = false
   /** The highest commit index that was sent. */
   sentCommit: LogIndex = 0
-  /** Id of the fetch of entries to be sent; 0: none outstanding. */
+  /** Id of the fetch of entries to be sent, whether or not they are still wanted; 0: none outstanding. */
   fetch = 0
   readonly inflights: Inflights
 
@@ -104,7 +104,6 @@ export class Progress {
       this.next = Math.max(Math.min(rejected, hint + 1), this.match + 1)
       this.flowPaused = false
     }
-    this.fetch = 0
     this.sentCommit = Math.min(this.sentCommit, this.next - 1)
     return true
   }
@@ -114,7 +113,6 @@ export class Progress {
     this.next = next
     this.flowPaused = false
     this.pendingSnapshot = 0
-    this.fetch = 0
     this.inflights.reset()
   }
 }

@@ -34,11 +34,11 @@ export class Tracker {
     }
   }
 
-  /** Forgets what was known about every member's log, at the start of a term. */
-  reset(self: ReplicaId, lastIndex: LogIndex): void {
+  /** Forgets what was known about every member's log, at the start of a term; its own is known up to `durable`. */
+  reset(self: ReplicaId, lastIndex: LogIndex, durable: LogIndex): void {
     for (const id of this.members) {
       const fresh = new Progress(lastIndex + 1, false, this.#limits)
-      if (id === self) fresh.match = lastIndex
+      if (id === self) fresh.match = durable
       this.progress.set(id, fresh)
     }
   }

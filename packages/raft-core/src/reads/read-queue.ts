@@ -36,8 +36,8 @@ export class ReadQueue {
   #rounds: ReadRound[] = []
   /** The newest round that each peer has acknowledged. */
   readonly #acknowledged: Map<ReplicaId, number> = new Map()
-  /** Own reads that were passed on to the leader. */
-  readonly #forwarded: Set<number> = new Set()
+  /** Own reads that were passed on to the leader, and the ticks that they have waited. */
+  readonly #forwarded: Map<number, number> = new Map()
 
   constructor(max: number) {
     this.#max = max
@@ -117,12 +117,23 @@ export class ReadQueue {
   }
 
   forward(context: number): void {
-    this.#forwarded.add(context)
+    this.#forwarded.set(context, 0)
   }
 
   /** @returns false when nobody waits for the answer (any more) */
   answered(context: number): boolean {
     return this.#forwarded.delete(context)
+  }
+
+  /** A tick has passed. Returns the contexts of reads whose answer has not come for `ticksMax`: it was lost. */
+  expire(ticksMax: number): number[] {
+    const expired: number[] = []
+    for (const [context, ticks] of this.#forwarded) {
+      if (ticks + 1 >= ticksMax) expired.push(context)
+      else this.#forwarded.set(context, ticks + 1)
+    }
+    for (const context of expired) this.#forwarded.delete(context)
+    return expired
   }
 
   /** Drops everything that can no longer be confirmed; returns the contexts of this replica's own reads. */
@@ -134,7 +145,7 @@ export class ReadQueue {
     ]
     const own = [
       ...requests.filter(request => request.from === NONE).map(request => request.context),
-      ...this.#forwarded,
+      ...this.#forwarded.keys(),
     ]
     this.#rounds = []
     this.#gathering = []
