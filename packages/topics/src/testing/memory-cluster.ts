@@ -55,8 +55,11 @@ export class MemoryCluster {
   }
 
   async start(nodeId: number): Promise<void> {
-    const log = (event: NodeEvent): void => void this.events.push({ ...event, node: nodeId })
     const logStore = this.#logStores.get(nodeId)!
+    const log = (event: NodeEvent): void => {
+      // What a killed node says, while it winds down without its disk, nobody would have heard.
+      if (logStore === this.#logStores.get(nodeId)) this.events.push({ ...event, node: nodeId })
+    }
     const transport = this.network.transport(nodeId)
     const timing = { heartbeatMs: 50, electionTimeoutMinMs: 500, checkpointIntervalMs: this.#checkpointIntervalMs }
     const node = await createNode({ nodeId, logStore, transport, timing, log })
