@@ -5,6 +5,14 @@ const conditions = ['millrace-source', 'node', 'import', 'module', 'default']
 
 export default defineConfig({
   test: {
+    // `pnpm coverage`: the algorithm, by its unit, paper and conformance tests.
+    coverage: {
+      provider: 'v8',
+      include: ['packages/raft-core/src/**/*.ts'],
+      exclude: ['**/*.test.ts', '**/testing/**'],
+      reporter: ['text'],
+      thresholds: { branches: 95 },
+    },
     projects: [
       {
         resolve: { conditions },
