@@ -2,6 +2,7 @@
 import type { InitialState, RaftConfig, RandomInt } from './config.ts'
 import type { LogIndex, Term } from './entry.ts'
 import { GroupState } from './group-state.ts'
+import { checkInitialState } from './initial-state.ts'
 import type { Input, StepResult } from './input.ts'
 import type { Output } from './output.ts'
 import { resolveConfig } from './settings.ts'
@@ -25,9 +26,10 @@ export class RaftGroup<P = unknown> {
   /**
    * @param initial what storage knows
    * @param randomInt a uniform integer in [0, bound)
-   * @throws RangeError for a setting out of range
+   * @throws RangeError for a setting out of range, or a state that no storage can have
    */
   constructor(config: RaftConfig, initial: InitialState<P>, randomInt: RandomInt) {
+    checkInitialState(initial)
     this.#state = new GroupState<P>(resolveConfig(config), initial, randomInt)
   }
 

@@ -6,6 +6,7 @@ import type { InitialState, RaftConfig, RandomInt } from '../config.ts'
 import type { Configuration } from '../configuration.ts'
 import type { Entry, LogIndex, ReplicaId, Term } from '../entry.ts'
 import type { FetchRequest, Input, StepResult } from '../input.ts'
+import { checkInvariants } from '../invariants.ts'
 import type { Message, SnapshotMeta } from '../message.ts'
 import type { AppendTask, ApplyTask, HardState, Output, ReadState } from '../output.ts'
 import { RaftGroup } from '../raft-group.ts'
@@ -54,12 +55,16 @@ export class TestReplica {
     this.group = new RaftGroup<string>(this.config, { ...initialState(this.disk), ...extra }, this.#randomInt)
   }
 
+  /** Steps the core and checks what must hold on every step. */
   step(input: Input<string>): StepResult {
-    return this.group.step(input)
+    const before = this.group.status()
+    const result = this.group.step(input)
+    checkInvariants(before, this.group.status())
+    return result
   }
 
   receive(message: Message<string>): StepResult {
-    return this.group.step({ type: 'message', message })
+    return this.step({ type: 'message', message })
   }
 
   /** Takes the output and queues its tasks; returns what leaves over the network at once. */
