@@ -6,8 +6,7 @@ import { FrameKind } from '@millrace/record'
 import { describe, expect, test } from 'vitest'
 import { positionAfter } from './frame-sequence.ts'
 import type { GroupLog, LogStore } from './log-store.ts'
-import { openSegmentedLogStore } from './segmented-log-store.ts'
-import { FaultDisk, ManualClock, readAll, seededRandom, TestLog, testBase, written } from './testing/index.ts'
+import { FaultDisk, ManualClock, openOn, readAll, seededRandom, TestLog, testBase, written } from './testing/index.ts'
 
 const GROUP = 3
 
@@ -44,21 +43,6 @@ class Model {
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')
-}
-
-function openOn(disk: FaultDisk, clock: ManualClock): Promise<LogStore> {
-  return openSegmentedLogStore({
-    dir: 'log',
-    disk,
-    clock,
-    random: bytes => void bytes.fill(disk.operations),
-    segmentBytesMax: 3_000,
-    tailCacheBytesMax: 1_000,
-    diskReserveBytes: 0,
-    onFatal: error => {
-      throw error
-    },
-  })
 }
 
 /** One operation; a restart answers with the log as it is then. */
@@ -182,14 +166,14 @@ const WORKLOADS: Readonly<Record<string, readonly (Step | typeof RESTART)[]>> = 
 
 async function runWorkload(disk: FaultDisk, steps: readonly (Step | typeof RESTART)[], model: Model): Promise<void> {
   const clock = new ManualClock()
-  let store = await openOn(disk, clock)
+  let store = await openOn(disk, { clock })
   const created = model.submit({ exists: true, base: 1, frames: [] })
   let log = await store.create(GROUP, { replicaId: 9, base: testBase() })
   created()
   for (const [at, step] of steps.entries()) {
     if (step === RESTART) {
       await store.close()
-      store = await openOn(disk, clock)
+      store = await openOn(disk, { clock })
       log = store.groups()[0]!
     } else {
       await step(log, model)
@@ -247,7 +231,7 @@ async function explore(name: string, { seed, crash, faults = {} }: Exploration):
     const model = new Model()
     await runUntilStop(disk, steps, model)
     const after = crash(disk)
-    const store = await openOn(after, new ManualClock())
+    const store = await openOn(after)
     const found = await stateOf(store)
     assertPromised(found, ballotOf(store), model)
     // What was handed out may have been acted upon: it must survive the next power loss, with what is written now.
@@ -255,7 +239,7 @@ async function explore(name: string, { seed, crash, faults = {} }: Exploration):
     const [frame] = new TestLog(GROUP, log.end).append(1)
     const extended = { exists: true, base: log.base.index, frames: [...found.frames, hex(frame!.bytes)] }
     if (at % 2 === 0) await written(log, { frames: [frame!] })
-    const again = await openOn(after.losePower(), new ManualClock())
+    const again = await openOn(after.losePower())
     expect(await stateOf(again)).toEqual(at % 2 === 0 ? extended : { ...found, exists: true, base: log.base.index })
     expect(ballotOf(again)).toBe(ballotOf(store))
   }

@@ -176,7 +176,7 @@ class SegmentWalk {
   }
 
   async run(file: DiskFile, last: number, visit: Visit): Promise<void> {
-    const window = new FileWindow(file, CHUNK_BYTES)
+    const window = new FileWindow(file, CHUNK_BYTES, this.#segment.end)
     while (this.#nextIndex <= last) {
       const frame = await this.#next(window)
       this.visited++

@@ -58,7 +58,7 @@ export interface SegmentScan {
  * that record is in the log any more.
  */
 export async function scanSegment(file: DiskFile, header: SegmentHeader, skipBelow: number): Promise<SegmentScan> {
-  const scanner = new SegmentScanner(file, header)
+  const scanner = new SegmentScanner(file, header, await file.size())
   for (;;) {
     const fault = await scanner.nextRound()
     if (fault === null) continue
@@ -68,7 +68,7 @@ export async function scanSegment(file: DiskFile, header: SegmentHeader, skipBel
 }
 
 class SegmentScanner {
-  readonly #file: DiskFile
+  readonly #size: number
   readonly #header: SegmentHeader
   readonly #window: FileWindow
   readonly #index = new SegmentIndex()
@@ -80,10 +80,10 @@ class SegmentScanner {
   /** The record at the position is whole and fits; its frames do not. */
   #recordFits = false
 
-  constructor(file: DiskFile, header: SegmentHeader) {
-    this.#file = file
+  constructor(file: DiskFile, header: SegmentHeader, size: number) {
+    this.#size = size
     this.#header = header
-    this.#window = new FileWindow(file, CHUNK_BYTES)
+    this.#window = new FileWindow(file, CHUNK_BYTES, size)
     this.#position = header.length
     this.#last = header.base
   }
@@ -104,9 +104,8 @@ class SegmentScanner {
 
   async classify(detail: string): Promise<ScanStop> {
     const position = this.#position
-    const size = await this.#file.size()
     let zero = true
-    for (let at = position; at < size; at += SECTOR_BYTES) {
+    for (let at = position; at < this.#size; at += SECTOR_BYTES) {
       const sector = await this.#window.load(at, SECTOR_BYTES)
       if (sector.length === 0) break
       if (zero && !allZero(sector)) zero = false

@@ -8,7 +8,7 @@ export interface Segment {
   readonly path: string
   /** Last live entry in it: the newest durable one where it is the last segment. */
   limit: number
-  /** Where the next round would start; known of the last segment only, else 0. */
+  /** Where the next round would start; of a sealed segment the size of the file. */
   end: number
   /** Position of the newest round, 0 where there is none; known of the last segment only. */
   lastRound: number

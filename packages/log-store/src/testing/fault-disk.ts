@@ -131,13 +131,35 @@ export class FaultDisk implements Disk {
     return next
   }
 
-  /** Changes a byte in place, in both layers. */
-  corrupt(path: string, position: number, mask: number): void {
+  /** The bytes of a file. */
+  contentOf(path: string): Uint8Array {
     const inode = this.#seen.get(path)
     if (inode === undefined || inode === 'folder') throw new RangeError(`no file ${path}`)
-    inode.seen = inode.seen.slice()
-    inode.seen[position]! ^= mask
-    inode.durable = inode.seen
+    return inode.seen
+  }
+
+  /** Puts a file in place, in both layers; null removes it. */
+  replace(path: string, bytes: Uint8Array | null): void {
+    for (const names of [this.#seen, this.#durable]) names.delete(path)
+    if (bytes === null) return
+    const inode = new Inode()
+    inode.write(bytes, 0)
+    inode.sync()
+    for (const names of [this.#seen, this.#durable]) names.set(path, inode)
+  }
+
+  /** An independent disk with the same content, all of it durable. */
+  clone(): FaultDisk {
+    const next = this.#successor()
+    for (const [path, inode] of this.#seen) {
+      if (inode === 'folder') {
+        next.#seen.set(path, 'folder')
+        next.#durable.set(path, 'folder')
+      } else {
+        next.replace(path, inode.seen)
+      }
+    }
+    return next
   }
 
   /** Paths of all files. */

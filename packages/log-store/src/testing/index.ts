@@ -1,4 +1,5 @@
 export * from './fault-disk.ts'
 export * from './log-store-contract.ts'
 export * from './manual-clock.ts'
+export * from './store-on.ts'
 export * from './test-log.ts'
