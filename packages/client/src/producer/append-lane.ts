@@ -134,6 +134,11 @@ export class AppendLane {
     this.#pump(now)
   }
 
+  /** Whether the batch has no number: it is not stored, and may still be changed or withdrawn. */
+  unsent(id: number): boolean {
+    return this.#slots.some(slot => slot.batch.id === id && slot.sequence < 0)
+  }
+
   /** Takes a batch back that was never sent. False: too late. */
   withdraw(id: number): boolean {
     const slot = this.#slots.find(s => s.batch.id === id)

@@ -1,0 +1,95 @@
+/** Options of a client, with their defaults; docs/reference/defaults.md repeats them and is checked against this. */
+import { LIMITS, MillraceError } from '@millrace/record'
+import type { Routing } from './cluster/cluster-directory.ts'
+import type { Dial } from './cluster/connection.ts'
+import type { Compression } from './producer/append-batch.ts'
+
+export interface ClientOptions {
+  /** `leader`: go to each partition's leader. `any`: the given URLs only, as through a load balancer. */
+  readonly routing?: Routing
+  /** An append without an acknowledgement after this time is rejected with APPEND_TIMEOUT. */
+  readonly appendTimeoutMs?: number
+  /** Bytes of appends that may be unacknowledged; above that they are refused with BUFFER_FULL. */
+  readonly bufferBytesMax?: number
+  /** Bytes of records at which a batch is sent while others are in flight. */
+  readonly batchBytesMax?: number
+  /** How values are compressed. `zstd` needs Node 22.15 or newer, for readers too. */
+  readonly compression?: Compression
+  /** How long a read may look for its first connection; what is lost later is tried again for ever. */
+  readonly connectTimeoutMs?: number
+  /** Patience with one attempt at one node, for appends and calls. */
+  readonly attemptTimeoutMs?: number
+  /** How long `close` waits for appends to be acknowledged. */
+  readonly closeTimeoutMs?: number
+  /** A full window of deliveries in which nothing is settled for so long is reported as stalled. */
+  readonly stallMs?: number
+}
+
+export type ResolvedOptions = Readonly<Required<ClientOptions>>
+
+export const CLIENT_DEFAULTS: ResolvedOptions = {
+  routing: 'leader',
+  appendTimeoutMs: 10_000,
+  bufferBytesMax: 32 * 1_048_576,
+  batchBytesMax: 262_144,
+  compression: 'none',
+  connectTimeoutMs: 10_000,
+  attemptTimeoutMs: 3_000,
+  closeTimeoutMs: 10_000,
+  stallMs: 10_000,
+}
+
+/** Defaults of single calls. */
+export const CALL_DEFAULTS: {
+  readonly readBatchBytesMax: number
+  readonly windowCount: number
+  readonly windowBytes: number
+} = {
+  /** Bytes of frames per batch of a read. */
+  readBatchBytesMax: 262_144,
+  /** Unsettled deliveries of an observed topic, by number and bytes. */
+  windowCount: 1_000,
+  windowBytes: 8 * 1_048_576,
+}
+
+/** What an in-process broker gives to `connect`; `dial` overrules how nodes are reached. */
+export interface ConnectTarget extends ClientOptions {
+  readonly urls: readonly string[]
+  readonly dial?: Dial
+}
+
+/** Where to connect to: URLs of any nodes, or something that knows (a broker in this process). */
+export type Target = string | readonly string[] | { toClientOptions(): ConnectTarget }
+
+/** @throws INVALID_ARGUMENT naming the option */
+export function resolveOptions(options: ClientOptions): ResolvedOptions {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const resolved: ResolvedOptions = { ...CLIENT_DEFAULTS, ...given }
+  for (const [name, value] of Object.entries(resolved)) {
+    if (!(name in CLIENT_DEFAULTS)) throw new MillraceError('INVALID_ARGUMENT', `option ${name} does not exist`)
+    if (typeof value === 'number' && !(value > 0)) {
+      throw new MillraceError('INVALID_ARGUMENT', `option ${name}: ${value} is not above 0`)
+    }
+  }
+  const { batchBytesMax } = resolved
+  if (batchBytesMax > LIMITS.recordSetBytesMax) {
+    throw new MillraceError(
+      'INVALID_ARGUMENT',
+      `option batchBytesMax: ${batchBytesMax} is above ${LIMITS.recordSetBytesMax} (recordSetBytesMax)`,
+    )
+  }
+  return resolved
+}
+
+export function targetOf(target: Target): ConnectTarget {
+  const options = typeof target === 'object' && 'toClientOptions' in target ? target.toClientOptions() : undefined
+  const urls = options?.urls ?? (typeof target === 'string' ? [target] : (target as readonly string[]))
+  if (urls.length === 0) throw new MillraceError('INVALID_ARGUMENT', 'connect needs at least one URL')
+  return { ...options, urls: urls.map(checkedUrl) }
+}
+
+function checkedUrl(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed?.protocol === 'http:' || parsed?.protocol === 'https:') return url.replace(/\/+$/, '')
+  throw new MillraceError('INVALID_ARGUMENT', `${JSON.stringify(url)} is no URL like http://127.0.0.1:7070`)
+}

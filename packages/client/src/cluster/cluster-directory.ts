@@ -1,0 +1,173 @@
+/**
+ * What the client believes about the cluster: which nodes there are, which topics with how many partitions, and who
+ * leads them. Beliefs come from any node that answers and from NOT_LEADER errors; they may be stale, which costs a
+ * redirect and never correctness. One question per topic is under way at a time.
+ */
+import { MillraceError } from '@millrace/record'
+import type { Connection, ConnectionPool } from './connection.ts'
+import { rpcError } from './rpc-error.ts'
+
+/** How calls find their node: leaders directly, or any given URL (behind a load balancer), where nodes pass calls on. */
+export type Routing = 'leader' | 'any'
+
+export interface TopicView {
+  readonly name: string
+  readonly partitions: number
+  /** Base URL of each partition's leader; undefined: not known. */
+  readonly leaderUrls: (string | undefined)[]
+}
+
+export interface DirectoryOptions {
+  readonly urls: readonly string[]
+  readonly routing: Routing
+  /** Patience with one node, in ms, before the next is asked. */
+  readonly callTimeoutMs: number
+}
+
+export class ClusterDirectory {
+  readonly #pool: ConnectionPool
+  readonly #options: DirectoryOptions
+  /** Client URL by node id. */
+  #nodes = new Map<number, string>()
+  readonly #topics = new Map<string, TopicView>()
+  readonly #lookups = new Map<string, Promise<TopicView>>()
+  /** URLs to ask: given ones first, then found ones. The one that answered last is asked first. */
+  #urls: string[]
+
+  constructor(pool: ConnectionPool, options: DirectoryOptions) {
+    this.#pool = pool
+    this.#options = options
+    this.#urls = [...options.urls]
+  }
+
+  get routing(): Routing {
+    return this.#options.routing
+  }
+
+  /** What is known of a topic without asking. */
+  known(topic: string): TopicView | undefined {
+    return this.#topics.get(topic)
+  }
+
+  /** @throws UNKNOWN_TOPIC, UNREACHABLE, CANCELLED */
+  async topic(topic: string, signal?: AbortSignal): Promise<TopicView> {
+    return this.#topics.get(topic) ?? (await this.refresh(topic, signal))
+  }
+
+  /** Asks again, even if something is known. */
+  refresh(topic: string, signal?: AbortSignal): Promise<TopicView> {
+    let lookup = this.#lookups.get(topic)
+    if (lookup === undefined) {
+      lookup = this.#describe(topic).finally(() => this.#lookups.delete(topic))
+      this.#lookups.set(topic, lookup)
+    }
+    return signal === undefined ? lookup : untilAborted(lookup, signal)
+  }
+
+  forget(topic: string): void {
+    this.#topics.delete(topic)
+  }
+
+  /** Base URL to turn to for a partition; undefined: no leader is known to anyone. */
+  async leaderUrl(topic: string, partition: number, signal?: AbortSignal): Promise<string | undefined> {
+    if (this.#options.routing === 'any') return this.#urls[0]
+    const known = this.#topics.get(topic)?.leaderUrls[partition]
+    return known ?? (await this.refresh(topic, signal)).leaderUrls[partition]
+  }
+
+  /** A broker said who leads. */
+  noteLeader(topic: string, partition: number, url: string): void {
+    const view = this.#topics.get(topic)
+    if (view !== undefined && partition < view.partitions) view.leaderUrls[partition] = url
+  }
+
+  /** This URL does not lead the partition, or does not answer. */
+  doubtLeader(topic: string, partition: number, url: string): void {
+    const view = this.#topics.get(topic)
+    if (view?.leaderUrls[partition] === url) view.leaderUrls[partition] = undefined
+    // Asked last from now on: it may be gone.
+    if (this.#urls[0] === url) this.#urls = [...this.#urls.slice(1), url]
+  }
+
+  /**
+   * Makes a call that any node answers, on the first one that does.
+   *
+   * @throws the broker's error; UNREACHABLE, naming the URLs, where none answers
+   */
+  async call<T>(
+    make: (connection: Connection, options: { signal: AbortSignal; timeoutMs: number }) => Promise<T>,
+    signal: AbortSignal = new AbortController().signal,
+  ): Promise<T> {
+    const tried: string[] = []
+    let last: MillraceError | undefined
+    for (const url of this.#urls) {
+      try {
+        const result = await make(this.#pool.get(url), { signal, timeoutMs: this.#options.callTimeoutMs })
+        this.#prefer(url)
+        return result
+      } catch (reason) {
+        last = rpcError(reason, 'not-sent')
+        if (signal.aborted) throw cancelled(signal)
+        if (!OTHER_NODE_MAY_HELP.has(last.code)) throw last
+        tried.push(`${url} (${last.message})`)
+      }
+    }
+    throw new MillraceError('UNREACHABLE', `no broker answers: ${tried.join(', ')}`, { cause: last })
+  }
+
+  #prefer(url: string): void {
+    if (this.#urls[0] !== url) this.#urls = [url, ...this.#urls.filter(other => other !== url)]
+  }
+
+  async #describe(name: string): Promise<TopicView> {
+    const { topic } = await this.call(({ topics }, options) => topics.describeTopic({ name }, options))
+    if (topic === undefined) throw new MillraceError('INTERNAL', `a broker describes ${name} with nothing`)
+    const nodes = topic.partitions.map(partition => partition.leaderNode)
+    if (this.#options.routing === 'leader' && nodes.some(node => node !== 0 && !this.#nodes.has(node))) {
+      await this.#learnNodes()
+    }
+    const leaderUrls: (string | undefined)[] = new Array(topic.partitions.length).fill(undefined)
+    for (const { partition, leaderNode } of topic.partitions) leaderUrls[partition] = this.#nodes.get(leaderNode)
+    const view: TopicView = { name, partitions: topic.partitions.length, leaderUrls }
+    this.#topics.set(name, view)
+    return view
+  }
+
+  async #learnNodes(): Promise<void> {
+    const { nodes } = await this.call(({ cluster }, options) => cluster.describeCluster({}, options))
+    this.#nodes = new Map(nodes.filter(node => node.clientUrl !== '').map(node => [node.node, node.clientUrl]))
+    const found = [...this.#nodes.values()].filter(url => !this.#urls.includes(url))
+    this.#urls.push(...found)
+  }
+}
+
+/** Codes after which another node may know better. */
+const OTHER_NODE_MAY_HELP: ReadonlySet<string> = new Set([
+  'UNREACHABLE',
+  'CONNECTION_LOST',
+  'APPEND_TIMEOUT',
+  'NO_LEADER',
+  'NOT_LEADER',
+  'LEADER_STARTING',
+  'SHUTTING_DOWN',
+  'LEADERSHIP_LOST',
+])
+
+/** The error of a call whose signal fired: the reason itself where it is one of ours. */
+export function cancelled(signal: AbortSignal): MillraceError {
+  if (signal.reason instanceof MillraceError) return signal.reason
+  return new MillraceError('CANCELLED', 'the caller gave up', { cause: signal.reason, outcome: 'not_stored' })
+}
+
+/** The promise, or CANCELLED as soon as the signal fires. */
+export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) throw cancelled(signal)
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = (): void => reject(cancelled(signal))
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
