@@ -19,8 +19,8 @@ export type Write =
   | { readonly kind: 'trim'; readonly index: LogIndex; readonly term: Term }
 
 export interface DiskEvents {
-  /** A write has become durable, alone or as a part of what a sync covers. */
-  durable(write: Write): void
+  /** A write has been carried out; whether it is durable is what `mustSync` said. */
+  carriedOut(write: Write): void
   /** A sync is over: what waited for these writes may go on. */
   completed(writes: readonly Write[]): void
 }
@@ -76,6 +76,13 @@ export class ReplicaDisk {
 
   get idle(): boolean {
     return this.#underWay.length === 0
+  }
+
+  /** A snapshot is on its way into the log. */
+  get installing(): boolean {
+    return [...this.#underWay, ...this.#waiting].some(
+      write => write.kind === 'append' && write.task.snapshot !== undefined,
+    )
   }
 
   /** Takes a write; it is carried out after those before it. */
@@ -150,12 +157,13 @@ export class ReplicaDisk {
     if (write.kind === 'append' && !write.task.mustSync) {
       this.#unsynced.push(write)
       this.#learnCommit(write.task)
+      this.#events?.carriedOut(write)
       return
     }
     for (const earlier of this.#unsynced) this.#makeDurable(earlier, 'all')
     this.#unsynced = []
     this.#makeDurable(write, 'all')
-    this.#events?.durable(write)
+    this.#events?.carriedOut(write)
   }
 
   #carryOutPart(write: Write, part: Part): void {

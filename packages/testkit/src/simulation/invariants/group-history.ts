@@ -39,6 +39,8 @@ export class GroupHistory {
   readonly #votes: Map<Term, Map<ReplicaId, ReplicaId>> = new Map()
   readonly #written: Map<number, Written> = new Map()
   readonly #committed: Committed[] = []
+  /** Indexes of committed configuration entries, rising. */
+  readonly #configurations: LogIndex[] = []
   /** The highest snapshot that a replica has made durable. */
   readonly #snapshots: Map<ReplicaId, LogIndex> = new Map()
 
@@ -66,6 +68,12 @@ export class GroupHistory {
       () => `command ${entry.command} was refused and is committed at ${index}`,
     )
     this.#committed.push(entry)
+    if (entry.configuration !== undefined) this.#configurations.push(index)
+  }
+
+  /** Index of the newest committed configuration at or below `index`; 0 where there is none but the one of the birth. */
+  configurationIndexAt(index: LogIndex): LogIndex {
+    return this.#configurations.findLast(at => at <= index) ?? 0
   }
 
   written(index: LogIndex, term: Term): Written | undefined {

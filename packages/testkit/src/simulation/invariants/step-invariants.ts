@@ -5,8 +5,24 @@ import type { GroupHistory } from './group-history.ts'
 import type { Observed } from './observed.ts'
 import { invariant } from './violation.ts'
 
+/** Everything below but {@link checkDurable}, which also needs what was asked of the disk. */
+export function checkStep(observed: Observed, history: GroupHistory, before: GroupStatus, now: GroupStatus): void {
+  checkMonotonic(observed, before, now)
+  if (now.role === 'leader') {
+    const isNew = before.role !== 'leader' || before.term !== now.term
+    if (isNew) {
+      checkCandidate(observed, now)
+      checkLeader(observed, history, now)
+    }
+  }
+  if (now.commit !== before.commit) checkCommit(observed, history, now)
+  if (now.configurationIndex !== before.configurationIndex || now.applied !== before.applied) {
+    checkConfiguration(observed, history, now)
+  }
+}
+
 /** Term and vote of one process never go back, a vote never changes within its term; commit and applied only grow. */
-export function checkMonotonic(observed: Observed, before: GroupStatus, now: GroupStatus): void {
+function checkMonotonic(observed: Observed, before: GroupStatus, now: GroupStatus): void {
   const who = () => `replica ${observed.id} went from ${summary(before)} to ${summary(now)}`
   invariant(now.term >= before.term, 'term is monotonic', who)
   const voteStands = now.term > before.term || before.vote === 0 || now.vote === before.vote
@@ -18,10 +34,10 @@ export function checkMonotonic(observed: Observed, before: GroupStatus, now: Gro
 
 /** What the core takes for durable must be what the disk holds. */
 export function checkDurable(observed: Observed, now: GroupStatus): void {
-  const { durable, view } = observed.disk
+  const { durable, installing } = observed.disk
   const index = now.durableIndex
   // Between asking for a snapshot's installation and its end the core is ahead by rule.
-  if (index < durable.base.index || view.base.index > durable.lastIndex) return
+  if (index < durable.base.index || installing) return
   invariant(
     durable.term(index) === observed.core.term(index),
     'durable only after the write',
@@ -32,7 +48,7 @@ export function checkDurable(observed: Observed, now: GroupStatus): void {
 }
 
 /** One leader per term, elected by durable votes of a majority, with every committed entry in its log. */
-export function checkLeader(observed: Observed, history: GroupHistory, now: GroupStatus): void {
+function checkLeader(observed: Observed, history: GroupHistory, now: GroupStatus): void {
   const { id, incarnation } = observed
   const other = history.leaders.get(now.term)
   if (other?.replica === id && other.incarnation === incarnation) return
@@ -60,7 +76,7 @@ export function checkLeader(observed: Observed, history: GroupHistory, now: Grou
 }
 
 /** Only a leader commits anew: entries of its term that a majority of its active configuration holds. */
-export function checkCommit(observed: Observed, history: GroupHistory, now: GroupStatus): void {
+function checkCommit(observed: Observed, history: GroupHistory, now: GroupStatus): void {
   const { commit } = now
   if (now.role === 'leader' && commit > history.committedTo) {
     const term = observed.core.term(commit)
@@ -104,7 +120,7 @@ function recordCommit(observed: Observed, history: GroupHistory, index: LogIndex
 }
 
 /** The configuration in force is the one of the committed entry that it claims to come from, and no applied one is missing. */
-export function checkConfiguration(observed: Observed, history: GroupHistory, now: GroupStatus): void {
+function checkConfiguration(observed: Observed, history: GroupHistory, now: GroupStatus): void {
   const { configurationIndex } = now
   invariant(
     configurationIndex <= Math.max(now.commit, history.birthIndex) || now.configuration.voters.length === 0,
@@ -119,18 +135,17 @@ export function checkConfiguration(observed: Observed, history: GroupHistory, no
       `replica ${observed.id} is under ${textOf(now.configuration)}, entry ${configurationIndex} says ` +
       `${source === undefined ? 'nothing' : textOf(source)}`,
   )
-  for (let index = configurationIndex + 1; index <= now.applied; index++) {
-    invariant(
-      history.committed(index)?.configuration === undefined,
-      'applied configurations are in force',
-      () =>
-        `replica ${observed.id} applied ${now.applied} and is under configuration ${configurationIndex}, not ${index}`,
-    )
-  }
+  const newest = history.configurationIndexAt(now.applied)
+  invariant(
+    configurationIndex >= newest,
+    'applied configurations are in force',
+    () =>
+      `replica ${observed.id} applied ${now.applied} and is under configuration ${configurationIndex}, not ${newest}`,
+  )
 }
 
 /** Whoever leads was a voter when it was elected. */
-export function checkCandidate(observed: Observed, now: GroupStatus): void {
+function checkCandidate(observed: Observed, now: GroupStatus): void {
   invariant(
     isVoter(now.configuration, observed.id),
     'only voters are elected',

@@ -1,0 +1,28 @@
+/**
+ * How much may be lost for good. Raft promises nothing once a majority of a configuration's disks is gone, so whoever
+ * breaks disks asks here first.
+ */
+import type { Configuration, ReplicaId } from '@millrace/raft-core'
+import type { SimGroup } from './sim-group.ts'
+
+/** Replicas that have lost something which they had acknowledged, and have not got it back. */
+export function damagedReplicas(group: SimGroup): Set<ReplicaId> {
+  const damaged = new Set(group.lost)
+  for (const replica of group.replicas.values()) {
+    if (replica.disk.uncertainUntil !== undefined) damaged.add(replica.id)
+  }
+  return damaged
+}
+
+/** Whether, with these replicas gone too, every configuration that may matter keeps a majority of whole ones. */
+export function survives(group: SimGroup, gone: readonly ReplicaId[]): boolean {
+  const without = new Set([...damagedReplicas(group), ...gone])
+  return group.configurationsInView().every(configuration => keepsQuorum(configuration, without))
+}
+
+/** Whether every voter set has a majority outside of `without`. */
+export function keepsQuorum(configuration: Configuration, without: ReadonlySet<ReplicaId>): boolean {
+  return [configuration.voters, configuration.votersOutgoing].every(
+    set => set.length === 0 || set.filter(id => without.has(id)).length * 2 < set.length,
+  )
+}

@@ -1,0 +1,14 @@
+export {
+  type CoverageCounts,
+  type CoverageName,
+  FAULTS,
+  type FaultName,
+  neverOccurred,
+  OPERATIONS,
+  type OperationName,
+  TRANSITIONS,
+  type TransitionName,
+} from './coverage.ts'
+export { type Plan, planOf, type Schedule } from './plan.ts'
+export { type Failure, type RunResult, simulate } from './simulation.ts'
+export type { RaftGroupClass } from './world.ts'

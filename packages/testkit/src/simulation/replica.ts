@@ -1,0 +1,345 @@
+/**
+ * The host of one replica: feeds the core and carries out what it asks for, in the ways that the seam allows. Writes go to
+ * the disk in order and release their responses when they are done; messages leave at once; entries are applied later, in
+ * order; fetches are answered late, short or not at all. After every step the invariants look at it.
+ */
+import type {
+  FetchRequest,
+  GroupStatus,
+  Input,
+  Message,
+  Output,
+  RaftGroup,
+  ReplicaId,
+  StepResult,
+} from '@millrace/raft-core'
+import { ClientLedger } from './client-ledger.ts'
+import { isVoter } from './invariants/configuration.ts'
+import type { Observed } from './invariants/observed.ts'
+import {
+  checkAppendTask,
+  checkApply,
+  checkMessage,
+  checkRead,
+  checkRelease,
+  checkState,
+} from './invariants/output-invariants.ts'
+import { checkDurable, checkStep } from './invariants/step-invariants.ts'
+import { Violation } from './invariants/violation.ts'
+import { noteDelivery, noteStep } from './message-trace.ts'
+import { type Payload, type SimEntry, type SimSnapshot, stateOf } from './payload.ts'
+import { recover } from './recovery.ts'
+import type { DiskEvents, ReplicaDisk, Write } from './replica-disk.ts'
+import { RoleWatch } from './role-watch.ts'
+import type { SimGroup } from './sim-group.ts'
+import type { SimNode } from './sim-node.ts'
+import { NO_STATE, StateMachine } from './state-machine.ts'
+import type { World } from './world.ts'
+
+type SimOutput = Output<Payload>
+type ApplyWork = NonNullable<SimOutput['apply']>
+
+export class Replica implements Observed, DiskEvents {
+  readonly id: ReplicaId
+  readonly group: SimGroup
+  readonly node: SimNode
+  readonly disk: ReplicaDisk
+  readonly clients: ClientLedger
+  incarnation = 0
+  /** As of the newest step; of the time of its death for one that does not run. */
+  status!: GroupStatus
+  readonly #world: World
+  #core: RaftGroup<Payload> | undefined
+  #machine: StateMachine = new StateMachine(NO_STATE)
+  #roles: RoleWatch
+  #applyFreeUs = 0
+
+  constructor(world: World, group: SimGroup, node: SimNode, id: ReplicaId, disk: ReplicaDisk) {
+    this.#world = world
+    this.group = group
+    this.node = node
+    this.id = id
+    this.disk = disk
+    this.clients = new ClientLedger(world, this)
+    this.#roles = new RoleWatch(world.coverage)
+  }
+
+  get isRunning(): boolean {
+    return this.#core !== undefined
+  }
+
+  /** The core, for the invariants. */
+  get core(): RaftGroup<Payload> {
+    if (this.#core === undefined) throw new Error(`replica ${this.id} of group ${this.group.id} does not run`)
+    return this.#core
+  }
+
+  get machine(): StateMachine {
+    return this.#machine
+  }
+
+  start(): void {
+    const { plan, random, coverage } = this.#world
+    this.incarnation++
+    if (this.incarnation > 1) coverage.hit('restarted')
+    this.group.history.noteDisk(this.id, this.disk)
+    const initial = recover(this.disk, random.recovery)
+    this.#machine = new StateMachine(this.disk.checkpoint)
+    this.#roles = new RoleWatch(coverage)
+    this.#applyFreeUs = 0
+    const config = {
+      ...plan.config,
+      id: this.id,
+      priority: plan.priorities ? (this.id % 5) - 2 : 0,
+      trace: this.#roles.hear,
+    }
+    this.#core = this.#guarded(() => new this.#world.RaftGroup<Payload>(config, initial, n => random.elections.int(n)))
+    this.status = this.#core.status()
+    this.disk.open(this)
+  }
+
+  /** Ends the process of the replica in an orderly way; the disk loses what it has not written. */
+  stop(): void {
+    if (this.#core !== undefined) this.crash(false)
+  }
+
+  crash(torn: boolean): void {
+    if (this.#core === undefined) return
+    this.clients.forget()
+    this.#core = undefined
+    // Without that fault the state's pages reach the disk whatever happens to the process.
+    if (!this.#world.plan.faults.has('checkpointLost')) this.disk.checkpoint = this.#machine.state
+    else if (this.disk.checkpoint.index < this.#machine.state.index) this.#world.coverage.hit('checkpointLost')
+    this.disk.crash(torn)
+  }
+
+  tick(): void {
+    this.#readUnderLease()
+    this.step({ type: 'tick', nowMs: this.node.nowMs })
+  }
+
+  /** Takes one input, then looks whether everything still holds. The output waits for {@link carryOut}. */
+  step(input: Input<Payload>): StepResult {
+    const { core } = this
+    noteStep(this.#world, this, input)
+    const result = this.#guarded(() => core.step(input))
+    const before = this.status
+    this.status = core.status()
+    checkStep(this, this.group.history, before, this.status)
+    if (this.#roles.takeCertain()) this.disk.uncertainUntil = undefined
+    return result
+  }
+
+  /** A message has arrived. */
+  receive(message: Message<Payload>): void {
+    if (this.#core === undefined || message.to !== this.id) return
+    noteDelivery(this.#world, this, message)
+    this.step({ type: 'message', message, nowMs: this.node.nowMs })
+  }
+
+  /** A read of the applied state alone, as a leader may answer it while its lease lasts. */
+  #readUnderLease(): void {
+    if (this.#world.plan.config.readMode !== 'lease' || !this.core.leaseValid(this.node.nowMs)) return
+    this.#world.coverage.hit('leaseRead')
+    checkRead(this, this.group.history.committedTo, this.status.commit)
+  }
+
+  /** Carries out everything that the core asks for. */
+  carryOut(): void {
+    for (let rounds = 0; this.#core?.hasOutput() === true; rounds++) {
+      if (rounds > 1000) throw new Violation('output ends', `replica ${this.id} has output without end`)
+      const { core } = this
+      this.#handle(this.#guarded(() => core.takeOutput()))
+    }
+    if (this.#core !== undefined) checkDurable(this, this.status)
+  }
+
+  /** A snapshot of what this replica has applied, to be sent to others. */
+  makeSnapshot(): SimSnapshot | undefined {
+    const { status } = this
+    const { view } = this.disk
+    const { state } = this.#machine
+    const index = this.#world.plan.snapshotsOfBase ? view.base.index : Math.min(status.applied, view.lastIndex)
+    const term = view.term(index)
+    if (index === 0 || term === undefined || state.index < index) return undefined
+    return { index, term, ...view.configurationAt(index), payload: { kind: 'state', state } }
+  }
+
+  /** Starts to drop the log up to `index`; everything up to there is applied, and the state flushed. */
+  trim(index: number): void {
+    const term = this.disk.view.term(index)
+    if (term === undefined || index <= this.disk.view.base.index || this.disk.installing) return
+    this.disk.checkpoint = this.#machine.state
+    this.disk.submit({ kind: 'trim', index, term })
+  }
+
+  carriedOut(write: Write): void {
+    if (write.kind === 'trim') {
+      this.group.history.noteSnapshot(this.id, write.index)
+      return
+    }
+    const { task } = write
+    if (task.mustSync) {
+      if (this.disk.vote !== 0) this.group.history.voted(this.id, this.disk.term, this.disk.vote)
+      if (task.snapshot !== undefined) this.group.history.noteSnapshot(this.id, task.snapshot.index)
+      this.group.history.noteDurable(this.id, task.entries)
+    }
+    for (const response of task.responses) checkRelease(this, this.group.history, response)
+  }
+
+  completed(writes: readonly Write[]): void {
+    this.inTurn(() => {
+      for (const write of writes) this.#afterWrite(write)
+    })
+  }
+
+  #afterWrite(write: Write): void {
+    if (write.kind === 'trim') {
+      this.step({ type: 'compacted', index: write.index, term: write.term })
+      return
+    }
+    const { snapshot, responses } = write.task
+    if (snapshot !== undefined) {
+      this.#machine.restore(stateOf(snapshot))
+      checkState(this, this.group.history, this.#machine.state)
+    }
+    for (const response of responses) {
+      if (response.to === this.id) this.step({ type: 'message', message: response, nowMs: this.node.nowMs })
+      else this.#send(response)
+    }
+  }
+
+  #handle(output: SimOutput): void {
+    const { history } = this.group
+    if (output.append !== undefined) {
+      this.#seal(output.append.entries)
+      checkAppendTask(this, history, output.append, this.status)
+    }
+    for (const message of output.messages) {
+      if (message.type === 'snapshot') this.#fill(message.snapshot)
+      checkMessage(this, history, message)
+      this.#send(message)
+    }
+    if (output.append !== undefined) this.disk.submit({ kind: 'append', task: output.append })
+    if (output.apply !== undefined) this.#applyLater(output.apply)
+    for (const request of output.fetch) this.#fetchLater(request)
+    for (const read of output.reads) {
+      const floor = this.clients.readAnswered(read)
+      if (floor !== undefined) checkRead(this, floor, read.index)
+    }
+    if (output.snapshotWanted === true) this.#later(this.#world.random.host.int(50_000), () => this.offerSnapshot())
+  }
+
+  offerSnapshot(): void {
+    const snapshot = this.makeSnapshot()
+    if (snapshot !== undefined) this.step({ type: 'snapshotAvailable', snapshot })
+  }
+
+  /** Entries that the core made itself get their content here, before they are written or sent. */
+  #seal(entries: readonly SimEntry[]): void {
+    for (const entry of entries) entry.payload ??= { kind: 'command', id: this.#world.nextCommand() }
+  }
+
+  /** The core made up a snapshot of its log's base: the state that goes with it is found here. */
+  #fill(snapshot: SimSnapshot): void {
+    snapshot.payload ??= { kind: 'state', state: this.#machine.state }
+  }
+
+  #send(message: Message<Payload>): void {
+    const target = this.group.replicas.get(message.to)
+    if (target === undefined) return
+    if (message.type === 'snapshot') this.#sendSnapshot(message, target)
+    else if (!this.#world.network.send(this.node.id, target.node.id, () => deliver(target, message))) {
+      this.#later(1000, () => this.step({ type: 'unreachable', peer: message.to }))
+    }
+  }
+
+  /** A snapshot takes its time, and arrives whole or not at all; the sender hears how it went. */
+  #sendSnapshot(message: Message<Payload>, target: Replica): void {
+    const { random, network, plan, coverage } = this.#world
+    const lost = this.#world.faulty() && plan.faults.has('snapshotLost') && random.host.chance(0.3)
+    if (lost) coverage.hit('snapshotLost')
+    const { incarnation } = target
+    this.#later(random.host.int(plan.tickUs * plan.electionTicks), () => {
+      const ok = !lost && target.isRunning && target.incarnation === incarnation
+      const arrives = ok && network.send(this.node.id, target.node.id, () => deliver(target, message))
+      this.step({ type: 'snapshotStatus', peer: message.to, status: arrives ? 'finished' : 'failed' })
+    })
+  }
+
+  #applyLater(task: ApplyWork): void {
+    checkApply(this, this.group.history, task.entries)
+    const { queue, random } = this.#world
+    this.#applyFreeUs = Math.max(queue.nowUs, this.#applyFreeUs) + random.host.int(500)
+    this.#later(this.#applyFreeUs - queue.nowUs, () => this.#apply(task))
+  }
+
+  #apply(task: ApplyWork): void {
+    for (const entry of task.entries) {
+      if (this.#machine.apply(entry)) checkState(this, this.group.history, this.#machine.state)
+      this.clients.applied(entry)
+      if (entry.kind === 'config' && this.#world.random.host.chance(0.2)) this.step({ type: 'configApplied', entry })
+    }
+    for (const message of task.responses) this.step({ type: 'message', message, nowMs: this.node.nowMs })
+  }
+
+  #fetchLater(request: FetchRequest): void {
+    this.#world.coverage.hit('fetched')
+    this.#later(this.#world.random.host.int(20_000), () => this.step(this.#answerOf(request)))
+  }
+
+  #answerOf(request: FetchRequest): Input<Payload> {
+    const { random, plan, coverage } = this.#world
+    if (this.#world.faulty() && plan.faults.has('readError') && random.host.chance(0.2)) {
+      coverage.hit('readError')
+      return { type: 'fetchFailed', request, reason: random.host.pick(['io', 'damaged']) }
+    }
+    const { durable } = this.disk
+    if (request.from <= durable.base.index) return { type: 'fetchFailed', request, reason: 'compacted' }
+    const entries: SimEntry[] = []
+    let bytes = 0
+    for (let index = request.from; index < request.to; index++) {
+      const entry = durable.entry(index)
+      if (entry === undefined || (entries.length > 0 && bytes + entry.size > request.bytesMax)) break
+      entries.push(entry)
+      bytes += entry.size
+    }
+    if (entries.length === 0) return { type: 'fetchFailed', request, reason: 'io' }
+    const short = random.host.chance(0.2) ? 1 + random.host.int(entries.length) : entries.length
+    return { type: 'entriesFetched', request, entries: entries.slice(0, short) }
+  }
+
+  /** Runs something in a turn of this very process, if it still lives by then. */
+  #later(delayUs: number, run: () => void): void {
+    const { incarnation } = this
+    this.#world.queue.after(delayUs, () => {
+      if (this.isRunning && this.incarnation === incarnation) this.inTurn(run)
+    })
+  }
+
+  /** Runs something in the next turn, if this very process lives by then. */
+  inTurn(run: () => void): void {
+    const { incarnation } = this
+    this.node.post(() => {
+      if (this.isRunning && this.incarnation === incarnation) run()
+    })
+  }
+
+  #guarded<T>(call: () => T): T {
+    try {
+      return call()
+    } catch (cause) {
+      if (cause instanceof Violation) throw cause
+      throw new Violation('the core keeps its own invariants', String(cause), { cause })
+    }
+  }
+
+  /** Whether it is a voter in its own eyes. */
+  get votes(): boolean {
+    return isVoter(this.status.configuration, this.id)
+  }
+}
+
+function deliver(target: Replica, message: Message<Payload>): void {
+  target.node.post(() => target.receive(message))
+}

@@ -1,0 +1,173 @@
+/**
+ * One run: a cluster, its clients, its operator and everything that goes wrong, from one schedule. A safety phase, in which
+ * anything may happen, then a liveness phase, in which everything must complete. Equal schedules give equal runs.
+ */
+import { Coverage, type CoverageCounts } from './coverage.ts'
+import { EventQueue } from './event-queue.ts'
+import { Violation } from './invariants/violation.ts'
+import { Operator } from './membership.ts'
+import { Network } from './network.ts'
+import { type Plan, planOf, type Schedule } from './plan.ts'
+import { RandomStream } from './random-stream.ts'
+import { heal, Settling } from './settling.ts'
+import { SimGroup } from './sim-group.ts'
+import { SimNode } from './sim-node.ts'
+import { type Scene, startFaults } from './timed-faults.ts'
+import { TraceLog } from './trace-log.ts'
+import { startWorkload } from './workload.ts'
+import type { RaftGroupClass, World } from './world.ts'
+
+export interface Failure {
+  /** Name of the invariant. */
+  readonly invariant: string
+  readonly message: string
+  /** The newest events before it, oldest first. */
+  readonly events: readonly string[]
+}
+
+export interface RunResult {
+  readonly schedule: Schedule
+  /** Hash over everything that happened. */
+  readonly hash: string
+  readonly events: number
+  readonly committed: number
+  readonly acknowledged: number
+  /** From the end of the faults until every group had settled, in election timeouts. */
+  readonly settledAfter: number
+  readonly coverage: CoverageCounts
+  readonly failure?: Failure
+}
+
+/** Events that a failure shows. */
+const EVENTS_KEPT = 200
+/** Groups must have settled within this many election timeouts, plus a grace for slow state transfer. */
+const SETTLE_TIMEOUTS = 100
+const SETTLE_GRACE_US = 20_000_000
+
+/**
+ * Runs a schedule to its end or to its first violation.
+ *
+ * @param raftGroup the class under test
+ * @param sink hears every event as a line of text
+ */
+export function simulate(schedule: Schedule, raftGroup: RaftGroupClass, sink?: (line: string) => void): RunResult {
+  return new Simulation(schedule, raftGroup, sink).run()
+}
+
+class Simulation {
+  readonly #schedule: Schedule
+  readonly #plan: Plan
+  readonly #world: World
+  readonly #scene: Scene
+  readonly #operators: readonly Operator[]
+  #commands = 0
+  #faulty = true
+  #settledAfter = 0
+
+  constructor(schedule: Schedule, raftGroup: RaftGroupClass, sink?: (line: string) => void) {
+    this.#schedule = schedule
+    this.#plan = planOf(schedule)
+    this.#world = this.#createWorld(raftGroup, sink)
+    this.#scene = this.#createScene()
+    this.#operators = this.#scene.groups.map(
+      group => new Operator(this.#world, group, this.#scene.nodes, this.#world.random.membership),
+    )
+  }
+
+  run(): RunResult {
+    let failure: Failure | undefined
+    try {
+      this.#safetyPhase()
+      this.#livenessPhase()
+    } catch (error) {
+      failure = this.#failureOf(error)
+    }
+    const { trace, queue, coverage } = this.#world
+    const { groups } = this.#scene
+    return {
+      schedule: this.#schedule,
+      hash: trace.hash,
+      events: queue.executed,
+      committed: groups.reduce((sum, group) => sum + group.history.committedTo, 0),
+      acknowledged: groups.reduce((sum, group) => sum + group.outcomes.acknowledged, 0),
+      settledAfter: this.#settledAfter,
+      coverage: coverage.counts(),
+      ...(failure && { failure }),
+    }
+  }
+
+  #safetyPhase(): void {
+    const { queue, random } = this.#world
+    for (const node of this.#scene.nodes) node.start()
+    for (const group of this.#scene.groups) startWorkload(this.#world, group, random.workload)
+    for (const operator of this.#operators) operator.start()
+    startFaults(this.#scene)
+    while (queue.runNext(this.#plan.safetyUs));
+  }
+
+  #livenessPhase(): void {
+    this.#faulty = false
+    heal(this.#scene, new RandomStream(this.#plan.seed, 'heal'))
+    const { queue } = this.#world
+    const electionUs = this.#plan.tickUs * this.#plan.electionTicks
+    const startUs = queue.nowUs
+    const endUs = startUs + SETTLE_TIMEOUTS * electionUs + SETTLE_GRACE_US
+    const settlings = this.#scene.groups.map((group, i) => new Settling(group, this.#operators[i] as Operator))
+    const rounds = Math.ceil((endUs - startUs) / electionUs)
+    for (let round = 0; round < rounds; round++) {
+      for (const settling of settlings) settling.push()
+      while (queue.runNext(startUs + (round + 1) * electionUs));
+      if (settlings.every(settling => settling.trouble() === undefined)) {
+        this.#settledAfter = round + 1
+        return
+      }
+    }
+    for (const settling of settlings) if (settling.trouble() !== undefined) settling.fail()
+  }
+
+  #failureOf(error: unknown): Failure {
+    const invariant = error instanceof Violation ? error.invariant : 'the simulator itself'
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    const cause = error instanceof Error && error.cause instanceof Error ? `\ncaused by ${error.cause.stack}` : ''
+    return { invariant, message: message + cause, events: this.#world.trace.newest() }
+  }
+
+  #createWorld(raftGroup: RaftGroupClass, sink?: (line: string) => void): World {
+    const plan = this.#plan
+    const stream = (name: string) => new RandomStream(plan.seed, name)
+    const queue = new EventQueue()
+    const coverage = new Coverage()
+    return {
+      plan,
+      queue,
+      coverage,
+      network: new Network(queue, stream('network'), plan, coverage),
+      trace: new TraceLog(EVENTS_KEPT, sink),
+      random: {
+        elections: stream('elections'),
+        disk: stream('disk'),
+        host: stream('host'),
+        recovery: stream('recovery'),
+        workload: stream('workload'),
+        membership: stream('membership'),
+      },
+      RaftGroup: raftGroup,
+      nextCommand: () => ++this.#commands,
+      faulty: () => this.#faulty,
+    }
+  }
+
+  #createScene(): Scene {
+    const random = new RandomStream(this.#plan.seed, 'scene')
+    const drifts = this.#plan.faults.has('clockDrift')
+    if (drifts) this.#world.coverage.hit('clockDrift')
+    const nodes = Array.from({ length: this.#plan.nodes }, (_, i) => {
+      const rate = (1000 + random.between(-30, 30)) / 1000
+      return new SimNode(this.#world, i + 1, drifts ? rate : 1)
+    })
+    const groups = this.#plan.votersPerGroup.map(
+      (voters, i) => new SimGroup(this.#world, i + 1, random.shuffled(nodes).slice(0, voters)),
+    )
+    return { world: this.#world, nodes, groups }
+  }
+}

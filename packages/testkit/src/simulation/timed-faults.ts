@@ -1,0 +1,183 @@
+/** The faults that strike from time to time. Each has a random stream of its own, and says whether it did anything. */
+import type { FaultName } from './coverage.ts'
+import { survives } from './damage.ts'
+import { RandomStream } from './random-stream.ts'
+import type { Replica } from './replica.ts'
+import type { SimGroup } from './sim-group.ts'
+import type { SimNode } from './sim-node.ts'
+import type { World } from './world.ts'
+
+/** What faults work on. */
+export interface Scene {
+  readonly world: World
+  readonly nodes: readonly SimNode[]
+  readonly groups: readonly SimGroup[]
+}
+
+type Fault = (scene: Scene, random: RandomStream) => boolean
+
+const TIMED: Partial<Record<FaultName, Fault>> = {
+  clog,
+  partition: (scene, random) => split(scene, random, false),
+  oneWayPartition: (scene, random) => split(scene, random, true),
+  unevenPartition,
+  halfOpen,
+  crash,
+  powerLoss,
+  pause,
+  slowDisk,
+  diskStall,
+  lostTail,
+  wipe,
+}
+
+/** Starts every fault that the seed has. They end with the world's faulty time. */
+export function startFaults(scene: Scene): void {
+  const { plan } = scene.world
+  for (const [name, fault] of Object.entries(TIMED) as [FaultName, Fault][]) {
+    if (plan.faults.has(name)) repeat(scene, name, fault, new RandomStream(plan.seed, `fault ${name}`))
+  }
+}
+
+function repeat(scene: Scene, name: FaultName, fault: Fault, random: RandomStream): void {
+  const { queue, plan, coverage, faulty } = scene.world
+  queue.after(random.exponential(plan.faultEveryUs), () => {
+    if (!faulty()) return
+    if (fault(scene, random)) coverage.hit(name)
+    repeat(scene, name, fault, random)
+  })
+}
+
+/** Up to a few election timeouts, now and then much less. */
+function duration({ world }: Scene, random: RandomStream): number {
+  const electionUs = world.plan.tickUs * world.plan.electionTicks
+  return random.exponential(random.pick([electionUs / 10, electionUs, 3 * electionUs]))
+}
+
+function clog(scene: Scene, random: RandomStream): boolean {
+  const link = someLink(scene, random)
+  if (link === undefined) return false
+  scene.world.network.clog(link[0].id, link[1].id, scene.world.queue.nowUs + duration(scene, random))
+  return true
+}
+
+function split(scene: Scene, random: RandomStream, oneWay: boolean): boolean {
+  if (scene.nodes.length < 2) return false
+  const nodes = random.shuffled(scene.nodes)
+  const size = random.between(1, nodes.length - 1)
+  const links = nodes.slice(0, size).flatMap(a => nodes.slice(size).map(b => [a, b] as const))
+  cut(scene, random, oneWay ? links : bothWays(links), random.chance(0.5))
+  return true
+}
+
+/** Not two halves: a bridge that sees both sides, or a ring in which everybody misses somebody. */
+function unevenPartition(scene: Scene, random: RandomStream): boolean {
+  const [bridge, ...rest] = random.shuffled(scene.nodes)
+  if (bridge === undefined || rest.length < 2) return false
+  if (random.chance(0.5)) {
+    const half = Math.ceil(rest.length / 2)
+    const links = rest.slice(0, half).flatMap(a => rest.slice(half).map(b => [a, b] as const))
+    cut(scene, random, bothWays(links), random.chance(0.5))
+  } else {
+    cut(
+      scene,
+      random,
+      [bridge, ...rest].map((node, i, all) => [node, all[(i + 1) % all.length] ?? node] as const),
+      true,
+    )
+  }
+  return true
+}
+
+function halfOpen(scene: Scene, random: RandomStream): boolean {
+  const link = someLink(scene, random)
+  if (link !== undefined) cut(scene, random, [link], true)
+  return link !== undefined
+}
+
+type Links = readonly (readonly [SimNode, SimNode])[]
+
+function bothWays(links: Links): Links {
+  return links.flatMap(([a, b]) => [[a, b] as const, [b, a] as const])
+}
+
+function someLink(scene: Scene, random: RandomStream): readonly [SimNode, SimNode] | undefined {
+  const [from, to] = random.shuffled(scene.nodes)
+  return from === undefined || to === undefined ? undefined : [from, to]
+}
+
+function cut(scene: Scene, random: RandomStream, links: Links, silent: boolean): void {
+  const { network, queue } = scene.world
+  for (const [from, to] of links) network.cut(from.id, to.id, silent)
+  queue.after(duration(scene, random), () => {
+    for (const [from, to] of links) network.mend(from.id, to.id, silent)
+  })
+}
+
+function crash(scene: Scene, random: RandomStream): boolean {
+  const up = scene.nodes.filter(node => node.isUp)
+  if (up.length === 0) return false
+  crashAndRestart(scene, random, random.pick(up))
+  return true
+}
+
+function powerLoss(scene: Scene, random: RandomStream): boolean {
+  const up = scene.nodes.filter(node => node.isUp)
+  for (const node of up) crashAndRestart(scene, random, node)
+  return up.length > 0
+}
+
+function crashAndRestart(scene: Scene, random: RandomStream, node: SimNode): void {
+  const { queue, plan, coverage } = scene.world
+  const torn = plan.faults.has('tornWrite') && random.chance(0.7)
+  if (torn && [...node.replicas.values()].some(replica => !replica.disk.idle)) coverage.hit('tornWrite')
+  node.crash(torn)
+  queue.after(duration(scene, random), () => node.start())
+}
+
+function pause(scene: Scene, random: RandomStream): boolean {
+  const up = scene.nodes.filter(node => node.isUp && !node.isPaused)
+  if (up.length === 0) return false
+  random.pick(up).pause(scene.world.queue.nowUs + duration(scene, random))
+  return true
+}
+
+function slowDisk(scene: Scene, random: RandomStream): boolean {
+  const replicas = [...random.pick(scene.nodes).replicas.values()]
+  const slowness = random.between(5, 50)
+  for (const { disk } of replicas) disk.slowness = slowness
+  scene.world.queue.after(duration(scene, random), () => {
+    for (const { disk } of replicas) disk.slowness = 1
+  })
+  return replicas.length > 0
+}
+
+function diskStall(scene: Scene, random: RandomStream): boolean {
+  const replicas = [...random.pick(scene.nodes).replicas.values()]
+  const until = scene.world.queue.nowUs + duration(scene, random)
+  for (const { disk } of replicas) disk.stalledUntilUs = Math.max(disk.stalledUntilUs, until)
+  return replicas.length > 0
+}
+
+/** A disk has lied: after a crash the end of a log is missing, and the replica knows. */
+function lostTail(scene: Scene, random: RandomStream): boolean {
+  const victim = someReplica(scene, random)
+  if (victim === undefined || !victim.isRunning || !survives(victim.group, [victim.id])) return false
+  crashAndRestart(scene, random, victim.node)
+  victim.disk.loseTail(random.between(1, 10))
+  return true
+}
+
+/** The disk of a replica is gone; its id will never be seen again. */
+function wipe(scene: Scene, random: RandomStream): boolean {
+  const victim = someReplica(scene, random)
+  if (victim === undefined || !survives(victim.group, [victim.id])) return false
+  victim.group.lost.add(victim.id)
+  victim.group.destroy(victim)
+  return true
+}
+
+function someReplica(scene: Scene, random: RandomStream): Replica | undefined {
+  const replicas = [...random.pick(scene.groups).replicas.values()]
+  return replicas.length === 0 ? undefined : random.pick(replicas)
+}

@@ -1,0 +1,39 @@
+/** What every part of a simulation shares: time, chance, the network, the record of what happened, the code under test. */
+import type { RaftGroup } from '@millrace/raft-core'
+import type { Coverage } from './coverage.ts'
+import type { EventQueue } from './event-queue.ts'
+import type { Network } from './network.ts'
+import type { Plan } from './plan.ts'
+import type { RandomStream } from './random-stream.ts'
+import type { TraceKind, TraceLog } from './trace-log.ts'
+
+/** The class under test, given in by whoever starts a run: a mutant is another one. */
+export type RaftGroupClass = typeof RaftGroup
+
+/** One stream per concern. */
+export interface Streams {
+  readonly elections: RandomStream
+  readonly disk: RandomStream
+  readonly host: RandomStream
+  readonly recovery: RandomStream
+  readonly workload: RandomStream
+  readonly membership: RandomStream
+}
+
+export interface World {
+  readonly plan: Plan
+  readonly queue: EventQueue
+  readonly network: Network
+  readonly coverage: Coverage
+  readonly trace: TraceLog
+  readonly random: Streams
+  readonly RaftGroup: RaftGroupClass
+  /** Ids of commands, never used twice. */
+  nextCommand(): number
+  /** False once the faults are over. */
+  faulty(): boolean
+}
+
+export function note(world: World, kind: TraceKind, ...values: number[]): void {
+  world.trace.note(world.queue.nowUs, kind, ...values)
+}
