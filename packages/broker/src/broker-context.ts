@@ -28,6 +28,8 @@ export interface BrokerContext {
   readonly topics: Topics
   /** Absent where the node keeps nothing on disk. */
   readonly logStore?: Pick<LogStore, 'stats' | 'acceptsAppends' | 'refused'>
+  /** Whether the catalogue here has been as new as its leader's since the start: before that, "unknown" means nothing. */
+  readonly caughtUp: () => boolean
   readonly isConnected: (node: number) => boolean
   readonly directory: NodeDirectory
   readonly forwarder: Forwarder

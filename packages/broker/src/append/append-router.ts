@@ -23,7 +23,13 @@ export interface AppendCall {
 }
 
 /** Answers after which the leader is looked for again. */
-const LEADER_MOVED: ReadonlySet<ErrorCode> = new Set(['NOT_LEADER', 'NO_LEADER', 'LEADER_STARTING', 'UNREACHABLE'])
+const LEADER_MOVED: ReadonlySet<ErrorCode> = new Set([
+  'NOT_LEADER',
+  'NO_LEADER',
+  'LEADER_STARTING',
+  'UNREACHABLE',
+  'SHUTTING_DOWN',
+])
 
 const RETRY_MIN_MS = 20
 const RETRY_MAX_MS = 250
@@ -34,7 +40,7 @@ const RETRY_MAX_MS = 250
  * @throws MillraceError as Partition.append; APPEND_TIMEOUT and CANCELLED with the outcome `unknown` after it was handed
  *   to a leader
  */
-export async function appendToLeader(
+export function appendToLeader(
   context: BrokerContext,
   topic: TopicInfo,
   partition: number,
@@ -42,19 +48,56 @@ export async function appendToLeader(
   call: AppendCall,
 ): Promise<Appended> {
   checkPartition(topic, partition)
+  return answeredBeforeStop(context, attempts(context, topic, partition, batch, call))
+}
+
+/** How long an append under way may take once the node stops: less than its connection has. */
+const STOPPING_MS = 300
+
+/** An answer for the caller before its connection ends: after the node began to stop, `unknown` if need be. */
+async function answeredBeforeStop<T>({ stopping, nodeId }: BrokerContext, result: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  let timer: NodeJS.Timeout | undefined
+  const stop = () => {
+    const why = `node ${nodeId} stopped before it knew whether the append is committed`
+    timer = setTimeout(() => reject(new MillraceError('SHUTTING_DOWN', why, { outcome: 'unknown' })), STOPPING_MS)
+  }
+  if (stopping.aborted) stop()
+  else stopping.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([result, promise])
+  } finally {
+    clearTimeout(timer)
+    stopping.removeEventListener('abort', stop)
+  }
+}
+
+async function attempts(
+  context: BrokerContext,
+  topic: TopicInfo,
+  partition: number,
+  batch: AppendBatch,
+  call: AppendCall,
+): Promise<Appended> {
   for (let delayMs = RETRY_MIN_MS; ; delayMs = Math.min(delayMs * 2, RETRY_MAX_MS)) {
     try {
       return await attempt(context, topic, partition, batch, call)
     } catch (error) {
-      if (call.forwarded || !worthAnotherTry(error, call, delayMs)) throw error
+      const moved = leaderMoved(error)
+      if (moved && context.stopping.aborted) throw stoppingError(context, error)
+      if (!moved || call.forwarded || call.signal.aborted || performance.now() + delayMs >= call.deadline) throw error
     }
     await sleep(delayMs, call.signal)
   }
 }
 
-function worthAnotherTry(error: unknown, call: AppendCall, delayMs: number): boolean {
-  if (!(error instanceof MillraceError) || error.outcome !== 'not_stored' || !LEADER_MOVED.has(error.code)) return false
-  return !call.signal.aborted && performance.now() + delayMs < call.deadline
+/** Only what is known not to be stored is sent again. */
+function leaderMoved(error: unknown): boolean {
+  return error instanceof MillraceError && error.outcome === 'not_stored' && LEADER_MOVED.has(error.code)
+}
+
+function stoppingError({ nodeId }: BrokerContext, cause: unknown): MillraceError {
+  return new MillraceError('SHUTTING_DOWN', `node ${nodeId} is stopping; send it again, to any node`, { cause })
 }
 
 async function attempt(
@@ -64,18 +107,19 @@ async function attempt(
   batch: AppendBatch,
   call: AppendCall,
 ): Promise<Appended> {
-  const local = await localPartition(context.topics, topic, partition, context.nodeId)
+  const local = await localPartition(context, topic, partition)
   if (local?.leading) return appendHere(context, local, batch, call)
   const what = `${topic.name}/${partition}`
   const leaderNode = context.topics.leaderOf(topic.name, partition)
   const refusal = notLeader(context.directory, { what, leaderNode, term: local?.term ?? 0 })
   if (call.forwarded) throw refusal
   if (refusal.code === 'NOT_LEADER') return appendThere(context, leaderNode, topic, partition, batch, call)
-  if (local === undefined) return askReplicas(context, topic, partition, batch, call, refusal)
+  const outOfTouch = local === undefined || context.stopping.aborted
+  if (outOfTouch) return askReplicas(context, topic, partition, batch, call, refusal)
   throw refusal
 }
 
-/** Without a replica here the leader is unknown: any replica knows it, and says so in its refusal. */
+/** Without a replica here, or with one that has stopped, the leader is unknown; any other knows it and names it. */
 async function askReplicas(
   context: BrokerContext,
   topic: TopicInfo,

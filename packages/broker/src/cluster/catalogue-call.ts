@@ -30,13 +30,20 @@ export async function onCatalogueLeader<T>(context: BrokerContext, call: Catalog
       return await attempt(context, call)
     } catch (error) {
       const retry = error instanceof MillraceError && error.outcome === 'not_stored' && MOVED.has(error.code)
-      if (call.forwarded || !retry || call.signal.aborted || performance.now() > deadline) throw error
+      const over = call.signal.aborted || context.stopping.aborted || performance.now() > deadline
+      if (call.forwarded || !retry || over) throw error
     }
     await sleep(RETRY_MS, call.signal)
   }
 }
 
-const MOVED: ReadonlySet<string> = new Set(['NOT_LEADER', 'NO_LEADER', 'LEADER_STARTING', 'UNREACHABLE'])
+const MOVED: ReadonlySet<string> = new Set([
+  'NOT_LEADER',
+  'NO_LEADER',
+  'LEADER_STARTING',
+  'UNREACHABLE',
+  'SHUTTING_DOWN',
+])
 
 async function attempt<T>(context: BrokerContext, call: CatalogueCall<T>): Promise<T> {
   const { leading, leaderNode, term } = context.topics.catalogue

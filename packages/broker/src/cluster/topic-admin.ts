@@ -5,9 +5,8 @@ import { CreateTopicRequestSchema, type Topic, type TopicConfig } from '@millrac
 import { MillraceError, validateTopicName } from '@millrace/record'
 import type { BrokerContext } from '../broker-context.ts'
 import { topicConfig, topicMessage } from '../services/topic-message.ts'
-import { within } from '../timing.ts'
 import { onCatalogueLeader } from './catalogue-call.ts'
-import { findTopic } from './topic-lookup.ts'
+import { catchUp, findTopic } from './topic-lookup.ts'
 
 export interface AdminCall {
   readonly forwarded: boolean
@@ -55,17 +54,14 @@ export async function deleteTopic(context: BrokerContext, name: string, call: Ad
   })
 }
 
-/** How long a list may wait to be as new as the catalogue's leader; without a leader it shows what this node has. */
-const FRESH_MS = 1_000
-
-/** Every topic that was acknowledged before the call, sorted by name. */
+/** Every topic that was acknowledged before the call, sorted by name. @throws MillraceError NO_LEADER */
 export async function listTopics(context: BrokerContext): Promise<readonly Topic[]> {
-  await within(FRESH_MS, context.topics.waitCatalogue())
+  await catchUp(context)
   const infos = context.topics.list().toSorted((a, b) => (a.name < b.name ? -1 : 1))
   return infos.map(info => topicMessage(context.topics, info))
 }
 
 /** @throws MillraceError INVALID_NAME, UNKNOWN_TOPIC */
 export async function describeTopic(context: BrokerContext, name: string): Promise<Topic> {
-  return topicMessage(context.topics, await findTopic(context.topics, name))
+  return topicMessage(context.topics, await findTopic(context, name))
 }

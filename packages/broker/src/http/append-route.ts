@@ -20,7 +20,7 @@ export async function appendRoute(
 ): Promise<void> {
   const parameters = parseQuery(query, ['partition', 'key'])
   const partition = numberParameter(parameters, 'partition')
-  const topic = await findTopic(context.topics, topicName)
+  const topic = await findTopic(context, topicName)
   if (partition !== undefined) checkPartition(topic, partition)
   const body = await readBody(request, LIMITS.recordSetBytesMax, 'recordSetBytesMax')
   const key = parameters.key === undefined ? null : Buffer.from(parameters.key)

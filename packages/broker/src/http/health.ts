@@ -22,6 +22,7 @@ export function unreadyReasons(context: BrokerContext): readonly string[] {
   if (context.stopping.aborted) return ['the node is stopping']
   const reasons: string[] = []
   if (context.topics.catalogue.leaderNode === 0) reasons.push('the catalogue has no leader')
+  else if (!context.caughtUp()) reasons.push('the catalogue here is not up to date yet')
   for (const { topic, partition, handle } of context.topics.replicas()) {
     const { halted, leaderNode } = handle.status()
     const name = topic === '' ? 'the catalogue' : `${topic}/${partition}`

@@ -29,7 +29,7 @@ export async function readRoute(
   request: NodeRequest,
   response: NodeResponse,
 ): Promise<void> {
-  const topic = await findTopic(context.topics, topicName)
+  const topic = await findTopic(context, topicName)
   const asEvents = (header(request, 'accept') ?? '').includes('text/event-stream')
   const asked = readQuery(topic, query, asEvents ? header(request, 'last-event-id') : undefined)
   const stop = new AbortController()
@@ -109,14 +109,18 @@ async function send(
       context.counters.bytesRead += event.frames.reduce((sum, frame) => sum + frame.bytes.length, 0)
       if (left <= 0) break
     }
-    if (asked.live && context.stopping.aborted) {
-      throw new MillraceError('SHUTTING_DOWN', `node ${context.nodeId} is stopping`)
-    }
+    if (asked.live && context.stopping.aborted) throw stoppingError(context)
   } catch (error) {
-    const text = JSON.stringify(errorBody(toMillraceError(error)))
+    // While the node stops, its leaders go: not what a reader has to know.
+    const shown = context.stopping.aborted ? stoppingError(context) : toMillraceError(error)
+    const text = JSON.stringify(errorBody(shown))
     await writeAll(response, asEvents ? `event: error\ndata: ${text}\n\n` : `${text}\n`)
   }
   response.end()
+}
+
+function stoppingError({ nodeId }: BrokerContext): MillraceError {
+  return new MillraceError('SHUTTING_DOWN', `node ${nodeId} is stopping; go on at another one`)
 }
 
 /** Renders a batch in pieces of about {@link CHUNK_CHARS}; moves `positions` on as it goes. */

@@ -2,6 +2,7 @@
  * A node from start to stop: ports, storage, Raft, topics, handlers, in this order and back. Owns everything that it
  * opened; a start that fails leaves nothing open.
  */
+import { setMaxListeners } from 'node:events'
 import { createNode, type NodeTiming, type RaftNode, type Transport } from '@millrace/raft-node'
 import { openTopics, type TopicHost } from '@millrace/topics'
 import type { Logger } from 'pino'
@@ -12,7 +13,7 @@ import { NodeDirectory } from '../cluster/node-directory.ts'
 import { type Address, formatAddress } from '../config/address.ts'
 import type { ClusterNodeConfig, NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
-import { processClock, within } from '../timing.ts'
+import { processClock, sleep, within } from '../timing.ts'
 import { VERSION } from '../version.ts'
 import { raftLog } from './node-log.ts'
 import type { NodePorts } from './ports.ts'
@@ -77,6 +78,8 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
   })
   opened.push(() => topics.shutdown())
   const stopping = new AbortController()
+  // One listener per call under way.
+  setMaxListeners(0, stopping.signal)
   const context = brokerContext(parts, node, topics, stopping.signal)
   const metrics = createMetrics({ counters, topics, ...(parts.durable && { logStore }) })
   ports.serve(context, metrics)
@@ -113,6 +116,7 @@ function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stop
     startedAt: Date.now(),
     topics,
     ...(parts.durable && { logStore: storage.logStore }),
+    caughtUp: watchCatchUp(topics, stopping),
     isConnected: other => node.isConnected(other),
     directory,
     forwarder,
@@ -125,6 +129,20 @@ function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stop
     log,
     stopping,
   }
+}
+
+/** Asks until the catalogue was once as new as its leader's. */
+function watchCatchUp(topics: TopicHost, stopping: AbortSignal): () => boolean {
+  let caughtUp = false
+  const ask = async () => {
+    while (!caughtUp && !stopping.aborted) {
+      caughtUp = await within(1_000, topics.waitCatalogue())
+      if (!caughtUp) await sleep(50, stopping)
+    }
+  }
+  // `within` and `sleep` never reject.
+  void ask()
+  return () => caughtUp
 }
 
 /** Streams that are still open when the node stops get this long to hear its last answers. */

@@ -89,7 +89,7 @@ async function open(
   options: ReadOptions,
 ): Promise<OpenRead> {
   const { topics, directory, nodeId } = context
-  const local = await localPartition(topics, topic, partition, nodeId)
+  const local = await localPartition(context, topic, partition)
   if (local?.leading) return openPartitionRead(local, directory, options)
   const leaderNode = topics.leaderOf(topic.name, partition)
   const refusal = notLeader(directory, { what: `${topic.name}/${partition}`, leaderNode, term: local?.term ?? 0 })

@@ -33,12 +33,16 @@ export interface Listener {
 
 const SNIFF_TIMEOUT_MS = 10_000
 
+/** A request that crosses the end of its connection on the wire is lost: idle connections stay this much longer. */
+const LINGER_MS = 100
+
 /** @throws StartError PORT_IN_USE, ADDRESS_UNAVAILABLE naming setting and address */
 export async function listenClients(options: ListenerOptions): Promise<Listener> {
   const { connectionsMax, log } = options
   const sockets = new Set<Socket>()
   const sessions = new Set<ServerHttp2Session>()
-  const http1 = http1Server(options)
+  const draining = { now: false }
+  const http1 = http1Server(options, draining)
   const http2 = http2Server(options, sessions)
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, socket => {
     sockets.add(socket)
@@ -60,10 +64,20 @@ export async function listenClients(options: ListenerOptions): Promise<Listener>
   server.maxConnections = connectionsMax
   server.on('drop', () => log.warn({ connectionsMax }, 'a connection was refused: limits.connectionsMax is reached'))
   const address = await bind(server, options.name, options.address)
-  return { address, close: graceMs => close(server, http1, http2, sockets, sessions, graceMs) }
+  return {
+    address,
+    close: graceMs => {
+      draining.now = true
+      return close(server, http1, http2, sockets, sessions, graceMs)
+    },
+  }
 }
 
-function http1Server({ handle }: ListenerOptions): Http1Server {
+function http1Server(options: ListenerOptions, draining: { readonly now: boolean }): Http1Server {
+  const handle: ListenerOptions['handle'] = (request, response) => {
+    if (draining.now) response.setHeader('connection', 'close')
+    options.handle(request, response)
+  }
   const server = createHttp1Server(
     {
       requireHostHeader: true,
@@ -132,11 +146,13 @@ async function close(
   sessions: Set<ServerHttp2Session>,
   graceMs: number,
 ): Promise<void> {
+  const started = performance.now()
   const closed = new Promise<void>(resolve => server.close(() => resolve()))
   // GOAWAY: streams under way finish, new ones are refused.
   for (const session of sessions) session.close()
-  http1.closeIdleConnections()
-  const idle = setInterval(() => http1.closeIdleConnections(), 20)
+  const idle = setInterval(() => {
+    if (performance.now() - started >= LINGER_MS) http1.closeIdleConnections()
+  }, 20)
   const timer = setTimeout(() => {
     for (const session of sessions) session.destroy()
     for (const socket of sockets) socket.destroy()

@@ -148,10 +148,10 @@ export class AppendStream {
 
   async #lookUp(request: AppendStreamRequest): Promise<Partition> {
     validateTopicName(request.topic)
-    const { topics, directory, nodeId } = this.#context
-    const topic = await findTopic(topics, request.topic)
+    const { topics, directory } = this.#context
+    const topic = await findTopic(this.#context, request.topic)
     checkPartition(topic, request.partition)
-    const partition = await localPartition(topics, topic, request.partition, nodeId)
+    const partition = await localPartition(this.#context, topic, request.partition)
     if (partition !== undefined) return partition
     const leaderNode = topics.leaderOf(request.topic, request.partition)
     throw notLeader(directory, { what: `${request.topic}/${request.partition}`, leaderNode, term: 0 })

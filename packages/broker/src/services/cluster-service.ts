@@ -115,7 +115,7 @@ async function transferLeadership(
   call: HandlerContext,
 ): Promise<void> {
   const { topics, directory } = context
-  if (request.topic !== '') checkPartition(await findTopic(topics, request.topic), request.partition)
+  if (request.topic !== '') checkPartition(await findTopic(context, request.topic), request.partition)
   const replica = topics
     .replicas()
     .find(entry => entry.topic === request.topic && (request.topic === '' || entry.partition === request.partition))

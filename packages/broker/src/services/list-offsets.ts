@@ -20,7 +20,7 @@ export async function listOffsets(
   request: ListOffsetsRequest,
   forwarded: boolean,
 ): Promise<ListOffsetsResponse> {
-  const topic = await findTopic(context.topics, request.topic)
+  const topic = await findTopic(context, request.topic)
   const wanted =
     request.partitions.length === 0
       ? topic.partitions.map(({ partition }) => partition)
@@ -29,7 +29,7 @@ export async function listOffsets(
   const answers: PartitionOffsets[] = []
   const elsewhere = new Map<number, number[]>()
   for (const number of wanted) {
-    const partition = await localPartition(context.topics, topic, number, context.nodeId)
+    const partition = await localPartition(context, topic, number)
     if (partition?.leading) answers.push(await offsetsOf(partition, request.time))
     else {
       const leader = leaderElsewhere(context, topic, number, partition, forwarded)

@@ -50,7 +50,7 @@ async function append(
     deadline: performance.now() + timeoutMs,
     signal: handler.signal,
   }
-  const topic = await findTopic(context.topics, request.topic)
+  const topic = await findTopic(context, request.topic)
   const appended = await appendBody(context, turns, topic, request, call)
   return create(AppendResponseSchema, {
     appended: appended.map(({ partition, baseOffset, count, timestamp, duplicate }) =>

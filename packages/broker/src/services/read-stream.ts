@@ -41,10 +41,10 @@ export async function* readStream(
 
 async function open(context: BrokerContext, request: ReadRequest, signal: AbortSignal): Promise<OpenRead> {
   checkHello(request.hello)
-  const { topics, directory, settings, nodeId } = context
-  const topic = await findTopic(topics, request.topic)
+  const { topics, directory, settings } = context
+  const topic = await findTopic(context, request.topic)
   checkPartition(topic, request.partition)
-  const partition = await localPartition(topics, topic, request.partition, nodeId)
+  const partition = await localPartition(context, topic, request.partition)
   if (partition === undefined) {
     const leaderNode = topics.leaderOf(topic.name, request.partition)
     throw notLeader(directory, { what: `${topic.name}/${request.partition}`, leaderNode, term: 0 })

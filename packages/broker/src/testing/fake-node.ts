@@ -55,6 +55,7 @@ async function startFakeNode(
     version: '0.0.0',
     startedAt: 0,
     topics,
+    caughtUp: () => true,
     isConnected: () => true,
     get directory() {
       directory ??= new NodeDirectory(nodeId, places)
