@@ -13,15 +13,15 @@ import type { Checkpoint, StateEntry, StoredState } from './state-store.ts'
 import { StateStoreError } from './state-store.ts'
 
 /** Version of what the entries mean. A store with a newer one is refused. */
-export const CHECKPOINT_FORMAT = 1
+const CHECKPOINT_FORMAT = 1
 
 const CHECKSUM_BYTES = 4
 const META_KEY = new Uint8Array(0)
 
-/** One transaction on the values of one group. Values are copied in and may be views out. */
+/** One transaction on the values of one group. Keys and values are copied in, and are views out. */
 export interface GroupValues {
   get(key: Uint8Array): Uint8Array | undefined
-  put(key: Uint8Array, value: Uint8Array): void
+  put(key: Uint8Array, value: Buffer): void
   remove(key: Uint8Array): void
   /** Everything of the group, in order of the keys, the empty key included. */
   all(): Iterable<StateEntry>
@@ -42,7 +42,6 @@ export function digestOf(entries: Iterable<StateEntry>): number {
 export function writeCheckpoint(values: GroupValues, group: number, checkpoint: Checkpoint): void {
   let entries = 0
   let digest = 0
-  const changes = new Map<string, StateEntry>()
   if (checkpoint.full) {
     for (const { key } of [...values.all()]) values.remove(key)
   } else {
@@ -51,8 +50,7 @@ export function writeCheckpoint(values: GroupValues, group: number, checkpoint: 
       throw new StateStoreError('MISSING', group, 'there is no checkpoint that the change goes onto')
     ;({ entries, digest } = decodeMeta(group, meta))
   }
-  for (const entry of checkpoint.puts) changes.set(keyOf(entry.key), entry)
-  for (const { key, value } of changes.values()) {
+  for (const { key, value } of checkpoint.puts) {
     const old = checkpoint.full ? undefined : values.get(key)
     if (old === undefined) entries++
     else digest -= checksumIn(group, old)
@@ -100,7 +98,7 @@ export function readCheckpoint(values: GroupValues, group: number): StoredState 
   return { applied: { index: Number(meta.appliedIndex), term: Number(meta.appliedTerm) }, entries }
 }
 
-function encodeMeta(checkpoint: Checkpoint, entries: number, digest: number): Uint8Array {
+function encodeMeta(checkpoint: Checkpoint, entries: number, digest: number): Buffer {
   const bytes = toBinary(
     CheckpointMetaSchema,
     create(CheckpointMetaSchema, {
@@ -132,12 +130,13 @@ function checksumOf(key: Uint8Array, value: Uint8Array): number {
 
 function checksumIn(group: number, stored: Uint8Array): number {
   if (stored.length < CHECKSUM_BYTES) throw corrupt(group, 'a value is too short to hold its checksum')
-  return new DataView(stored.buffer, stored.byteOffset, CHECKSUM_BYTES).getUint32(0, true)
+  return (stored[0]! | (stored[1]! << 8) | (stored[2]! << 16) | (stored[3]! << 24)) >>> 0
 }
 
-function withChecksum(checksum: number, value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(CHECKSUM_BYTES + value.length)
-  new DataView(bytes.buffer).setUint32(0, checksum, true)
+/** From Node's pool: thousands of these are made at a time, and none outlives the transaction. */
+function withChecksum(checksum: number, value: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(CHECKSUM_BYTES + value.length)
+  bytes.writeUInt32LE(checksum, 0)
   bytes.set(value, CHECKSUM_BYTES)
   return bytes
 }

@@ -50,7 +50,9 @@ beforeEach(() => {
       return { cancel: () => void timers.splice(timers.indexOf(timer), 1) }
     },
   }
-  balancer = new LeaderBalancer({ nodeId: 1, isConnected: () => connected }, clock, () => led)
+  balancer = new LeaderBalancer({ nodeId: 1, isConnected: () => connected }, clock, () => led, {
+    leaderSettleMs: 1_000,
+  })
 })
 
 const transfers = (): number[] => led.map(l => l.group.transfers.length)

@@ -14,8 +14,12 @@ import { TOPIC_LIMITS } from './topic-limits.ts'
 export interface BalanceTiming {
   /** How often leaders look for groups to hand over. Default 500. */
   readonly balanceIntervalMs?: number
-  /** How long a leader stays before it hands over, and how long a move may take. Default 1,000 and 3,000. */
+  /**
+   * How long a leader stays before it hands over; longer than a stopping node takes to go, or leadership would be given
+   * back to it. Default 2,000.
+   */
   readonly leaderSettleMs?: number
+  /** How long a move may take. Default 3,000. */
   readonly moveTimeoutMs?: number
   /** Pause after a move that did not succeed. Default 10,000. */
   readonly moveRetryMs?: number
@@ -49,7 +53,7 @@ export class LeaderBalancer {
     this.#replicas = replicas
     this.#timing = {
       balanceIntervalMs: 500,
-      leaderSettleMs: 1_000,
+      leaderSettleMs: 2_000,
       moveTimeoutMs: 3_000,
       moveRetryMs: 10_000,
       ...timing,

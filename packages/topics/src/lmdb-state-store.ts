@@ -96,7 +96,7 @@ function groupValues(values: Values, group: number): GroupValues {
   return {
     get: key => values.getBinary(fullKey(group, key)),
     put: (key, value) => {
-      values.putSync(fullKey(group, key), Buffer.from(value.buffer, value.byteOffset, value.length))
+      values.putSync(fullKey(group, key), value)
     },
     remove: key => {
       values.removeSync(fullKey(group, key))
@@ -110,8 +110,9 @@ function groupValues(values: Values, group: number): GroupValues {
 
 /** Big-endian, so that a group's entries lie together. */
 function fullKey(group: number, key: Uint8Array): Buffer {
-  const full = Buffer.alloc(GROUP_BYTES + key.length)
-  full.writeBigUInt64BE(BigInt(group))
+  const full = Buffer.allocUnsafe(GROUP_BYTES + key.length)
+  full.writeUInt32BE(Math.floor(group / 0x1_0000_0000), 0)
+  full.writeUInt32BE(group % 0x1_0000_0000, 4)
   full.set(key, GROUP_BYTES)
   return full
 }

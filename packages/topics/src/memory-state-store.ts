@@ -77,7 +77,7 @@ function groupValues(values: Values): GroupValues {
   return {
     get: key => values.get(hex(key)),
     put: (key, value) => {
-      values.set(hex(key), value)
+      values.set(hex(key), Uint8Array.from(value))
     },
     remove: key => {
       values.delete(hex(key))

@@ -1,7 +1,8 @@
 /** A partition's state as checkpoint entries and back: one entry for the partition, one per producer. Pure. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { PartitionStateSchema, ProducerStateSchema } from '@millrace/proto'
+import { PartitionStateSchema } from '@millrace/proto'
 import { InvariantError } from './invariant-error.ts'
+import { decodeProducerEntry, encodeProducerEntry } from './producer-entry-codec.ts'
 import type { ProducerEntry } from './producer-table.ts'
 import type { StateEntry } from './state-store.ts'
 
@@ -28,19 +29,7 @@ export function producerEntryKey(key: string): Uint8Array {
 }
 
 export function encodeProducer(key: string, entry: ProducerEntry): StateEntry {
-  const message = create(ProducerStateSchema, {
-    epoch: entry.epoch,
-    lastTimestamp: BigInt(entry.lastTimestamp),
-    lastIndex: BigInt(entry.lastIndex),
-    batches: entry.batches.map(batch => ({
-      sequence: batch.sequence,
-      baseOffset: BigInt(batch.baseOffset),
-      count: batch.count,
-      payloadCrc: batch.payloadCrc,
-      timestamp: BigInt(batch.timestamp),
-    })),
-  })
-  return { key: producerEntryKey(key), value: toBinary(ProducerStateSchema, message) }
+  return { key: producerEntryKey(key), value: encodeProducerEntry(entry) }
 }
 
 /** @throws InvariantError where the entries, whose checksums hold, are not those of a partition */
@@ -53,7 +42,7 @@ export function decodePartition(entries: readonly StateEntry[]): {
   for (const { key, value } of entries) {
     if (key[0] === PARTITION) position = decodePosition(value)
     else if (key[0] === PRODUCER)
-      producers.push([Buffer.from(key.subarray(1)).toString('latin1'), decodeProducer(value)])
+      producers.push([Buffer.from(key.subarray(1)).toString('latin1'), decodeProducerEntry(value)])
     else throw new InvariantError(`checkpoint of a partition with an entry of kind ${key[0]}`)
   }
   if (position === undefined) throw new InvariantError('checkpoint of a partition without its position')
@@ -63,20 +52,4 @@ export function decodePartition(entries: readonly StateEntry[]): {
 function decodePosition(value: Uint8Array): PartitionPosition {
   const message = fromBinary(PartitionStateSchema, value)
   return { logStartOffset: Number(message.logStartOffset), nextOffset: Number(message.nextOffset) }
-}
-
-function decodeProducer(value: Uint8Array): ProducerEntry {
-  const message = fromBinary(ProducerStateSchema, value)
-  return {
-    epoch: message.epoch,
-    lastTimestamp: Number(message.lastTimestamp),
-    lastIndex: Number(message.lastIndex),
-    batches: message.batches.map(batch => ({
-      sequence: batch.sequence,
-      baseOffset: Number(batch.baseOffset),
-      count: batch.count,
-      payloadCrc: batch.payloadCrc,
-      timestamp: Number(batch.timestamp),
-    })),
-  }
 }

@@ -103,6 +103,25 @@ test('dedup state survives snapshot and retention', async () => {
   })
 })
 
+test('state store rolled back to an older valid version', async () => {
+  const source = await FakeGroup.create(5, log => newMachine(log, new MemoryStateStore()))
+  const store = new MemoryStateStore()
+  const machine = newMachine(source.log, store)
+  const write = (sequence: number): Frame =>
+    source.append({ recordCount: 2, producerId: new Uint8Array(16).fill(1), sequence })
+  const frames = [write(0), write(1)]
+  machine.apply(frames)
+  await machine.checkpoint()
+  const older = store.crash()
+  frames.push(write(2), write(3))
+  machine.apply(frames)
+  await machine.checkpoint()
+  const again = newMachine(source.log, older)
+  expect(again.applied.index).toBe(3)
+  again.apply(frames)
+  expect([again.stateHash(), again.nextOffset]).toEqual([machine.stateHash(), 8])
+})
+
 test('a checkpoint holds only what changed since the one before', async () => {
   const at = await PartitionFixture.create()
   at.group.lead()

@@ -27,7 +27,6 @@ export interface ProducerEntry {
   readonly epoch: number
   /** Of `epoch`, rising and dense in sequence, newest last; 1 to `LIMITS.producerRememberedBatches`. */
   readonly batches: readonly StoredBatch[]
-  readonly lastTimestamp: number
   /** Raft index of the last batch. */
   readonly lastIndex: number
 }
@@ -80,12 +79,7 @@ export class ProducerTable {
     }
     const batches = known === undefined ? [batch] : successors(known, batch, header)
     this.#entries.delete(key)
-    this.#entries.set(key, {
-      epoch: header.producerEpoch,
-      batches,
-      lastTimestamp: header.timestamp,
-      lastIndex: header.index,
-    })
+    this.#entries.set(key, { epoch: header.producerEpoch, batches, lastIndex: header.index })
     this.#changed.add(key)
     if (this.#entries.size > this.#producersMax) this.#forgetOldest()
   }

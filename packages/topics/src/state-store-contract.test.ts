@@ -102,6 +102,18 @@ describe.each(subjects)('state store: $name', subject => {
     for (const group of [0, 1, 256, 2 ** 40]) expect(contents(store, group)).toEqual({ k: `${group}` })
   })
 
+  test('a checkpoint that is refused takes no other with it', async () => {
+    const good = store.commit(1, checkpoint(1, { a: '1' }, { full: true }))
+    const bad = store.commit(2, checkpoint(1, { a: '1' }))
+    const late = store.commit(3, checkpoint(1, { a: '1' }, { full: true }))
+    expect(await Promise.allSettled([good, bad, late])).toMatchObject([
+      { status: 'fulfilled' },
+      { status: 'rejected', reason: { code: 'MISSING' } },
+      { status: 'fulfilled' },
+    ])
+    expect([1, 2, 3].map(group => contents(store, group))).toEqual([{ a: '1' }, undefined, { a: '1' }])
+  })
+
   test('checkpoints of many groups at once are all whole', async () => {
     const groups = Array.from({ length: 50 }, (_, i) => i + 1)
     await Promise.all(groups.map(g => store.commit(g, checkpoint(g, { a: `${g}`, b: 'x' }, { full: true }))))

@@ -23,7 +23,7 @@ export interface Checkpoint {
   readonly applied: AppliedPosition
   /** Replaces everything that is there; otherwise a change on top of the group's last checkpoint. */
   readonly full: boolean
-  /** Not changed by anybody until the commit is over. */
+  /** Of distinct keys. Not changed by anybody until the commit is over. */
   readonly puts: readonly StateEntry[]
   /** Keys, none of them in `puts`. Without effect where `full`. */
   readonly deletes: readonly Uint8Array[]

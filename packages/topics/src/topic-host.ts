@@ -25,7 +25,7 @@ import { resolveConfig } from './topic-config.ts'
 import type { CreateTopic, TopicInfo, Topics } from './topics.ts'
 import { wantedReplicas } from './wanted-replicas.ts'
 
-export type HostClock = Pick<Clock, 'setTimer' | 'monotonicMs'>
+type HostClock = Pick<Clock, 'setTimer' | 'monotonicMs'>
 
 export interface TopicsOptions {
   readonly node: RaftNode

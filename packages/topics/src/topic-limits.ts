@@ -1,7 +1,7 @@
 /** Bounds of this package. Those marked *replicated* shape the state itself: changing one needs a new state format. */
 export const TOPIC_LIMITS = {
   /** Producers remembered per partition; the one that has been silent longest is forgotten first. Replicated. */
-  producersPerPartitionMax: 10_000,
+  producersPerPartitionMax: 4_096,
   /** Accepted batches of one partition that are not committed yet. More: THROTTLED. */
   pendingBatchesMax: 16_384,
   /** Retries that wait for one batch in flight, and refusals that wait for the entry that caused them. More: THROTTLED. */

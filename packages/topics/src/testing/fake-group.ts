@@ -21,7 +21,7 @@ interface Proposal {
   readonly waiter: ProposalWaiter
 }
 
-export const ONE_REPLICA: GroupConfiguration = {
+const ONE_REPLICA: GroupConfiguration = {
   voters: [1],
   votersOutgoing: [],
   learners: [],

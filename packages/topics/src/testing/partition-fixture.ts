@@ -21,7 +21,7 @@ export function idempotent(text: string, sequence: number, epoch = 0, id: Uint8A
 }
 
 /** An answer as tests compare it: where it is stored, `=` before a duplicate's place, or the error code. */
-export function shown(answer: Appended | MillraceError): string {
+function shown(answer: Appended | MillraceError): string {
   if (answer instanceof MillraceError) return answer.code
   return `${answer.duplicate ? '=' : ''}${answer.baseOffset}+${answer.count}`
 }

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/state.proto.
  */
 export const file_millrace_v1alpha1_state: GenFile = /*@__PURE__*/
-  fileDesc("Ch1taWxscmFjZS92MWFscGhhMS9zdGF0ZS5wcm90bxIRbWlsbHJhY2UudjFhbHBoYTEimQIKEENhdGFsb2d1ZUNvbW1hbmQSPQoMY3JlYXRlX3RvcGljGAEgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNDb21tYW5kSAASPQoMZGVsZXRlX3RvcGljGAIgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRGVsZXRlVG9waWNDb21tYW5kSAASOwoLYWx0ZXJfdG9waWMYAyABKAsyJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljQ29tbWFuZEgAEj8KDXJlZ2lzdGVyX25vZGUYBCABKAsyJi5taWxscmFjZS52MWFscGhhMS5SZWdpc3Rlck5vZGVDb21tYW5kSABCCQoHY29tbWFuZCJ4ChJDcmVhdGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIuCgZjb25maWcYAiABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxIVCg1pZl9ub3RfZXhpc3RzGAMgASgIEg0KBW5vZGVzGAQgAygNIiIKEkRlbGV0ZVRvcGljQ29tbWFuZBIMCgRuYW1lGAEgASgJIlEKEUFsdGVyVG9waWNDb21tYW5kEgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWciTQoTUmVnaXN0ZXJOb2RlQ29tbWFuZBIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJIjsKDkNhdGFsb2d1ZVN0YXRlEhIKCm5leHRfZ3JvdXAYASABKAQSFQoNbmV4dF90b3BpY19pZBgCIAEoBCJnCgxEZWxldGVkVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRITCgtmaXJzdF9ncm91cBgDIAEoBBISCgpwYXJ0aXRpb25zGAQgASgNEhQKDGRlbGV0ZV9pbmRleBgFIAEoBCLAAQoOQ2F0YWxvZ3VlVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRIuCgZjb25maWcYAyABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxI5CgpwYXJ0aXRpb25zGAQgAygLMiUubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlUGFydGl0aW9uEhQKDGNyZWF0ZV9pbmRleBgFIAEoBBITCgtjcmVhdGVfdGltZRgGIAEoAyKDAQoSQ2F0YWxvZ3VlUGFydGl0aW9uEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVncm91cBgCIAEoBBI1CghyZXBsaWNhcxgDIAMoCzIjLm1pbGxyYWNlLnYxYWxwaGExLkNhdGFsb2d1ZVJlcGxpY2ESFAoMbmV4dF9yZXBsaWNhGAQgASgNIjEKEENhdGFsb2d1ZVJlcGxpY2ESDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNIm4KDkNoZWNrcG9pbnRNZXRhEg4KBmZvcm1hdBgBIAEoDRIVCg1hcHBsaWVkX2luZGV4GAIgASgEEhQKDGFwcGxpZWRfdGVybRgDIAEoBBIPCgdlbnRyaWVzGAQgASgNEg4KBmRpZ2VzdBgFIAEoByI/Cg5QYXJ0aXRpb25TdGF0ZRIYChBsb2dfc3RhcnRfb2Zmc2V0GAEgASgEEhMKC25leHRfb2Zmc2V0GAIgASgEIn8KDVByb2R1Y2VyU3RhdGUSDQoFZXBvY2gYASABKA0SMwoHYmF0Y2hlcxgCIAMoCzIiLm1pbGxyYWNlLnYxYWxwaGExLlJlbWVtYmVyZWRCYXRjaBIWCg5sYXN0X3RpbWVzdGFtcBgDIAEoAxISCgpsYXN0X2luZGV4GAQgASgEIm8KD1JlbWVtYmVyZWRCYXRjaBIQCghzZXF1ZW5jZRgBIAEoDRITCgtiYXNlX29mZnNldBgCIAEoBBINCgVjb3VudBgDIAEoDRITCgtwYXlsb2FkX2NyYxgEIAEoBxIRCgl0aW1lc3RhbXAYBSABKANiBnByb3RvMw", [file_millrace_v1alpha1_topics]);
+  fileDesc("Ch1taWxscmFjZS92MWFscGhhMS9zdGF0ZS5wcm90bxIRbWlsbHJhY2UudjFhbHBoYTEimQIKEENhdGFsb2d1ZUNvbW1hbmQSPQoMY3JlYXRlX3RvcGljGAEgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNDb21tYW5kSAASPQoMZGVsZXRlX3RvcGljGAIgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRGVsZXRlVG9waWNDb21tYW5kSAASOwoLYWx0ZXJfdG9waWMYAyABKAsyJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljQ29tbWFuZEgAEj8KDXJlZ2lzdGVyX25vZGUYBCABKAsyJi5taWxscmFjZS52MWFscGhhMS5SZWdpc3Rlck5vZGVDb21tYW5kSABCCQoHY29tbWFuZCJ4ChJDcmVhdGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIuCgZjb25maWcYAiABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxIVCg1pZl9ub3RfZXhpc3RzGAMgASgIEg0KBW5vZGVzGAQgAygNIiIKEkRlbGV0ZVRvcGljQ29tbWFuZBIMCgRuYW1lGAEgASgJIlEKEUFsdGVyVG9waWNDb21tYW5kEgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWciTQoTUmVnaXN0ZXJOb2RlQ29tbWFuZBIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJIjsKDkNhdGFsb2d1ZVN0YXRlEhIKCm5leHRfZ3JvdXAYASABKAQSFQoNbmV4dF90b3BpY19pZBgCIAEoBCJnCgxEZWxldGVkVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRITCgtmaXJzdF9ncm91cBgDIAEoBBISCgpwYXJ0aXRpb25zGAQgASgNEhQKDGRlbGV0ZV9pbmRleBgFIAEoBCLAAQoOQ2F0YWxvZ3VlVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRIuCgZjb25maWcYAyABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxI5CgpwYXJ0aXRpb25zGAQgAygLMiUubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlUGFydGl0aW9uEhQKDGNyZWF0ZV9pbmRleBgFIAEoBBITCgtjcmVhdGVfdGltZRgGIAEoAyKDAQoSQ2F0YWxvZ3VlUGFydGl0aW9uEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVncm91cBgCIAEoBBI1CghyZXBsaWNhcxgDIAMoCzIjLm1pbGxyYWNlLnYxYWxwaGExLkNhdGFsb2d1ZVJlcGxpY2ESFAoMbmV4dF9yZXBsaWNhGAQgASgNIjEKEENhdGFsb2d1ZVJlcGxpY2ESDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNIm4KDkNoZWNrcG9pbnRNZXRhEg4KBmZvcm1hdBgBIAEoDRIVCg1hcHBsaWVkX2luZGV4GAIgASgEEhQKDGFwcGxpZWRfdGVybRgDIAEoBBIPCgdlbnRyaWVzGAQgASgNEg4KBmRpZ2VzdBgFIAEoByI/Cg5QYXJ0aXRpb25TdGF0ZRIYChBsb2dfc3RhcnRfb2Zmc2V0GAEgASgEEhMKC25leHRfb2Zmc2V0GAIgASgEYgZwcm90bzM", [file_millrace_v1alpha1_topics]);
 
 /**
  * Payload of a `command` frame in group 0.
@@ -370,7 +370,7 @@ export const CheckpointMetaSchema: GenMessage<CheckpointMeta> = /*@__PURE__*/
   messageDesc(file_millrace_v1alpha1_state, 10);
 
 /**
- * A partition's checkpoint, apart from its producers.
+ * A partition's checkpoint, apart from its producers, which have a fixed form (docs/internals/state-machines.md).
  *
  * @generated from message millrace.v1alpha1.PartitionState
  */
@@ -392,79 +392,4 @@ export type PartitionState = Message<"millrace.v1alpha1.PartitionState"> & {
  */
 export const PartitionStateSchema: GenMessage<PartitionState> = /*@__PURE__*/
   messageDesc(file_millrace_v1alpha1_state, 11);
-
-/**
- * One producer in a partition's checkpoint.
- *
- * @generated from message millrace.v1alpha1.ProducerState
- */
-export type ProducerState = Message<"millrace.v1alpha1.ProducerState"> & {
-  /**
-   * @generated from field: uint32 epoch = 1;
-   */
-  epoch: number;
-
-  /**
-   * Newest last.
-   *
-   * @generated from field: repeated millrace.v1alpha1.RememberedBatch batches = 2;
-   */
-  batches: RememberedBatch[];
-
-  /**
-   * @generated from field: int64 last_timestamp = 3;
-   */
-  lastTimestamp: bigint;
-
-  /**
-   * Raft index of its last batch: the order in which producers are forgotten.
-   *
-   * @generated from field: uint64 last_index = 4;
-   */
-  lastIndex: bigint;
-};
-
-/**
- * Describes the message millrace.v1alpha1.ProducerState.
- * Use `create(ProducerStateSchema)` to create a new message.
- */
-export const ProducerStateSchema: GenMessage<ProducerState> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 12);
-
-/**
- * @generated from message millrace.v1alpha1.RememberedBatch
- */
-export type RememberedBatch = Message<"millrace.v1alpha1.RememberedBatch"> & {
-  /**
-   * @generated from field: uint32 sequence = 1;
-   */
-  sequence: number;
-
-  /**
-   * @generated from field: uint64 base_offset = 2;
-   */
-  baseOffset: bigint;
-
-  /**
-   * @generated from field: uint32 count = 3;
-   */
-  count: number;
-
-  /**
-   * @generated from field: fixed32 payload_crc = 4;
-   */
-  payloadCrc: number;
-
-  /**
-   * @generated from field: int64 timestamp = 5;
-   */
-  timestamp: bigint;
-};
-
-/**
- * Describes the message millrace.v1alpha1.RememberedBatch.
- * Use `create(RememberedBatchSchema)` to create a new message.
- */
-export const RememberedBatchSchema: GenMessage<RememberedBatch> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 13);
 
