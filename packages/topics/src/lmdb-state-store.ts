@@ -4,7 +4,7 @@
  * is checked.
  *
  * `overlappingSync` is off: with it on, a failed flush leaves its promise pending for ever and the failed values
- * visible. With it off a transaction resolves once it is durable, and rejects where it is not.
+ * visible. With it off a transaction is durable when it returns, and throws where it is not.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -83,7 +83,11 @@ class LmdbStateStore implements StateStore {
   /** Runs `change` and commits it whole, or not at all where it throws. */
   async #transaction(group: number, change: () => void): Promise<void> {
     try {
-      await this.#values.childTransaction(change)
+      // Not the asynchronous one: where a commit fails (a full disk), lmdb 3.5.6 rejects a second promise beside the one it
+      // returned. Nobody can reach it, so it would end the process.
+      this.#values.transactionSync(() => {
+        change()
+      })
     } catch (error) {
       if (error instanceof StateStoreError) throw error
       const what = `a checkpoint could not be written to ${this.#folder}: ${error instanceof Error ? error.message : String(error)}`
