@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import type { BrokerCounters } from './admin/metrics.ts'
 import type { Forwarder } from './cluster/forwarder.ts'
 import type { NodeDirectory } from './cluster/node-directory.ts'
+import type { Readiness } from './cluster/readiness.ts'
 import type { LimitsConfig } from './config/node-config.ts'
 
 /** The range of protocol versions that this software speaks. */
@@ -28,8 +29,9 @@ export interface BrokerContext {
   readonly topics: Topics
   /** Absent where the node keeps nothing on disk. */
   readonly logStore?: Pick<LogStore, 'stats' | 'acceptsAppends' | 'refused'>
-  /** Whether the catalogue here has been as new as its leader's since the start: before that, "unknown" means nothing. */
-  readonly caughtUp: () => boolean
+  readonly readiness: Readiness
+  /** Replicas that belong here and cannot run, and why. */
+  readonly failedReplicas: () => readonly { readonly group: number; readonly reason: string }[]
   readonly isConnected: (node: number) => boolean
   readonly directory: NodeDirectory
   readonly forwarder: Forwarder

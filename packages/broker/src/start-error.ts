@@ -3,6 +3,7 @@
  * picks the exit code. Nothing has been changed on disk when one of these is thrown, unless its message says so.
  */
 import { LogError } from '@millrace/log-store'
+import { StateStoreError } from '@millrace/topics'
 
 export type StartErrorCode =
   /** A setting is unknown, missing or has a wrong value. */
@@ -39,6 +40,9 @@ export class StartError extends Error {
   static from(error: unknown, what: string): unknown {
     if (error instanceof StartError) return error
     if (error instanceof LogError) return new StartError(fromLogCode(error), error.message, error)
+    if (error instanceof StateStoreError) {
+      return new StartError('STORAGE_DAMAGED', `${what}: ${error.message}`, error)
+    }
     const code = systemCode(error)
     if (code === undefined) return error
     const reason = error instanceof Error ? error.message : String(error)

@@ -6,6 +6,7 @@ import { MillraceError, validateTopicName } from '@millrace/record'
 import type { BrokerContext } from '../broker-context.ts'
 import { topicConfig, topicMessage } from '../services/topic-message.ts'
 import { onCatalogueLeader } from './catalogue-call.ts'
+import { waitForLeaders } from './leader-wait.ts'
 import { catchUp, findTopic } from './topic-lookup.ts'
 
 export interface AdminCall {
@@ -19,6 +20,9 @@ export interface CreateTopicCall {
   readonly ifNotExists: boolean
 }
 
+/** A new topic is answered when it can be used, or after this time: it exists either way. */
+const LEADERS_WAIT_MS = 2_000
+
 /** @throws MillraceError INVALID_NAME, INVALID_ARGUMENT, TOPIC_EXISTS, NO_LEADER */
 export async function createTopic(
   context: BrokerContext,
@@ -30,6 +34,7 @@ export async function createTopic(
     ...call,
     local: async () => {
       const { topic, created } = await context.topics.create({ name, config: topicConfig(config), ifNotExists })
+      await waitForLeaders(context, topic, LEADERS_WAIT_MS)
       return { topic: topicMessage(context.topics, topic), created }
     },
     remote: async clients => {

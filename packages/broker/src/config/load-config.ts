@@ -109,7 +109,18 @@ function assemble(given: ReadonlyMap<string, Given>): NodeConfig {
     }
   }
   // The table of settings and NodeConfig say the same; config.test.ts compares them name by name.
-  return config as unknown as NodeConfig
+  const complete = config as unknown as NodeConfig
+  checkTogether(complete)
+  return complete
+}
+
+/** Rules that join two settings. */
+function checkTogether({ raft }: NodeConfig): void {
+  if (raft.electionTimeoutMinMs >= 2 * raft.heartbeatMs) return
+  throw new StartError(
+    'CONFIG_INVALID',
+    `raft.electionTimeoutMinMs: ${raft.electionTimeoutMinMs} ms must be at least twice raft.heartbeatMs, ${raft.heartbeatMs} ms`,
+  )
 }
 
 function checkedValue(setting: Setting, given: Given | undefined): unknown {

@@ -10,10 +10,11 @@ import { type BrokerCounters, createMetrics, type Metrics } from '../admin/metri
 import type { BrokerContext } from '../broker-context.ts'
 import { Forwarder } from '../cluster/forwarder.ts'
 import { NodeDirectory } from '../cluster/node-directory.ts'
+import { Readiness } from '../cluster/readiness.ts'
 import { type Address, formatAddress } from '../config/address.ts'
 import type { ClusterNodeConfig, NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
-import { processClock, sleep, within } from '../timing.ts'
+import { processClock, within } from '../timing.ts'
 import { VERSION } from '../version.ts'
 import { raftLog } from './node-log.ts'
 import type { NodePorts } from './ports.ts'
@@ -104,6 +105,9 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
 function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stopping: AbortSignal): BrokerContext {
   const { config, storage, nodes, counters, log } = parts
   const { nodeId, clusterId } = storage.identity
+  const readiness = new Readiness(topics, stopping)
+  // Never rejects.
+  void readiness.watch()
   const directory = new NodeDirectory(nodeId, nodes)
   const forwarder = new Forwarder(directory, config.limits.forwardsMax, {
     started: () => counters.forwards++,
@@ -116,7 +120,8 @@ function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stop
     startedAt: Date.now(),
     topics,
     ...(parts.durable && { logStore: storage.logStore }),
-    caughtUp: watchCatchUp(topics, stopping),
+    readiness,
+    failedReplicas: () => topics.failed().map(({ plan, error }) => ({ group: plan.group, reason: error.message })),
     isConnected: other => node.isConnected(other),
     directory,
     forwarder,
@@ -129,20 +134,6 @@ function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stop
     log,
     stopping,
   }
-}
-
-/** Asks until the catalogue was once as new as its leader's. */
-function watchCatchUp(topics: TopicHost, stopping: AbortSignal): () => boolean {
-  let caughtUp = false
-  const ask = async () => {
-    while (!caughtUp && !stopping.aborted) {
-      caughtUp = await within(1_000, topics.waitCatalogue())
-      if (!caughtUp) await sleep(50, stopping)
-    }
-  }
-  // `within` and `sleep` never reject.
-  void ask()
-  return () => caughtUp
 }
 
 /** Streams that are still open when the node stops get this long to hear its last answers. */

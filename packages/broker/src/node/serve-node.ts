@@ -38,7 +38,10 @@ export async function serveNode(config: NodeConfig, hooks: ServeHooks): Promise<
     dataDir: config.dataDir,
     storage: config.storage,
     expected: { nodeId: config.node },
-    onFatal: hooks.onFatal,
+    onFatal: error => {
+      log.fatal({ code: error.code, reason: error.message }, 'the disk failed: nothing is acknowledged any more')
+      hooks.onFatal(error)
+    },
     log,
   })
   const counters = new BrokerCounters()

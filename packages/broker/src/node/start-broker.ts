@@ -7,6 +7,8 @@ import pino, { type Logger } from 'pino'
 import { BrokerCounters } from '../admin/metrics.ts'
 import type { BrokerContext } from '../broker-context.ts'
 import { onCatalogueLeader } from '../cluster/catalogue-call.ts'
+import { waitForLeaders } from '../cluster/leader-wait.ts'
+import { catchUp } from '../cluster/topic-lookup.ts'
 import { type Address, formatAddress } from '../config/address.ts'
 import { loadConfig } from '../config/load-config.ts'
 import type { NodeConfig } from '../config/node-config.ts'
@@ -40,6 +42,9 @@ export interface Broker {
   close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
+
+/** A replica that is damaged never leads: the others are of use all the same. */
+const LEADERS_WAIT_MS = 5_000
 
 /** One node alone needs no patience with others. */
 const TIMING = { heartbeatMs: 20, electionTimeoutMinMs: 50 }
@@ -114,6 +119,7 @@ function runAlone(
   })
 }
 
+/** Every topic, old or new, has its leaders when this resolves. */
 async function createTopics(
   context: BrokerContext,
   wanted: Readonly<Record<string, Partial<TopicConfig>>>,
@@ -127,4 +133,6 @@ async function createTopics(
       remote: () => Promise.reject(new Error('a broker alone passes nothing on')),
     })
   }
+  await catchUp(context)
+  for (const topic of context.topics.list()) await waitForLeaders(context, topic, LEADERS_WAIT_MS)
 }

@@ -10,6 +10,7 @@ import {
   FollowerStatusSchema,
   type NodeStatusResponse,
   NodeStatusResponseSchema,
+  type RefusedGroup,
   RefusedGroupSchema,
   type ReplicaStatus,
   ReplicaStatusSchema,
@@ -63,6 +64,7 @@ export function nodeStatus(context: BrokerContext): NodeStatusResponse {
     replicas: context.topics.replicas().map(replicaStatus),
     recordsAppended: BigInt(context.counters.recordsAppended),
     residentBytes: BigInt(process.memoryUsage.rss()),
+    refused: refusedGroups(context),
   })
   if (logStore === undefined) return response
   const { diskFreeBytes, bytesWritten, fsyncs, fsyncMsTotal } = logStore.stats()
@@ -73,10 +75,14 @@ export function nodeStatus(context: BrokerContext): NodeStatusResponse {
     fsyncMsMean: fsyncs === 0 ? 0 : fsyncMsTotal / fsyncs,
     acceptsAppends: logStore.acceptsAppends,
   })
-  response.refused = logStore
-    .refused()
-    .map(({ group, reason }) => create(RefusedGroupSchema, { group: BigInt(group), reason: reason.message }))
   return response
+}
+
+/** What the log store refuses, and what could not be opened on top of it. */
+function refusedGroups({ logStore, failedReplicas }: BrokerContext): RefusedGroup[] {
+  const reasons = new Map(failedReplicas().map(({ group, reason }) => [group, reason]))
+  for (const { group, reason } of logStore?.refused() ?? []) reasons.set(group, reason.message)
+  return [...reasons].map(([group, reason]) => create(RefusedGroupSchema, { group: BigInt(group), reason }))
 }
 
 /** A store without a disk may answer Infinity. */

@@ -7,6 +7,7 @@ import { BrokerCounters } from '../admin/metrics.ts'
 import type { BrokerContext } from '../broker-context.ts'
 import { Forwarder } from '../cluster/forwarder.ts'
 import { NodeDirectory } from '../cluster/node-directory.ts'
+import { Readiness } from '../cluster/readiness.ts'
 import { loadConfig } from '../config/load-config.ts'
 import type { ClusterNodeConfig, NodeConfig } from '../config/node-config.ts'
 import { type Listener, listenClients } from '../server/client-listener.ts'
@@ -55,7 +56,8 @@ async function startFakeNode(
     version: '0.0.0',
     startedAt: 0,
     topics,
-    caughtUp: () => true,
+    readiness: new Readiness(topics, stop.signal),
+    failedReplicas: () => [],
     isConnected: () => true,
     get directory() {
       directory ??= new NodeDirectory(nodeId, places)
