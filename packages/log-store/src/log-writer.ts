@@ -218,15 +218,16 @@ export class LogWriter {
       await this.#saveIndex(previous)
       previous.index = null
     }
-    const voided = this.#segments.filter(old => old.header.base.index >= base)
-    this.#segments = [...this.#segments.filter(old => old.header.base.index < base), segment]
     for (const old of this.#segments) {
-      if (old === segment || old.limit <= base) continue
+      if (old.limit <= base) continue
       old.limit = base
       await this.#context.reader.forget(old)
     }
+    const isLive = (old: Segment): boolean => old.header.base.index < old.limit && old.limit > this.#base.index
+    const dead = this.#segments.filter(old => !isLive(old))
+    this.#segments = [...this.#segments.filter(isLive), segment]
     this.#took(segment, segment.header.length, round, content)
-    return this.#discard(voided)
+    return this.#discard(dead)
   }
 
   /** Counts a durable round. */

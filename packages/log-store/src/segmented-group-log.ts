@@ -327,9 +327,9 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
       const epoch = this.#epoch
       const limit = this.#tail.first - 1
       const found = await this.#coldSegment(
-        this.#writer.segments.findLast(
-          (segment, at) => (at === 0 || isBefore(segment.header.base)) && segment.header.base.index < limit,
-        ),
+        this.#writer.segments
+          .filter(segment => segment.limit > this.#base.index && segment.header.base.index < limit)
+          .findLast((segment, at) => at === 0 || isBefore(segment.header.base)),
         segment => this.#context.reader.find(segment, limit, entryIsBefore, reached),
       )
       const frame = found?.value ?? inTail

@@ -26,6 +26,7 @@ export class StorageFaults {
   readonly #onFatal: (error: LogError) => void
   readonly #halt: { readonly promise: Promise<void>; readonly resolve: () => void } = Promise.withResolvers<void>()
   #error: LogError | null = null
+  #halted = false
   #patient = true
 
   constructor(clock: Clock, scheduler: FlushScheduler, space: SpaceWatch, onFatal: (error: LogError) => void) {
@@ -37,7 +38,7 @@ export class StorageFaults {
 
   /** Whether nothing may be acknowledged any more. */
   get halted(): boolean {
-    return this.#error !== null
+    return this.#halted
   }
 
   /** From now on a write that lacks space is given up instead of waited for. */
@@ -47,9 +48,9 @@ export class StorageFaults {
 
   /** Reports the first fatal error; later ones follow from it. */
   raise(error: LogError): void {
-    if (this.#error !== null) return
+    if (this.#halted) return
     this.#error = error
-    this.#halt.resolve()
+    this.#stop()
     this.#onFatal(error)
   }
 
@@ -61,7 +62,7 @@ export class StorageFaults {
   /** The result of `work`. @throws the fatal error, where that comes first */
   async unlessHalted<T>(work: Promise<T>): Promise<T> {
     const halted = this.#halt.promise.then(() => {
-      throw this.#error
+      throw this.#error ?? new LogError('CLOSED', 'the log store is closed; it gave up waiting for space')
     })
     return Promise.race([work, halted])
   }
@@ -75,19 +76,31 @@ export class StorageFaults {
   async untilThereIsSpace(task: FlushTask, path: string, write: () => Promise<void>): Promise<boolean> {
     let gotSpace: (() => void) | undefined
     for (let waitMs = BACKOFF_MIN_MS; ; waitMs = Math.min(waitMs * 2, BACKOFF_MAX_MS)) {
+      if (this.#halted) {
+        gotSpace?.()
+        return false
+      }
       const error = await failureOf(write)
       if (error === null || errnoOf(error) !== 'ENOSPC' || !this.#patient) {
         gotSpace?.()
-        if (error !== null && errnoOf(error) !== 'ENOSPC') this.raise(failedWrite(path, error))
-        return error === null
+        if (error === null) return true
+        if (errnoOf(error) === 'ENOSPC') this.#stop()
+        else this.raise(failedWrite(path, error))
+        return false
       }
       gotSpace ??= this.#space.noteFull()
       await this.#scheduler.pause(task, new Promise(resolve => void this.#clock.after(waitMs, resolve)))
     }
   }
 
+  #stop(): void {
+    this.#halted = true
+    this.#halt.resolve()
+  }
+
   /** Runs an fdatasync or fsync once. @returns whether it succeeded; where not, the store is halted */
   async sync(path: string, datasync: () => Promise<void>): Promise<boolean> {
+    if (this.#halted) return false
     const started = this.#clock.monotonicMs()
     const error = await failureOf(datasync)
     if (error !== null) {
