@@ -66,6 +66,8 @@ export interface InitialState<P = unknown> {
    * says. Without it the core asks for one (see `Output.snapshotWanted`) until its log is compacted further.
    */
   readonly baseConfiguration?: Configuration
+  /** The index that `baseConfiguration` took effect at. Default: `base.index` stands for it. */
+  readonly baseConfigurationIndex?: LogIndex
   /** Applied by the state machine; apply tasks start after it. Never above `hardState.commit`. */
   readonly applied: LogIndex
   /** Recent entries, contiguous and ending at lastIndex; may be empty (the core then fetches what it needs). */

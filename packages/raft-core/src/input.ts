@@ -1,5 +1,5 @@
 /** Everything that can happen to a group, as one union: `RaftGroup.step` takes nothing else. */
-import type { ConfigChange } from './configuration.ts'
+import type { ConfigChange, Configuration } from './configuration.ts'
 import type { Entry, LogIndex, ReplicaId, Term } from './entry.ts'
 import type { Message, SnapshotMeta } from './message.ts'
 
@@ -22,8 +22,18 @@ export type Input<P = unknown> =
   /** The answer to a `FetchRequest`. `entries` is contiguous from `request.from`, possibly shorter than asked. */
   | { readonly type: 'entriesFetched'; readonly request: FetchRequest; readonly entries: readonly Entry<P>[] }
   | { readonly type: 'fetchFailed'; readonly request: FetchRequest; readonly reason: 'compacted' | 'damaged' | 'io' }
-  /** The host dropped the log up to and including `index` (its base is (index, term) now). */
-  | { readonly type: 'compacted'; readonly index: LogIndex; readonly term: Term }
+  /**
+   * The host dropped the log up to and including `index` (its base is (index, term) now). `configuration`, in force at
+   * `index` since `configurationIndex`, is needed only where the core cannot know it: when changes between the base and
+   * the applied index of the start are dropped.
+   */
+  | {
+      readonly type: 'compacted'
+      readonly index: LogIndex
+      readonly term: Term
+      readonly configuration?: Configuration
+      readonly configurationIndex?: LogIndex
+    }
   /**
    * The newest snapshot that peers may be sent, kept until a newer one is offered. Without one the core makes up the
    * meta data of a snapshot of the log's base, and the host finds the state by its index.

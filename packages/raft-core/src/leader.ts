@@ -42,6 +42,8 @@ function handleAcknowledgement<P>(s: GroupState<P>, m: AppendResponse, progress:
   else if (progress.state === 'replicate') progress.inflights.freeTo(m.index)
   // Whatever brought the peer this far: as soon as the log goes on from there, it no longer needs the snapshot.
   else if (progress.match >= s.log.base.index) progress.becomeReplicate()
+  // It has the snapshot, but the log was compacted beyond it meanwhile: it needs another one.
+  else if (progress.match >= progress.pendingSnapshot) progress.becomeProbe()
 
   if (maybeCommit(s)) {
     releaseEarlyReads(s)

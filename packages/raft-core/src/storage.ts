@@ -45,7 +45,11 @@ function applied<P>(s: GroupState<P>, index: number, bytes: number): void {
 
 /** The log on disk starts after (index, term) now. Peers that are still before it get a snapshot. */
 export function handleCompacted<P>(s: GroupState<P>, input: Extract<Input<P>, { type: 'compacted' }>): void {
-  s.log.compactTo({ index: input.index, term: input.term })
+  const { index, term, configuration, configurationIndex } = input
+  s.log.compactTo({ index, term })
+  if (configuration !== undefined && s.history.at(index) === undefined) {
+    s.history.record({ index: configurationIndex ?? index, configuration }, index)
+  }
   s.history.dropBelow(s.log.base.index)
 }
 

@@ -1,49 +1,64 @@
 /**
- * The configurations in force at the indexes a snapshot could have: the newest one at or below the log's base, and every
- * later one that has been applied.
+ * The configurations in force at the indexes a snapshot could have: at the log's base, and everywhere above it. After a
+ * restart there can be a gap: the state machine may be ahead of the base, and changes in between are not applied again. A
+ * configuration is never guessed across the gap; see {@link ConfigurationHistory.at}.
  */
 import type { InitialState } from '../config.ts'
 import type { Configuration } from '../configuration.ts'
 import type { LogIndex } from '../entry.ts'
 
 export interface DatedConfiguration {
+  /** Where it took effect. */
   readonly index: LogIndex
   readonly configuration: Configuration
 }
 
+interface Known extends DatedConfiguration {
+  /** It is in force at least up to here, unless a later one is known. */
+  readonly until: LogIndex
+}
+
 export class ConfigurationHistory {
   /** Rising by index. */
-  #entries: DatedConfiguration[] = []
+  #known: Known[] = []
 
   constructor(initial: InitialState<unknown>) {
-    const { base, baseConfiguration, configuration, configurationIndex } = initial
+    const { base, baseConfiguration, baseConfigurationIndex, configuration, configurationIndex, applied } = initial
     if (baseConfiguration !== undefined && configurationIndex > base.index) {
-      this.#entries.push({ index: base.index, configuration: baseConfiguration })
+      // Every change above `applied` will be applied, and recorded then.
+      const until = applied <= base.index ? Number.POSITIVE_INFINITY : base.index
+      this.record({ index: baseConfigurationIndex ?? base.index, configuration: baseConfiguration }, until)
     }
-    this.#entries.push({ index: configurationIndex, configuration })
+    this.record({ index: configurationIndex, configuration })
   }
 
-  /** The index of the newest applied configuration entry, or of the snapshot it came with. */
+  /** The index of the newest configuration in force, or of the snapshot that it came with. */
   get newestIndex(): LogIndex {
-    return this.#entries[this.#entries.length - 1]!.index
+    return this.#known[this.#known.length - 1]!.index
   }
 
-  applied(index: LogIndex, configuration: Configuration): void {
-    this.#entries.push({ index, configuration })
+  /** @param until in force at least up to here; default: up to the next one that is recorded */
+  record(dated: DatedConfiguration, until: LogIndex = Number.POSITIVE_INFINITY): void {
+    const { index, configuration } = dated
+    const at = this.#known.findLastIndex(known => known.index <= index)
+    const same = this.#known[at]?.index === index
+    if (same && this.#known[at]!.until >= until) return
+    this.#known.splice(same ? at : at + 1, same ? 1 : 0, { index, configuration, until })
   }
 
-  restart(index: LogIndex, configuration: Configuration): void {
-    this.#entries = [{ index, configuration }]
+  restart(dated: DatedConfiguration): void {
+    this.#known = [{ ...dated, until: Number.POSITIVE_INFINITY }]
   }
 
-  /** The configuration in force at `index`; undefined where nobody told this replica. */
+  /** The configuration in force at `index`; undefined where this replica cannot know. */
   at(index: LogIndex): DatedConfiguration | undefined {
-    return this.#entries.findLast(entry => entry.index <= index)
+    const known = this.#known.findLast(entry => entry.index <= index)
+    return known !== undefined && index <= known.until ? known : undefined
   }
 
   /** Forgets what only mattered below `base`. */
   dropBelow(base: LogIndex): void {
-    const keep = this.#entries.findLastIndex(entry => entry.index <= base)
-    if (keep > 0) this.#entries = this.#entries.slice(keep)
+    const keep = this.#known.findLastIndex(entry => entry.index <= base)
+    if (keep > 0) this.#known = this.#known.slice(keep)
   }
 }

@@ -60,14 +60,17 @@ function latestConfiguration<P>(s: GroupState<P>): Configuration {
 
 /** A configuration entry has been applied: its configuration is in force. */
 export function applyConfigEntry<P>(s: GroupState<P>, entry: Entry<P>): void {
-  if (entry.config === undefined || entry.index <= s.history.newestIndex) return
-  s.history.applied(entry.index, entry.config.result)
+  if (entry.config === undefined) return
+  const newest = s.history.newestIndex
+  s.history.record({ index: entry.index, configuration: entry.config.result })
+  // After a restart the state machine may be behind the configuration that the group started with.
+  if (entry.index <= newest) return
   switchTo(s, entry.config.result)
 }
 
 /** A snapshot has replaced the log: its configuration is in force at once. */
 export function adoptSnapshotConfiguration<P>(s: GroupState<P>, meta: SnapshotMeta<P>): void {
-  s.history.restart(meta.configurationIndex ?? meta.index, meta.configuration)
+  s.history.restart({ index: meta.configurationIndex ?? meta.index, configuration: meta.configuration })
   switchTo(s, meta.configuration)
 }
 

@@ -1,5 +1,5 @@
 /** A cluster of {@link TestReplica}s and the network between them, driven step by step. */
-import type { RaftConfig } from '../config.ts'
+import type { RaftConfig, RandomInt } from '../config.ts'
 import type { Configuration } from '../configuration.ts'
 import type { ReplicaId } from '../entry.ts'
 import type { StepResult } from '../input.ts'
@@ -10,6 +10,7 @@ import { TestReplica } from './test-replica.ts'
 export interface ClusterOptions {
   readonly config?: Partial<RaftConfig>
   readonly learners?: readonly ReplicaId[]
+  readonly randomInt?: RandomInt
   /** Replicas that exist without a configuration. */
   readonly blank?: readonly ReplicaId[]
 }
@@ -26,9 +27,11 @@ export class TestCluster {
   /** Replicas whose storage does not finish anything. */
   readonly stalled: Set<ReplicaId> = new Set()
   readonly #config: Partial<RaftConfig>
+  readonly #randomInt: RandomInt | undefined
 
   constructor(voters: readonly ReplicaId[], options: ClusterOptions = {}) {
     this.#config = options.config ?? {}
+    this.#randomInt = options.randomInt
     const learners = options.learners ?? []
     const configuration = { ...EMPTY_CONFIGURATION, voters, learners }
     for (const id of [...voters, ...learners]) this.add(id, configuration)
@@ -41,10 +44,16 @@ export class TestCluster {
       hard: { term: base.term, vote: 0, commit: base.index },
       base,
       entries: [],
+      baseState: [],
       baseConfiguration: configuration ?? EMPTY_CONFIGURATION,
+      baseConfigurationIndex: base.index,
     }
     // Replicas draw different timeouts, and always the same ones.
-    const replica = new TestReplica({ ...this.#config, ...config, id }, disk, bound => (id * 3) % bound)
+    const replica = new TestReplica(
+      { ...this.#config, ...config, id },
+      disk,
+      this.#randomInt ?? (bound => (id * 3) % bound),
+    )
     this.replicas.set(id, replica)
     return replica
   }

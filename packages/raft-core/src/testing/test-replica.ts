@@ -18,6 +18,9 @@ export interface Disk {
   entries: Entry<string>[]
   /** Newest configuration known at or below the base. */
   baseConfiguration: Configuration
+  baseConfigurationIndex: LogIndex
+  /** What had been applied at the base. */
+  baseState: readonly string[]
 }
 
 export class TestReplica {
@@ -29,7 +32,7 @@ export class TestReplica {
   readonly applyTasks: ApplyTask<string>[] = []
   readonly fetches: FetchRequest[] = []
   /** Payloads in the order of apply; a restart begins anew. */
-  applied: (string | null)[] = []
+  applied: string[]
   appliedIndex: LogIndex
   readonly reads: ReadState[] = []
   /** Every output, for tests that look at one. */
@@ -42,6 +45,7 @@ export class TestReplica {
     this.disk = disk
     this.#randomInt = randomInt
     this.appliedIndex = disk.base.index
+    this.applied = [...disk.baseState]
     this.group = new RaftGroup<string>(config, initialState(disk), randomInt)
   }
 
@@ -50,7 +54,7 @@ export class TestReplica {
     this.appendTasks.length = 0
     this.applyTasks.length = 0
     this.fetches.length = 0
-    this.applied = []
+    this.applied = [...this.disk.baseState]
     this.appliedIndex = this.disk.base.index
     this.group = new RaftGroup<string>(this.config, { ...initialState(this.disk), ...extra }, this.#randomInt)
   }
@@ -76,7 +80,15 @@ export class TestReplica {
     if (output.apply) this.applyTasks.push(output.apply)
     this.fetches.push(...output.fetch)
     this.reads.push(...output.reads)
-    return [...output.messages]
+    return output.messages.filter(message => message.type !== 'snapshot' || this.#fill(message.snapshot))
+  }
+
+  /** A snapshot of a base that has moved on cannot be sent any more: its transfer will be reported as failed. */
+  #fill(snapshot: SnapshotMeta<string>): boolean {
+    if (snapshot.payload !== null) return true
+    if (snapshot.index !== this.disk.base.index) return false
+    snapshot.payload = JSON.stringify(this.disk.baseState)
+    return true
   }
 
   /** Completes the oldest write; returns the responses for others, and steps its own. */
@@ -98,6 +110,8 @@ export class TestReplica {
     const task = this.applyTasks.shift()
     if (task === undefined) return []
     for (const entry of task.entries) {
+      // A snapshot that was installed meanwhile holds it already.
+      if (entry.index <= this.disk.base.index) continue
       if (entry.index !== this.appliedIndex + 1) throw new Error(`applied ${entry.index} after ${this.appliedIndex}`)
       this.appliedIndex = entry.index
       if (entry.kind === 'normal' && entry.payload !== null) this.applied.push(entry.payload)
@@ -126,9 +140,11 @@ export class TestReplica {
   compact(index: LogIndex): void {
     const { disk } = this
     const term = this.group.term(index)!
-    for (const entry of disk.entries) {
-      if (entry.index <= index && entry.config) disk.baseConfiguration = entry.config.result
-    }
+    const dropped = disk.entries.filter(entry => entry.index <= index)
+    const change = dropped.findLast(entry => entry.config)
+    disk.baseConfiguration = change?.config?.result ?? disk.baseConfiguration
+    disk.baseConfigurationIndex = change?.index ?? disk.baseConfigurationIndex
+    disk.baseState = [...disk.baseState, ...dropped.flatMap(entry => entry.payload ?? [])]
     disk.entries = disk.entries.slice(index - disk.base.index)
     disk.base = { index, term }
     this.step({ type: 'compacted', index, term })
@@ -137,9 +153,11 @@ export class TestReplica {
   #install(snapshot: SnapshotMeta<string>): void {
     this.disk.base = { index: snapshot.index, term: snapshot.term }
     this.disk.baseConfiguration = snapshot.configuration
+    this.disk.baseConfigurationIndex = snapshot.configurationIndex ?? snapshot.index
     this.disk.entries = []
     this.appliedIndex = snapshot.index
-    this.applied = snapshot.payload === null ? [] : snapshot.payload.split(',')
+    this.disk.baseState = JSON.parse(snapshot.payload ?? '[]') as string[]
+    this.applied = [...this.disk.baseState]
   }
 
   #respond(responses: readonly Message<string>[]): Message<string>[] {
@@ -164,8 +182,9 @@ function initialState(disk: Disk): InitialState<string> {
     lastIndex: disk.base.index + disk.entries.length,
     terms,
     configuration: inForce?.config?.result ?? disk.baseConfiguration,
-    configurationIndex: inForce?.index ?? disk.base.index,
+    configurationIndex: inForce?.index ?? disk.baseConfigurationIndex,
     baseConfiguration: disk.baseConfiguration,
+    baseConfigurationIndex: disk.baseConfigurationIndex,
     applied: disk.base.index,
     entries: disk.entries,
     unappliedConfigIndexes: configs.map(entry => entry.index).filter(index => index > (inForce?.index ?? 0)),
