@@ -31,6 +31,12 @@ async function produce(producer: number, count: number, acknowledged: Appended[]
   }
 }
 
+/** Whether all nodes have the same groups at the same index with the same state. */
+function converged(): boolean {
+  const states = cluster.ids.map(id => cluster.topics(id).stateHashes())
+  return new Set(states.map(hashes => hashes.map(h => `${h.group}@${h.index}: ${h.hash}`).join())).size === 1
+}
+
 async function restart(nodes: readonly number[]): Promise<void> {
   for (const id of nodes) {
     // What was committed and not flushed is lost, at some point in between at best.
@@ -67,10 +73,7 @@ test('everything acknowledged survives kills of one node and of all at once', as
       duplicate: true,
     })
   }
-  await until(() => {
-    const replicas = cluster.ids.map(id => cluster.replica(id, 'orders', 0))
-    return new Set(replicas.map(r => r && `${r.machine.applied.index} ${r.machine.stateHash()}`)).size === 1
-  })
+  await until(converged)
   expect(cluster.events.filter(e => e.level === 'error')).toEqual([])
 }, 60_000)
 
@@ -87,4 +90,17 @@ test('an append whose leader loses its majority is unknown, and stored at most o
   const again = await cluster.appendSurely('orders', 0, idempotent('cd', 1))
   expect([first.baseOffset, again.baseOffset]).toEqual([0, 2])
   expect((await until(() => cluster.leader('orders', 0))).highWatermark).toBe(4)
+}, 60_000)
+
+test('messages that are lost, doubled and late change nothing', async () => {
+  const catalogue = await until(() => cluster.catalogueLeader())
+  await catalogue.create({ name: 'orders', config: { partitions: 1 }, ifNotExists: false })
+  cluster.network.setFaults({ dropPermille: 50, duplicatePermille: 50, delayMsMax: 5 })
+  const answers: Appended[][] = [[], []]
+  await Promise.all(answers.map((acknowledged, i) => produce(i + 1, 40, acknowledged)))
+  cluster.network.setFaults({})
+  await until(converged)
+  const offsets = answers.flat().map(a => a.baseOffset)
+  expect(offsets.sort((a, b) => a - b)).toEqual(Array.from({ length: 80 }, (_, i) => 2 * i))
+  expect((await until(() => cluster.leader('orders', 0))).highWatermark).toBe(160)
 }, 60_000)

@@ -15,6 +15,7 @@ import type { CatalogueTopicEntry } from './catalogue-state.ts'
 import type { BalanceTiming } from './leader-balancer.ts'
 import { LeaderBalancer } from './leader-balancer.ts'
 import type { Partition } from './partition.ts'
+import type { PartitionMachine } from './partition-machine.ts'
 import { notLeading } from './proposal-errors.ts'
 import { loadState } from './replica-opener.ts'
 import type { FailedReplica, WantedReplicas } from './replica-set.ts'
@@ -41,12 +42,20 @@ export interface TopicsOptions {
   readonly log: (event: NodeEvent) => void
 }
 
+/** Equal on all nodes for equal group and index. */
+export interface StateHash {
+  readonly group: number
+  /** Applied index that the state belongs to. */
+  readonly index: number
+  readonly hash: number
+}
+
 /** Topics of a node, with what only its owner needs. */
 export interface TopicHost extends Topics {
   /** Replicas that belong here and cannot run, each with its reason. */
   failed(): readonly FailedReplica[]
-  /** Identifies the catalogue's state: equal on all nodes at equal applied index. */
-  catalogueHash(): number
+  /** Identifies the state of every group here, the catalogue's included. Costs a pass over all state: for tests. */
+  stateHashes(): readonly StateHash[]
 }
 
 /**
@@ -197,8 +206,10 @@ class Host implements TopicHost {
     return [...this.#replicas.failed()]
   }
 
-  catalogueHash(): number {
-    return this.#machine.stateHash()
+  stateHashes(): readonly StateHash[] {
+    const machines: [number, CatalogueMachine | PartitionMachine][] = [[CATALOGUE_GROUP, this.#machine]]
+    for (const { plan, replica } of this.#replicas.open()) machines.push([plan.group, replica.machine])
+    return machines.map(([group, machine]) => ({ group, index: machine.applied.index, hash: machine.stateHash() }))
   }
 
   async shutdown(): Promise<void> {
