@@ -52,14 +52,15 @@ export const CALL_DEFAULTS: {
   windowBytes: 8 * 1_048_576,
 }
 
-/** What an in-process broker gives to `connect`; `dial` overrules how nodes are reached. */
-export interface ConnectTarget extends ClientOptions {
+/** Nodes and how to reach them, for transports of one's own. */
+export interface ConnectTarget {
   readonly urls: readonly string[]
+  /** Default: HTTP/2 in Node, fetch in browsers. */
   readonly dial?: Dial
 }
 
-/** Where to connect to: URLs of any nodes, or something that knows (a broker in this process). */
-export type Target = string | readonly string[] | { toClientOptions(): ConnectTarget }
+/** Where to connect to: URLs of any nodes (more than one: any may be down), or a broker in this process. */
+export type Target = string | readonly string[] | { readonly url: string } | ConnectTarget
 
 /** @throws INVALID_ARGUMENT naming the option */
 export function resolveOptions(options: ClientOptions): ResolvedOptions {
@@ -82,10 +83,15 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
 }
 
 export function targetOf(target: Target): ConnectTarget {
-  const options = typeof target === 'object' && 'toClientOptions' in target ? target.toClientOptions() : undefined
-  const urls = options?.urls ?? (typeof target === 'string' ? [target] : (target as readonly string[]))
+  const { urls, dial } = asTarget(target)
   if (urls.length === 0) throw new MillraceError('INVALID_ARGUMENT', 'connect needs at least one URL')
-  return { ...options, urls: urls.map(checkedUrl) }
+  return { urls: urls.map(checkedUrl), ...(dial === undefined ? {} : { dial }) }
+}
+
+function asTarget(target: Target): ConnectTarget {
+  if (typeof target === 'string') return { urls: [target] }
+  if ('urls' in target) return target
+  return { urls: 'url' in target ? [target.url] : target }
 }
 
 function checkedUrl(url: string): string {

@@ -103,7 +103,10 @@ export class Client {
     await Promise.all([...this.#producers.values()].map(producer => producer.flush(options.timeoutMs)))
   }
 
-  /** Waits for appends, at most `closeTimeoutMs`; settles the rest; ends reads with SHUTTING_DOWN. Never rejects. */
+  /**
+   * Waits for appends, at most `closeTimeoutMs`, and settles the rest. Reads end with SHUTTING_DOWN, live observables
+   * complete.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing

@@ -19,7 +19,7 @@ export * from './api.ts'
  * @throws INVALID_ARGUMENT naming the URL or option
  */
 export function connect(target: Target, options: ClientOptions = {}): Client {
-  const { urls, dial, ...given } = targetOf(target)
+  const { urls, dial } = targetOf(target)
   const platform = { dial: dial ?? nodeDial, appends: 'stream', reads: 'frames' } as const
-  return new Client(urls, resolveOptions({ ...given, ...options }), platform)
+  return new Client(urls, resolveOptions(options), platform)
 }

@@ -89,6 +89,17 @@ test('a subscriber that unsubscribes while it is called gets nothing more', asyn
   expect(await lastValueFrom(topic.observe(ALL).pipe(values(), take(3), toArray()))).toEqual(numbers(3))
 })
 
+test('closing the client completes what is live, and is an error to what has an end', async () => {
+  await fill(5)
+  const live = lastValueFrom(topic.observe({ from: 'earliest' }).pipe(values(), toArray()))
+  const stuck = lastValueFrom(topic.observe({ ...ALL, window: { count: 2 } }))
+  const failed = expect(stuck).rejects.toMatchObject({ code: 'SHUTTING_DOWN' })
+  await pause(50)
+  await client.close()
+  expect(await live).toEqual(numbers(5))
+  await failed
+})
+
 test('terminal errors are errors; a bad position throws at once', async () => {
   const nowhere = client.topic('nowhere', { value: text }).observe()
   await expect(firstValueFrom(nowhere)).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' })

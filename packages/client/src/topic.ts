@@ -157,7 +157,8 @@ export class Topic<T, K = string> {
       bytes: window.bytes ?? CALL_DEFAULTS.windowBytes,
     }
     const report: WindowReport = { ...this.#context.report, what: `observe ${this.name}` }
-    return observeTopic(signal => this.read({ ...rest, from, live, signal }), limits, report)
+    const open = (signal: AbortSignal): TopicRead<T, K> => this.read({ ...rest, from, live, signal })
+    return observeTopic({ open, live, closed: this.#context.reader.closed }, limits, report)
   }
 
   #route(input: Pick<AppendInput<T, K>, 'partition' | 'expect'>): Route {

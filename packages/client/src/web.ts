@@ -17,8 +17,8 @@ export * from './api.ts'
  * @throws INVALID_ARGUMENT naming the URL or option; UNSUPPORTED for compression
  */
 export function connect(target: Target, options: ClientOptions = {}): Client {
-  const { urls, dial, ...given } = targetOf(target)
-  const resolved = resolveOptions({ ...given, ...options })
+  const { urls, dial } = targetOf(target)
+  const resolved = resolveOptions(options)
   if (resolved.compression !== 'none') {
     throw new MillraceError('UNSUPPORTED', `compression ${resolved.compression}: there is none in browsers`)
   }

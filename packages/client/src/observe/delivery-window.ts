@@ -40,6 +40,11 @@ export class DeliveryWindow {
     return this.#bytes
   }
 
+  /** Nothing is to be delivered any more. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
   get full(): boolean {
     return this.#count >= this.#limits.count || (this.#count > 0 && this.#bytes >= this.#limits.bytes)
   }

@@ -2,6 +2,7 @@
  * Nodes on real sockets around partitions in memory: the client's services, spoken as brokers speak them, with faults on
  * demand. For tests of the client alone.
  */
+import { createServer as createHttp1Server, type Server as Http1Server } from 'node:http'
 import { createServer, type Http2Server, type ServerHttp2Session } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
@@ -34,7 +35,7 @@ export type Fault = MillraceError | 'lose-before-store' | 'lose-after-store' | '
 export interface FakeNode {
   readonly id: number
   readonly url: string
-  readonly server: Http2Server
+  readonly server: Http2Server | Http1Server
   readonly sessions: Set<ServerHttp2Session>
   /** Fires when the node goes down. */
   readonly down: AbortController
@@ -51,8 +52,15 @@ export class FakeCluster {
   ackDelayMs = 0
   framesSent = 0
 
-  static async start(topics: Readonly<Record<string, number>>, nodes = 3): Promise<FakeCluster> {
+  /** HTTP/1.1, as browsers without TLS speak it, instead of HTTP/2. */
+  #http1 = false
+
+  static async start(
+    topics: Readonly<Record<string, number>>,
+    { nodes = 3, http1 = false }: { readonly nodes?: number; readonly http1?: boolean } = {},
+  ): Promise<FakeCluster> {
     const cluster = new FakeCluster()
+    cluster.#http1 = http1
     for (const [name, partitions] of Object.entries(topics)) cluster.addTopic(name, partitions, nodes)
     for (let id = 1; id <= nodes; id++) cluster.nodes.push(await cluster.#startNode(id, 0))
     return cluster
@@ -102,9 +110,11 @@ export class FakeCluster {
 
   async #startNode(id: number, port: number): Promise<FakeNode> {
     const down = new AbortController()
-    const server = createServer(
-      connectNodeAdapter({ routes: router => this.#routes(router, id, down.signal), acceptCompression: [] }),
-    )
+    const handler = connectNodeAdapter({
+      routes: router => this.#routes(router, id, down.signal),
+      acceptCompression: [],
+    })
+    const server = this.#http1 ? createHttp1Server(handler) : createServer(handler)
     const sessions = new Set<ServerHttp2Session>()
     server.on('session', session => {
       sessions.add(session)
