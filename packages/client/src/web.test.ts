@@ -81,7 +81,9 @@ describe('what a browser loads', () => {
 
   /** Everything that is imported at run time, from our sources on. */
   function imports(file: string, seen: Map<string, string> = new Map()): Map<string, string> {
-    const statements = readFileSync(file, 'utf8').matchAll(/^(?:import|export)\s(?!type\s)[^;]*?from\s+'([^']+)'/gms)
+    const statements = readFileSync(file, 'utf8').matchAll(
+      /^(?:import|export)\s(?!type\s)[^;]*?from\s+["']([^"']+)["']/gms,
+    )
     for (const [, name = ''] of statements) {
       const target = name.startsWith('.') ? join(dirname(file), name) : (entries[name] ?? name)
       if (seen.has(target)) continue
