@@ -1,11 +1,13 @@
-import { cp, mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import type { LogStore } from './log-store.ts'
 import { MemoryLogStore } from './memory.ts'
 import { openSegmentedLogStore } from './segmented-log-store.ts'
 import { testLogStore } from './testing/index.ts'
+import { removeTemporaryFolders, temporaryFolder } from './testing/temporary-folder.ts'
+
+afterAll(removeTemporaryFolders)
 
 function failOnFatal(error: Error): void {
   throw error
@@ -28,7 +30,7 @@ describe.each([
   ['disk', 0],
 ])('SegmentedLogStore, reads from %s', (_name, tailCacheBytesMax) => {
   testLogStore({ test, expect }, async () => {
-    const root = await mkdtemp(join(tmpdir(), 'log-store-'))
+    const root = await temporaryFolder()
     let generation = 0
     const open = (): Promise<LogStore> =>
       openSegmentedLogStore({

@@ -1,17 +1,19 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { inspectDataFolder, openDataFolder } from './data-folder.ts'
 import type { Disk } from './disk.ts'
 import { nodeDisk } from './node-disk.ts'
+import { removeTemporaryFolders, temporaryFolder } from './testing/temporary-folder.ts'
+
+afterAll(removeTemporaryFolders)
 
 const NODE = { clusterId: 'c-1', nodeId: 2 }
 
 async function newPath(): Promise<string> {
-  return join(await mkdtemp(join(tmpdir(), 'data-folder-')), 'data')
+  return join(await temporaryFolder(), 'data')
 }
 
 test('a folder is made once, private, and opened again by the same node only', async () => {

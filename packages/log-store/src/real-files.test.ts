@@ -1,14 +1,16 @@
 /** The same on the file system of this machine: torn tails, damage, processes that are really killed, many groups. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdtemp, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cp, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import type { GroupLog, LogStore } from './log-store.ts'
 import { openSegmentedLogStore } from './segmented-log-store.ts'
 import { readAll, TestLog, testBase, written } from './testing/index.ts'
+import { removeTemporaryFolders, temporaryFolder } from './testing/temporary-folder.ts'
+
+afterAll(removeTemporaryFolders)
 
 function open(dir: string): Promise<LogStore> {
   return openSegmentedLogStore({
@@ -21,7 +23,7 @@ function open(dir: string): Promise<LogStore> {
 }
 
 async function newDir(): Promise<string> {
-  return join(await mkdtemp(join(tmpdir(), 'log-store-')), 'log')
+  return join(await temporaryFolder(), 'log')
 }
 
 async function fill(log: GroupLog, rounds: number): Promise<Uint8Array[]> {
