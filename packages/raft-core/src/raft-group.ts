@@ -5,6 +5,7 @@ import { GroupState } from './group-state.ts'
 import { checkInitialState } from './initial-state.ts'
 import type { Input, StepResult } from './input.ts'
 import type { Output } from './output.ts'
+import { hasCommittedInTerm } from './reads/reads.ts'
 import { resolveConfig } from './settings.ts'
 import { type GroupStatus, statusOf } from './status.ts'
 import { stepInput } from './step.ts'
@@ -63,8 +64,11 @@ export class RaftGroup<P = unknown> {
     this.#state.electionTimeout = ticks
   }
 
-  /** Whether this leader may answer a read from applied state alone at `nowMs`; to be asked when the value is read. */
+  /**
+   * Whether this leader may answer a read without asking, once it has applied what is committed; to be asked when the value
+   * is read. Never before the first commit of its term: until then it does not know what earlier terms have committed.
+   */
   leaseValid(nowMs: number): boolean {
-    return this.#state.role === 'leader' && this.#state.lease.valid(nowMs)
+    return this.#state.role === 'leader' && hasCommittedInTerm(this.#state) && this.#state.lease.valid(nowMs)
   }
 }

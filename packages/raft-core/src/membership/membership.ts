@@ -8,6 +8,7 @@ import { type Entry, NONE } from '../entry.ts'
 import type { GroupState } from '../group-state.ts'
 import type { DropReason, StepResult } from '../input.ts'
 import type { SnapshotMeta } from '../message.ts'
+import { confirmReads } from '../reads/reads.ts'
 import { appendOwn, broadcastAppend, maybeCommit, sendAppend } from '../replication.ts'
 import { abortTransfer, becomeFollower } from '../roles.ts'
 import { applyChange } from './changer.ts'
@@ -83,7 +84,8 @@ function switchTo<P>(s: GroupState<P>, configuration: Configuration): void {
     if (s.settings.stepDownOnRemoval) becomeFollower(s, s.term, NONE)
     return
   }
-  // With fewer voters more may be committed.
+  // With fewer voters more may be committed, and more reads confirmed.
+  confirmReads(s)
   if (maybeCommit(s)) broadcastAppend(s)
   else {
     for (const id of s.tracker.members) {

@@ -33,7 +33,7 @@ function dropped<P>(s: GroupState<P>, reason: 'noLeader' | 'readQueueFull', mess
   return { type: 'dropped', reason, leader: s.leader, message }
 }
 
-function hasCommittedInTerm<P>(s: GroupState<P>): boolean {
+export function hasCommittedInTerm<P>(s: GroupState<P>): boolean {
   return s.log.term(s.log.commit) === s.term
 }
 
@@ -80,6 +80,11 @@ export function sendHeartbeats<P>(s: GroupState<P>): void {
 export function acknowledgeRound<P>(s: GroupState<P>, from: ReplicaId, context: number): void {
   if (context === 0) return
   s.reads.acknowledge(from, context)
+  confirmReads(s)
+}
+
+/** Answers what a quorum has confirmed. To be called for another configuration too: it may need fewer answers. */
+export function confirmReads<P>(s: GroupState<P>): void {
   const confirmed = s.reads.confirm(s.configuration, s.id)
   if (confirmed.sentMs !== undefined && s.settings.readMode === 'lease') s.lease.renew(confirmed.sentMs)
   for (const read of confirmed.reads) answer(s, read)

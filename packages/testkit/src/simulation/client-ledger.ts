@@ -31,6 +31,11 @@ export class ClientLedger {
     this.#replica = replica
   }
 
+  /** Proposals without an answer. */
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
   /** Reads that were confirmed so far. */
   get confirmed(): number {
     return this.#confirmed

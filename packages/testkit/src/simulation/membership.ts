@@ -165,6 +165,9 @@ export class Operator {
 
   #propose(leader: Replica, steps: readonly ConfigChangeStep[], transition: ConfigChange['transition']): boolean {
     leader.inTurn(() => {
+      // Between the decision and the turn of the leader a disk may have broken.
+      const gone = steps.some(step => step.kind !== 'remove' && !this.#group.replicas.has(step.id))
+      if (gone || (steps.length > 0 && !this.#isSound(leader.status.configuration, steps))) return
       const index = this.#submit(leader, { steps, transition })
       if (index > 0) for (const step of steps) this.#admitted.add(step.id)
     })

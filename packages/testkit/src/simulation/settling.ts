@@ -62,12 +62,18 @@ export class Settling {
     const leader = this.#group.leader()
     if (leader === undefined || this.isServing) return
     leader.inTurn(() => {
-      if (this.#group.outcomes.acknowledged === this.#acknowledgedBefore) leader.clients.propose(1)
+      if (this.#group.outcomes.acknowledged === this.#acknowledgedBefore && leader.clients.waiting === 0)
+        leader.clients.propose(1)
       const confirmed = leader.clients.confirmed
       if (this.#readsBefore !== undefined && confirmed > this.#readsBefore) this.#read = true
       this.#readsBefore = confirmed
       leader.clients.read()
     })
+  }
+
+  /** Grows as long as entries are still being committed, stored or applied somewhere. */
+  get progress(): number {
+    return this.#group.running().reduce((sum, { status }) => sum + status.commit + status.applied, 0)
   }
 
   /** What is still missing, undefined when nothing is. */
@@ -88,11 +94,15 @@ export class Settling {
 
   /** @throws Violation that says what is missing */
   fail(): never {
-    const replicas = this.#group.running().map(({ id, status }) => {
-      const { role, term, leader, applied, commit, lastIndex, configuration } = status
-      return `  replica ${id}: ${role} term ${term} leader ${leader} applied ${applied} commit ${commit} last ${lastIndex} under ${textOf(configuration)}`
+    const replicas = [...this.#group.replicas.values()].map(replica => {
+      const { role, term, leader, applied, commit, lastIndex, configuration } = replica.status
+      const where = `node ${replica.node.id}${replica.isRunning ? '' : ' (down)'}`
+      const log = `applied ${applied} commit ${commit} last ${lastIndex}`
+      return `  replica ${replica.id} on ${where}: ${role} term ${term} leader ${leader} ${log} under ${textOf(configuration)}`
     })
-    const detail = [`group ${this.#group.id}: ${this.trouble() ?? 'it settled too late'}`, ...replicas].join('\n')
+    const trouble = this.trouble() ?? 'it settled too late'
+    const damaged = [...damagedReplicas(this.#group)].join(', ') || 'none'
+    const detail = [`group ${this.#group.id}: ${trouble}; damaged replicas: ${damaged}`, ...replicas].join('\n')
     throw new Violation('everything completes once faults are over', detail)
   }
 }

@@ -56,7 +56,9 @@ function checkTruncation(observed: Observed, history: GroupHistory, from: LogInd
 function checkChange(observed: Observed, entry: SimEntry, task: SimAppendTask, now: GroupStatus): void {
   const { view } = observed.disk
   const inTask = task.entries.findLast(other => other.index < entry.index && other.kind === 'config')
-  const before = inTask?.config?.result ?? (task.snapshot ?? view.configurationAt(entry.index - 1)).configuration
+  const before =
+    inTask?.config?.result ??
+    (task.snapshot ?? view.configurationAt((task.entries[0] ?? entry).index - 1)).configuration
   const after = entry.config?.result
   const trouble = after === undefined ? 'it is missing' : illegalStep(before, after)
   invariant(
@@ -187,10 +189,15 @@ function checkEntries(
   }
 }
 
-/** Nothing is promised before it is durable. Call when a response leaves, whatever it waited for. */
+/**
+ * Nothing is promised before it is durable. Call when a response leaves, whatever it waited for. A later term on disk
+ * keeps every promise of an earlier one: this replica neither votes nor acknowledges there again.
+ */
 export function checkRelease(observed: Observed, history: GroupHistory, message: Message<Payload>): void {
   const { id, disk } = observed
+  const superseded = disk.term > message.term
   if (message.type === 'voteResponse' && message.granted) {
+    if (superseded) history.voted(id, message.term, message.to)
     invariant(
       history.vote(id, message.term) === message.to,
       'votes are durable before they are given',
@@ -199,7 +206,7 @@ export function checkRelease(observed: Observed, history: GroupHistory, message:
   }
   if (message.type === 'appendResponse' && !message.rejected && message.index > 0) {
     invariant(
-      disk.durable.lastIndex >= message.index && disk.term >= message.term,
+      superseded || (disk.durable.lastIndex >= message.index && disk.term >= message.term),
       'entries are durable before they are acknowledged',
       () =>
         `replica ${id} acknowledges ${message.index} in term ${message.term}, ` +
