@@ -1,9 +1,10 @@
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { StartError } from '../start-error.ts'
 import { temporaryFolder } from '../testing/fake-node.ts'
+import { checkFreeSpace } from './free-space.ts'
 import { startBroker } from './start-broker.ts'
 
 async function refusal(promise: Promise<unknown>): Promise<StartError> {
@@ -101,7 +102,13 @@ describe('startBroker', () => {
     })
   })
 
-  test('a full disk is its own reason', () => {
+  test('a full data folder is named with what is free', async () => {
+    const dataDir = join(temporaryFolder(), 'not', 'made')
+    const error = await refusal(checkFreeSpace(dataDir, Number.MAX_SAFE_INTEGER))
+    expect(error.code).toBe('DISK_FULL')
+    expect(error.message).toMatch(/the disk is full, .* are free/)
+    expect(existsSync(dataDir)).toBe(false)
+    await checkFreeSpace(dataDir)
     const full = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
     expect(StartError.from(full, 'data folder /x')).toMatchObject({ code: 'DISK_FULL' })
   })

@@ -10,6 +10,7 @@ import { MemoryStateStore } from '@millrace/topics/memory'
 import type { Logger } from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
+import { checkFreeSpace } from './free-space.ts'
 
 /** Whose a folder is. */
 export interface NodeIdentity {
@@ -46,6 +47,7 @@ export interface LockedFolder {
 /** @throws StartError FOLDER_IN_USE, FOLDER_NOT_WRITABLE, DISK_FULL, IDENTITY_MISMATCH; nothing is changed then */
 export async function lockStorage(options: StorageOptions): Promise<LockedFolder> {
   const { dataDir, create, expected } = options
+  await checkFreeSpace(dataDir)
   try {
     const folder = await openDataFolder(dataDir, {
       expectedIdentity: expected,

@@ -6,6 +6,7 @@ import { create } from '@bufbuild/protobuf'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { type ErrorDetail, ErrorDetailSchema, NotLeaderSchema, Outcome } from '@millrace/proto'
 import { ERRORS, type ErrorCode, isErrorCode, MillraceError } from '@millrace/record'
+import { protocolError } from './protocol-error.ts'
 
 /** Name of a Connect code as ERRORS spells it → the code. */
 const CODES: ReadonlyMap<string, Code> = new Map(
@@ -37,8 +38,8 @@ export function errorDetail(error: MillraceError): ErrorDetail {
 
 /** Whatever a handler threw, as what the client gets. */
 export function toConnectError(error: unknown): ConnectError {
-  if (error instanceof ConnectError) return error
-  const known = toMillraceError(error)
+  const known = error instanceof ConnectError ? protocolError(error) : toMillraceError(error)
+  if (known === undefined) return ConnectError.from(error)
   const code = CODES.get(ERRORS[known.code].connect) ?? Code.Unknown
   const detail = errorDetail(known)
   return new ConnectError(known.message, code, undefined, [{ desc: ErrorDetailSchema, value: detail }], error)

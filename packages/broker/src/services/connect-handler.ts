@@ -13,6 +13,7 @@ import { clusterService } from './cluster-service.ts'
 import { toConnectError, toMillraceError } from './connect-error.ts'
 import { groupService } from './group-service.ts'
 import { logService } from './log-service.ts'
+import { withErrorDetail } from './protocol-error.ts'
 import { topicService } from './topic-service.ts'
 
 /** The largest message: a record set of the largest size, what is around it, and base64 where it comes as JSON. */
@@ -37,6 +38,7 @@ export function connectHandler(context: BrokerContext, turns: TurnPicker): Conne
     const handler = handlers.get(path)
     if (handler === undefined) return false
     handler(universalRequestFromNodeRequest(request, response, undefined, undefined))
+      .then(answer => withErrorDetail(answer, toConnectError))
       .then(answer => universalResponseToNodeResponse(answer, response))
       .catch((reason: unknown) => {
         const code = ConnectError.from(reason).code

@@ -237,6 +237,28 @@ describe('Append', () => {
   })
 })
 
+describe('what is no message', () => {
+  const call = async (type: string, body: Uint8Array | string, method = 'LogService/Append') => {
+    const url = `${nodes[0]!.url}/millrace.v1alpha1.${method}`
+    const response = await fetch(url, { method: 'POST', headers: { 'content-type': type }, body: Buffer.from(body) })
+    const { code, details } = (await response.json()) as { code: string; details?: { debug: object }[] }
+    return { status: response.status, code, detail: details?.[0]?.debug }
+  }
+
+  test('bad UTF-8 in a name, bytes that are cut off and broken JSON are the caller\u2019s fault, and typed', async () => {
+    const expected = { status: 400, code: 'invalid_argument', detail: { code: 'INVALID_ARGUMENT' } }
+    expect(await call('application/proto', new Uint8Array([10, 2, 0xff, 0xfe]))).toMatchObject(expected)
+    expect(await call('application/proto', new Uint8Array([10, 200, 1]))).toMatchObject(expected)
+    expect(await call('application/json', '{bad')).toMatchObject(expected)
+    expect(await call('application/json', '{"topik":"demo"}')).toMatchObject(expected)
+  })
+
+  test('a message above the limit names it', async () => {
+    const refused = await call('application/proto', new Uint8Array(4_000_000))
+    expect(refused).toMatchObject({ status: 413, detail: { code: 'RECORD_TOO_LARGE' } })
+  })
+})
+
 describe('Read', () => {
   const offset = (value: bigint) => ({ position: { case: 'offset' as const, value } })
 
