@@ -15,17 +15,23 @@ export interface FailoverSubject {
   readonly group: number
   readonly replica: ReplicaId
   readonly term: Term
-  /** No leader is known, and no real vote is being asked for. */
+  /** No leader is known, and this is none. */
   readonly leaderless: boolean
+  /** It asks for real votes. */
+  readonly voting: boolean
   readonly configuration: GroupConfiguration
+  /** Node of the leader; 0: none known. */
+  readonly leaderNode: number
   nodeOf(replica: ReplicaId): number
-  /** Campaigns in the next turn, if the replica is leaderless then. */
-  campaign(): void
+  /** Campaigns in the next turn, if the replica is leaderless then. `forget`: it first forgets the leader it knows. */
+  campaign(forget: boolean): void
 }
 
 /** Refused pre-votes are asked for again after this time. */
 const RETRY_MS = 50
 const RETRY_JITTER_MS = 10
+/** A real vote is given this time before it counts as split; each try takes a term. */
+const VOTE_MS = 200
 
 export class Failover {
   readonly #services: HostServices
@@ -33,6 +39,8 @@ export class Failover {
   #timer: { cancel(): void } | undefined
   /** Terms of the last rounds: one round of evidence and one at start per term. */
   #evidenceTerm: Term = -1
+  #goneNode = 0
+  #campaignedMs = 0
   #quorumTerm: Term = -1
 
   constructor(services: HostServices, subject: FailoverSubject) {
@@ -45,18 +53,24 @@ export class Failover {
     return this.#evidenceTerm !== this.#subject.term
   }
 
-  /** The process of the leader is gone, and the replica has forgotten it. */
+  /** The process of the leader is gone; the replica forgets it in the next turn. */
   leaderGone(node: number): void {
     this.#evidenceTerm = this.#subject.term
+    this.#goneNode = node
     this.#start(voter => this.#subject.nodeOf(voter) !== node)
   }
 
-  /** Nodes have come, or the group was opened: without a leader and with a quorum there is no reason to wait. */
+  /** Nodes have come, the group was opened, or its leader is lost: with a quorum there is no reason to wait. */
   connectivity(): void {
     const { term, leaderless } = this.#subject
     if (!leaderless || this.#timer !== undefined || this.#quorumTerm === term || !this.#quorumConnected()) return
     this.#quorumTerm = term
     this.#start(() => true)
+  }
+
+  /** A leader is known. */
+  leaderKnown(): void {
+    if (!this.#followsGhost()) this.stop()
   }
 
   stop(): void {
@@ -88,12 +102,23 @@ export class Failover {
     this.#attemptAfter(rank * campaignRankDelayMs + jitterMs, untilMs)
   }
 
+  /** What a dead leader had sent can be read after its death was seen, and looks like a sign of life. */
+  #followsGhost(): boolean {
+    const { leaderNode, term } = this.#subject
+    return leaderNode !== 0 && leaderNode === this.#goneNode && term === this.#evidenceTerm
+  }
+
   /** Asks until there is a leader, or the ordinary election timeout has taken over. */
   #attemptAfter(delayMs: number, untilMs: number): void {
     this.#timer = this.#services.clock.setTimer(delayMs, () => {
       this.#timer = undefined
-      if (!this.#subject.leaderless || this.#services.clock.monotonicMs() > untilMs) return
-      this.#subject.campaign()
+      const nowMs = this.#services.clock.monotonicMs()
+      const ghost = this.#followsGhost()
+      if (nowMs > untilMs || (!this.#subject.leaderless && !ghost)) return
+      if (!this.#subject.voting || nowMs - this.#campaignedMs >= VOTE_MS) {
+        this.#campaignedMs = nowMs
+        this.#subject.campaign(ghost)
+      }
       this.#attemptAfter(RETRY_MS + this.#services.randomInt(RETRY_JITTER_MS), untilMs)
     })
   }

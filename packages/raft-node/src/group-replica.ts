@@ -7,13 +7,14 @@
  * what a response promises is durable, because responses travel inside the write that they depend on.
  */
 import type { GroupLog } from '@millrace/log-store'
-import { type Input, type Message, NONE, type Output, RaftGroup, type StepResult } from '@millrace/raft-core'
+import { type Message, NONE, type Output, RaftGroup, type StepResult } from '@millrace/raft-core'
 import { type Frame, type FrameBody, FrameKind, frameBytes, framePayload, MillraceError } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import type { EntryPayload } from './entry-frame.ts'
 import { Failover } from './failover.ts'
 import { GroupApplier } from './group-applier.ts'
 import type { GroupConfiguration, GroupObserver, ProposalWaiter, ProposeResult } from './group-handle.ts'
+import { GroupInbox } from './group-inbox.ts'
 import type { GroupOpening } from './group-opening.ts'
 import { GroupStorage, type Responses } from './group-storage.ts'
 import type { HostServices } from './host-services.ts'
@@ -21,26 +22,14 @@ import { Leadership } from './leadership.ts'
 import type { LogTail } from './log-tail.ts'
 import { ReadRequests } from './read-requests.ts'
 import { ReplicaPlaces } from './replica-places.ts'
+import { ReportOnce } from './report-once.ts'
 import type { StateMachine } from './state-machine.ts'
 import type { GroupMessage } from './transport.ts'
 
-/** Messages of peers that one group handles in one turn; the others wait for the next. */
-const MESSAGES_PER_TURN_MAX = 512
 /** Outputs taken in a row; each can lead to another, through responses to itself. */
 const OUTPUTS_IN_A_ROW_MAX = 32
-/** Different messages that a replica reports once each. */
-const REPORTED_MAX = 64
 /** What an empty entry counts for. */
 const OWN_ENTRY_BYTES = frameBytes(0)
-
-/** Local to a replica, or not exchanged by this version: refused by name when a peer sends them. */
-const REFUSED_TYPES: ReadonlySet<Message['type']> = new Set([
-  'storageAppended',
-  'storageApplied',
-  'snapshot',
-  'propose',
-  'transferLeader',
-])
 
 export interface GroupReplicaOptions {
   readonly services: HostServices
@@ -68,16 +57,13 @@ export class GroupReplica {
   readonly #core: RaftGroup<EntryPayload>
   readonly #tail: LogTail
   readonly #storage: GroupStorage
+  readonly #inbox: GroupInbox
+  readonly #once: ReportOnce
   readonly #wake: () => void
   readonly #observers = new Set<GroupObserver>()
-  #received: Message<Frame>[] = []
-  #inputs: Input<EntryPayload>[] = []
-  #released: Responses[] = []
-  #ticks = 0
   #campaignDue = false
   #configuration: GroupConfiguration
   #halted: string | undefined
-  #reported = new Set<string>()
 
   constructor(options: GroupReplicaOptions) {
     const { services, log, machine, opening } = options
@@ -88,6 +74,8 @@ export class GroupReplica {
     this.#wake = () => options.wake(this)
     this.#configuration = opening.configuration
     for (const configuration of [opening.configuration, ...opening.unapplied]) this.places.learn(configuration)
+    this.#inbox = new GroupInbox({ replica: this.replica, places: this.places, wake: this.#wake })
+    this.#once = new ReportOnce(event => services.report(event))
     this.#tail = opening.tail
     this.#core = new RaftGroup(this.#coreConfig(), opening.initial, services.randomInt)
     const { hardState, applied } = opening.initial
@@ -98,8 +86,8 @@ export class GroupReplica {
       places: this.places,
       ballot: hardState,
       commit: hardState.commit,
-      released: responses => this.#enqueue(this.#released, responses),
-      input: input => this.input(input),
+      released: responses => this.#inbox.release(responses),
+      input: input => this.#inbox.input(input),
     })
     this.leadership = new Leadership(hardState.term, event => machine.leadership(event))
     this.reads = new ReadRequests(services.randomInt)
@@ -147,35 +135,25 @@ export class GroupReplica {
 
   /** A message of a peer, for the next turn. */
   receive(fromNode: number, message: Message<Frame>): void {
-    if (this.#halted !== undefined) return
-    const refusal = this.#refusal(fromNode, message)
-    // An append does not say for which replica of the node it is.
-    const addressed = message.to === NONE ? { ...message, to: this.replica } : message
-    if (refusal === undefined) this.#enqueue(this.#received, addressed)
-    else this.#reportOnce('warn', `dropped a message of node ${fromNode}: ${refusal}`)
-  }
-
-  /** Anything else that happened, for the next turn. */
-  input(input: Input<EntryPayload>): void {
-    this.#enqueue(this.#inputs, input)
+    const refusal = this.#inbox.receive(fromNode, message)
+    if (refusal !== undefined) this.#reportOnce('warn', `dropped a message of node ${fromNode}: ${refusal}`)
   }
 
   tick(): void {
-    this.#ticks += 1
-    this.#wake()
+    this.#inbox.tick()
   }
 
   /** Messages to a node were lost, or its connection is gone. */
   unreachable(node: number): void {
     if (this.leadership.role !== 'leader') return
-    for (const peer of this.places.replicasOn(node)) this.input({ type: 'unreachable', peer })
+    for (const peer of this.places.replicasOn(node)) this.#inbox.input({ type: 'unreachable', peer })
   }
 
   /** The process that ran as `node` is gone. */
   nodeGone(node: number): void {
     if (this.#halted !== undefined || this.leaderNode !== node || node === this.#services.nodeId) return
     if (!this.failover.takesEvidence) return
-    this.input({ type: 'forgetLeader' })
+    this.#inbox.input({ type: 'forgetLeader' })
     this.failover.leaderGone(node)
   }
 
@@ -256,21 +234,17 @@ export class GroupReplica {
   #end(reason: string, machineToo: boolean): void {
     this.#halted = reason
     this.failover.stop()
-    this.#received = []
-    this.#inputs = []
+    this.#inbox.close()
     this.leadership.close(reason, machineToo)
     this.reads.close(this.#closedError(reason))
   }
 
   #stepAll(): void {
-    for (; this.#released.length > 0; ) this.#deliver(this.#released.shift()!)
+    for (const responses of this.#inbox.takeReleased()) this.#deliver(responses)
     this.#stepTicks()
-    const inputs = this.#inputs
-    this.#inputs = []
-    for (const input of inputs) this.#core.step(input)
+    for (const input of this.#inbox.takeInputs()) this.#core.step(input)
     this.#stepReceived()
-    if (this.#campaignDue) this.#core.step({ type: 'campaign' })
-    this.#campaignDue = false
+    this.#stepCampaign()
     const { clock, timing } = this.#services
     this.reads.flush(
       context => this.#core.step({ type: 'readIndex', context }),
@@ -278,18 +252,26 @@ export class GroupReplica {
     )
   }
 
+  /** Campaigns if this is still called for after all that arrived in this turn. */
+  #stepCampaign(): void {
+    if (!this.#campaignDue) return
+    this.#campaignDue = false
+    this.#drain()
+    const { leader, role } = this.leadership
+    if (leader === NONE && role !== 'leader') this.#core.step({ type: 'campaign' })
+  }
+
   #stepTicks(): void {
-    if (this.#ticks === 0) return
+    const ticks = this.#inbox.takeTicks()
+    if (ticks === 0) return
     const nowMs = this.#services.clock.monotonicMs()
-    for (; this.#ticks > 0; this.#ticks--) this.#core.step({ type: 'tick', nowMs })
+    for (let i = 0; i < ticks; i++) this.#core.step({ type: 'tick', nowMs })
     this.leadership.expire(nowMs)
     this.reads.expire(nowMs)
   }
 
   #stepReceived(): void {
-    const received = this.#received.splice(0, MESSAGES_PER_TURN_MAX)
-    if (this.#received.length > 0) this.#wake()
-    for (const message of received) {
+    for (const message of this.#inbox.takeMessages()) {
       if (message.type !== 'append' || message.entries.length === 0) {
         this.#core.step({ type: 'message', message })
         continue
@@ -335,7 +317,8 @@ export class GroupReplica {
 
   #leaderNews(): void {
     const { role, term, leading } = this.leadership
-    if (this.leadership.leader !== NONE) this.failover.stop()
+    if (this.leadership.leader === NONE) this.failover.connectivity()
+    else this.failover.leaderKnown()
     this.#services.report({
       level: 'info',
       group: this.group,
@@ -343,6 +326,8 @@ export class GroupReplica {
       details: { leaderNode: this.leaderNode, leading },
     })
     this.#notify('leader')
+    // What a dead leader had sent may be read after its death was seen.
+    if (this.#services.isGone(this.leaderNode)) this.nodeGone(this.leaderNode)
   }
 
   /** Responses that may leave: to this replica itself by `step`, to others by the network. */
@@ -360,7 +345,7 @@ export class GroupReplica {
         'warn',
         `replica ${message.to} on node ${node} is behind this log's base: it needs a snapshot, which this version cannot send`,
       )
-      this.input({ type: 'snapshotStatus', peer: message.to, status: 'failed' })
+      this.#inbox.input({ type: 'snapshotStatus', peer: message.to, status: 'failed' })
       return
     }
     if (node === 0) {
@@ -386,18 +371,6 @@ export class GroupReplica {
     this.#notify('configuration')
   }
 
-  /** Why a message is not for this replica or not from who it says. */
-  #refusal(fromNode: number, message: Message<Frame>): string | undefined {
-    if (REFUSED_TYPES.has(message.type)) return `messages of type ${message.type} are not accepted by this version`
-    if (message.to !== this.replica && message.to !== NONE) {
-      return `it is for replica ${message.to}, here is replica ${this.replica}`
-    }
-    if (!this.places.admits(message.from, fromNode)) {
-      return `replica ${message.from} is on node ${this.places.nodeOf(message.from)}`
-    }
-    return undefined
-  }
-
   #failoverSubject(): ConstructorParameters<typeof Failover>[1] {
     const self = this
     return {
@@ -408,13 +381,20 @@ export class GroupReplica {
       },
       get leaderless() {
         const { role, leader } = self.leadership
-        return self.#halted === undefined && leader === NONE && role !== 'candidate' && role !== 'leader'
+        return self.#halted === undefined && leader === NONE && role !== 'leader'
+      },
+      get voting() {
+        return self.leadership.role === 'candidate'
       },
       get configuration() {
         return self.#configuration
       },
+      get leaderNode() {
+        return self.leaderNode
+      },
       nodeOf: replica => this.places.nodeOf(replica),
-      campaign: () => {
+      campaign: forget => {
+        if (forget) this.#inbox.input({ type: 'forgetLeader' })
         this.#campaignDue = true
         this.#wake()
       },
@@ -433,12 +413,6 @@ export class GroupReplica {
     return new MillraceError('PARTITION_HALTED', `group ${this.group} takes no part: ${reason}`)
   }
 
-  #enqueue<T>(queue: T[], item: T): void {
-    if (this.#halted !== undefined) return
-    queue.push(item)
-    this.#wake()
-  }
-
   #notify(type: 'leader' | 'halted' | 'configuration'): void {
     for (const observer of this.#observers) observer({ type })
   }
@@ -448,9 +422,7 @@ export class GroupReplica {
   }
 
   #reportOnce(level: 'warn' | 'error', message: string): void {
-    if (this.#reported.has(message) || this.#reported.size >= REPORTED_MAX) return
-    this.#reported.add(message)
-    this.#report(level, message)
+    this.#once.report({ level, group: this.group, message })
   }
 }
 

@@ -11,6 +11,8 @@ export interface HostServices {
   readonly timing: Required<NodeTiming>
   readonly store: LogStore
   isConnected(node: number): boolean
+  /** The process that ran as `node` is gone, and no other has connected as that node since. */
+  isGone(node: number): boolean
   /** Into the outbox of this turn. */
   post(toNode: number, message: GroupMessage): void
   report(event: NodeEvent): void

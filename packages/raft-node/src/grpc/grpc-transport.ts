@@ -7,6 +7,7 @@
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { Message } from '@millrace/raft-core'
 import type { NodeEvent } from '../node.ts'
+import { ReportOnce } from '../report-once.ts'
 import { systemRandomInt } from '../system-clock.ts'
 import type { GroupMessage, Transport, TransportHandler } from '../transport.ts'
 import { AppendEncoder, decodeAppendResponses, decodeAppends } from './append-codec.ts'
@@ -46,8 +47,6 @@ export interface GrpcTransport extends Transport {
 const APPEND_QUEUE_BYTES_MAX = 64 * 1024 * 1024
 const CONTROL_QUEUE_BYTES_MAX = 4 * 1024 * 1024
 const VOTE_DEADLINE_MS = 1_000
-/** Messages remembered so that each is reported once. */
-const REPORTED_MAX = 256
 
 export function createGrpcTransport(options: GrpcTransportOptions): GrpcTransport {
   return new PeerTransport(options)
@@ -82,13 +81,14 @@ class PeerTransport implements GrpcTransport {
   readonly #server: PeerServer
   readonly #encoder = new AppendEncoder()
   readonly #peers = new Map<number, Peer>()
-  readonly #reported = new Set<string>()
+  readonly #once: ReportOnce
   #handler: TransportHandler | undefined
 
   constructor(options: GrpcTransportOptions) {
     // grpc-js writes to stderr by itself; what matters is reported through `log`.
     setLogVerbosity(logVerbosity.NONE)
     this.#options = options
+    this.#once = new ReportOnce(event => options.log?.(event))
     const randomInt = options.randomInt ?? systemRandomInt
     const incarnation = options.incarnation ?? 1 + randomInt(Number.MAX_SAFE_INTEGER - 1)
     this.#self = { clusterId: options.clusterId, nodeId: options.nodeId, incarnation }
@@ -103,6 +103,7 @@ class PeerTransport implements GrpcTransport {
       decodeControl: decodeHeartbeats,
       receive: (fromNode, messages) => this.#handler?.receive(fromNode, messages),
       saw: (node, incarnation) => this.#peers.get(node)?.connection.sawIncarnation(incarnation),
+      ended: node => this.#peers.get(node)?.connection.incomingEnded(),
       refused: reason => this.#reportOnce('warn', `refused a peer: ${reason}`),
     })
   }
@@ -211,9 +212,6 @@ class PeerTransport implements GrpcTransport {
   }
 
   #reportOnce(level: NodeEvent['level'], message: string): void {
-    if (this.#reported.has(message)) return
-    if (this.#reported.size >= REPORTED_MAX) this.#reported.clear()
-    this.#reported.add(message)
-    this.#options.log?.({ level, message })
+    this.#once.report({ level, message })
   }
 }

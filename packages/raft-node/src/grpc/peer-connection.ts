@@ -2,8 +2,8 @@
  * What this node keeps up towards one peer: two streams (entries, and everything small) on two connections, made anew
  * after every failure, and the vote calls beside them.
  *
- * Reports the peer as gone only on evidence: the connection closed and a new one was refused, or the process that
- * answers is another one than before. Once per loss.
+ * Reports the peer as gone only on evidence: a connection closed, whoever had opened it, and a new one was refused, or
+ * the process that calls or answers is another one than before. Once per loss.
  */
 import { type MethodDefinition, status as StatusCode } from '@grpc/grpc-js'
 import type { GroupMessage } from '../transport.ts'
@@ -51,7 +51,7 @@ export class PeerConnection {
   #failures = 0
   /** Of the process that was last seen there; 0: none yet. */
   #incarnation = 0
-  /** That process was connected and has not been reported as gone. */
+  /** That process has spoken or answered, and has not been reported as gone. */
   #alive = false
   #refusal = ''
 
@@ -98,10 +98,15 @@ export class PeerConnection {
   sawIncarnation(incarnation: number): void {
     const replaced = this.#incarnation !== 0 && this.#incarnation !== incarnation
     this.#incarnation = incarnation
-    if (!replaced) return
-    this.#reportGone()
+    if (replaced) this.#reportGone()
+    this.#alive = true
     // The connection that is up leads to the old process; its end is on the way.
-    if (this.#state === 'up') this.#lost(new Error('the process of the peer is another one'))
+    if (replaced && this.#state === 'up') this.#lost(new Error('the process of the peer is another one'))
+  }
+
+  /** A stream that the peer had opened is over. */
+  incomingEnded(): void {
+    if (this.#alive) void this.#lookForEvidence()
   }
 
   close(): void {
@@ -129,7 +134,6 @@ export class PeerConnection {
     if (this.#welcomes < 2) return
     clearTimeout(this.#timer)
     this.#state = 'up'
-    this.#alive = true
     this.#failures = 0
     this.#refusal = ''
     this.#options.connected()

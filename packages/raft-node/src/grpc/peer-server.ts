@@ -30,6 +30,8 @@ export interface PeerServerOptions {
   readonly receive: (fromNode: number, messages: readonly GroupMessage[]) => void
   /** A process that runs as `node` has called. */
   readonly saw: (node: number, incarnation: number) => void
+  /** A stream of `node` is over. */
+  readonly ended: (node: number) => void
   readonly refused: (reason: string) => void
 }
 
@@ -122,11 +124,10 @@ export class PeerServer {
       let queue: SendQueue | undefined
       this.#calls.add(call)
       const end = (): void => {
-        this.#calls.delete(call)
+        if (!this.#calls.delete(call) || hello === undefined) return
         queue?.close()
-        if (hello !== undefined && this.#answers[kind].get(hello.fromNode) === queue) {
-          this.#answers[kind].delete(hello.fromNode)
-        }
+        if (this.#answers[kind].get(hello.fromNode) === queue) this.#answers[kind].delete(hello.fromNode)
+        this.#options.ended(hello.fromNode)
       }
       const refuse = (error: unknown): void => {
         end()

@@ -86,7 +86,7 @@ export class TestCluster {
   readonly network: MemoryNetwork = createMemoryNetwork()
   readonly nodeIds: readonly number[]
   readonly groups: readonly number[]
-  readonly up = new Map<number, TestNode>()
+  readonly up: Map<number, TestNode> = new Map()
   readonly #options: TestClusterOptions
   readonly #stores = new Map<number, MemoryLogStore>()
   readonly #checkpoints = new Map<string, ListCheckpoint>()

@@ -1,0 +1,107 @@
+/**
+ * What waits for the next turn of one replica: messages of peers, responses that a finished write released, answers of
+ * fetches and other inputs, ticks. Messages that are not for this replica, or not from who they say, never get in.
+ */
+import { type Input, type Message, NONE, type ReplicaId } from '@millrace/raft-core'
+import type { Frame } from '@millrace/record'
+import type { EntryPayload } from './entry-frame.ts'
+import type { Responses } from './group-storage.ts'
+import type { ReplicaPlaces } from './replica-places.ts'
+
+/** Messages of peers that one group handles in one turn; the others wait for the next. */
+const MESSAGES_PER_TURN_MAX = 512
+
+/** Local to a replica, or not exchanged by this version: refused by name when a peer sends them. */
+const REFUSED_TYPES: ReadonlySet<Message['type']> = new Set([
+  'storageAppended',
+  'storageApplied',
+  'snapshot',
+  'propose',
+  'transferLeader',
+])
+
+export interface GroupInboxOptions {
+  readonly replica: ReplicaId
+  readonly places: ReplicaPlaces
+  /** Something arrived. */
+  readonly wake: () => void
+}
+
+export class GroupInbox {
+  readonly #options: GroupInboxOptions
+  #messages: Message<Frame>[] = []
+  #inputs: Input<EntryPayload>[] = []
+  #released: Responses[] = []
+  #ticks = 0
+  #closed = false
+
+  constructor(options: GroupInboxOptions) {
+    this.#options = options
+  }
+
+  /** @returns why the message was not taken, or undefined where it was */
+  receive(fromNode: number, message: Message<Frame>): string | undefined {
+    const { replica, places } = this.#options
+    if (REFUSED_TYPES.has(message.type)) return `messages of type ${message.type} are not accepted by this version`
+    if (message.to !== replica && message.to !== NONE) return `it is for replica ${message.to}, here is ${replica}`
+    if (!places.admits(message.from, fromNode)) {
+      return `replica ${message.from} is on node ${places.nodeOf(message.from)}`
+    }
+    // An append does not say for which replica of the node it is.
+    this.#add(this.#messages, message.to === NONE ? { ...message, to: replica } : message)
+    return undefined
+  }
+
+  input(input: Input<EntryPayload>): void {
+    this.#add(this.#inputs, input)
+  }
+
+  /** Responses of a task whose write is durable. */
+  release(responses: Responses): void {
+    this.#add(this.#released, responses)
+  }
+
+  tick(): void {
+    this.#ticks += 1
+    if (!this.#closed) this.#options.wake()
+  }
+
+  takeReleased(): readonly Responses[] {
+    const taken = this.#released
+    this.#released = []
+    return taken
+  }
+
+  takeInputs(): readonly Input<EntryPayload>[] {
+    const taken = this.#inputs
+    this.#inputs = []
+    return taken
+  }
+
+  takeTicks(): number {
+    const taken = this.#ticks
+    this.#ticks = 0
+    return taken
+  }
+
+  /** The oldest messages, a bounded number; the rest stays for another turn. */
+  takeMessages(): readonly Message<Frame>[] {
+    const taken = this.#messages.splice(0, MESSAGES_PER_TURN_MAX)
+    if (this.#messages.length > 0) this.#options.wake()
+    return taken
+  }
+
+  /** Drops everything, and whatever is still to come. */
+  close(): void {
+    this.#closed = true
+    this.#messages = []
+    this.#inputs = []
+    this.#released = []
+  }
+
+  #add<T>(queue: T[], item: T): void {
+    if (this.#closed) return
+    queue.push(item)
+    this.#options.wake()
+  }
+}
