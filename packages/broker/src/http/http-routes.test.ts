@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { request as http1Request } from 'node:http'
+import { connect as connectHttp2 } from 'node:http2'
+import { connect, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type FakeNode, startFakeNodes } from '../testing/fake-node.ts'
@@ -114,6 +117,44 @@ describe('append and read', () => {
     ).text()
     expect(resumed).toContain('"value":"b"')
     expect(resumed).not.toContain('"value":"a"')
+  })
+})
+
+describe('readers that do not read', () => {
+  const openRaw = async (query: string): Promise<Socket> => {
+    const socket = connect(Number(new URL(nodes[0]!.url).port), '127.0.0.1')
+    socket.write(`GET /v1/topics/demo/records${query} HTTP/1.1\r\nhost: localhost\r\n\r\n`)
+    await once(socket, 'readable')
+    return socket
+  }
+
+  test('cost position, not memory', async () => {
+    for (let i = 0; i < 60; i++) await post(0, Buffer.alloc(1_000_000, 'x'), { query: '?partition=0' })
+    const before = nodes[0]!.context.counters.bytesRead
+    const socket = await openRaw('?from=earliest&partition=0')
+    await new Promise(resolve => setTimeout(resolve, 300))
+    // 60 MB are there; kernel buffers on loopback take a few.
+    expect(nodes[0]!.context.counters.bytesRead - before).toBeLessThan(20_000_000)
+    expect(nodes[0]!.context.counters.readStreams).toBe(1)
+    socket.resetAndDestroy()
+    await expect.poll(() => nodes[0]!.context.counters.readStreams).toBe(0)
+  })
+
+  test('over HTTP/2 a live read is served, and ends with its stream', async () => {
+    await post(0, 'first', { query: '?partition=1' })
+    const session = connectHttp2(nodes[0]!.url)
+    const stream = session.request({ ':path': '/v1/topics/demo/records?from=earliest&live=true' })
+    let text = ''
+    stream.setEncoding('utf8')
+    stream.on('data', (chunk: string) => {
+      text += chunk
+    })
+    await expect.poll(() => text).toContain('first')
+    await post(1, 'second', { query: '?partition=2' })
+    await expect.poll(() => text).toContain('second')
+    stream.close()
+    await expect.poll(() => nodes.map(node => node.context.counters.readStreams)).toEqual([0, 0, 0])
+    session.close()
   })
 })
 
