@@ -143,6 +143,7 @@ describe('rules of the leader', () => {
 describe('halts', () => {
   test.each([
     ['an unknown command', Uint8Array.of(0xfa, 0x07, 0)],
+    ['something unknown beside a known command', Uint8Array.of(0x12, 3, 0x0a, 1, 0x61, 0x7a, 1, 0x62)],
     ['an unknown field of a known command', Uint8Array.of(0x12, 6, 0x0a, 1, 0x61, 0x7a, 1, 0x62)],
     [
       'a command of a later version',

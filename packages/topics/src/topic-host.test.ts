@@ -27,8 +27,8 @@ beforeEach(async () => {
 })
 afterEach(() => topics.shutdown())
 
-async function start(): Promise<void> {
-  node = new FakeNode(logStore)
+async function start(replaySlowly = false): Promise<void> {
+  node = new FakeNode(logStore, replaySlowly)
   topics = await openTopics({
     node,
     logStore,
@@ -212,6 +212,22 @@ describe('delete', () => {
     logStore = logStore.reopen()
     await start()
     await until(() => logStore.groups().length === 1)
+  })
+
+  test('is not undone while the log is replayed', async () => {
+    await topics.create({ name: 'orders', ifNotExists: false })
+    await opened('orders', 2)
+    await topics.delete('orders')
+    await until(() => logStore.groups().length === 1)
+    await topics.shutdown()
+    logStore = logStore.reopen()
+    const create = vi.spyOn(logStore, 'create')
+    await start(true)
+    await until(() => topics.catalogue.leading)
+    await topics.create({ name: 'events', config: { partitions: 1 }, ifNotExists: false })
+    await opened('events')
+    expect(create.mock.calls.map(([group]) => group)).toEqual([4])
+    expect(events.filter(e => e.level === 'error')).toEqual([])
   })
 
   test('corrupt catalogue snapshot never deletes topics', async () => {

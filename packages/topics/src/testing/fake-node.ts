@@ -1,15 +1,26 @@
 /** A node of its own cluster of one: every group that it opens is led here and commits by itself. */
 import type { LogStore } from '@millrace/log-store'
 import type { GroupHandle, RaftNode, StateMachine } from '@millrace/raft-node'
+import type { Frame } from '@millrace/record'
 import { FakeGroup } from './fake-group.ts'
+
+async function replay(machine: StateMachine, frames: readonly Frame[]): Promise<void> {
+  for (const frame of frames) {
+    await new Promise(resolve => setImmediate(resolve))
+    machine.apply([frame])
+  }
+}
 
 export class FakeNode implements RaftNode {
   readonly nodeId = 1
   readonly #logStore: LogStore
+  readonly #replaySlowly: boolean
   readonly #groups = new Map<number, FakeGroup>()
 
-  constructor(logStore: LogStore) {
+  /** @param replaySlowly groups are open before their log is applied, which then takes a turn per entry */
+  constructor(logStore: LogStore, replaySlowly = false) {
     this.#logStore = logStore
+    this.#replaySlowly = replaySlowly
   }
 
   async open(group: number, machine: StateMachine): Promise<FakeGroup> {
@@ -19,9 +30,15 @@ export class FakeNode implements RaftNode {
     opened.autoCommit = true
     this.#groups.set(group, opened)
     const { base, end } = log
-    if (end.index > base.index) machine.apply(await log.read(base.index + 1, end.index + 1, 1e9))
+    const frames = end.index > base.index ? await log.read(base.index + 1, end.index + 1, 1e9) : []
+    opened.committed.push(...frames)
     opened.term = end.term
-    opened.lead()
+    if (this.#replaySlowly) {
+      void replay(machine, frames).then(() => opened.lead())
+    } else {
+      machine.apply(frames)
+      opened.lead()
+    }
     return opened
   }
 
