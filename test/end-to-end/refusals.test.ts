@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -12,6 +12,7 @@ import {
   ONE_LINE,
   readAll,
   runMillrace,
+  startCluster,
   startMillrace,
   type TemporaryFolder,
   temporaryFolder,
@@ -119,28 +120,40 @@ describe('a start that cannot be: one clear line on stderr and a non-zero exit, 
     if (!isRoot) skip('only root can mount a small file system')
     const dataDir = join(folder.path, 'data')
     if (!mount(dataDir, 'size=64m')) skip('this machine does not let root mount')
-    const node = await configure(folder.path, dataDir, { storage: { diskReserveBytes: '8MiB', segmentBytes: '4MiB' } })
+    const node = await configure(folder.path, dataDir, {
+      storage: { diskReserveBytes: '8MiB', segmentBytesMax: '4MiB' },
+    })
     await storeOne(node)
     const ballast = join(dataDir, 'ballast')
     mkdirSync(ballast)
     spawnSync('dd', ['if=/dev/zero', `of=${join(ballast, 'file')}`, 'bs=64k'], { stdio: 'ignore' })
-    const result = await runFor(node, 20_000)
-    // Either it does not start, or it serves what it has and refuses appends by name: a full disk is never an unclear end.
-    if (result.exitCode !== null) expect(result).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(ONE_LINE) })
-    spawnSync('rm', ['-r', ballast])
+    const result = await runOnFullDisk(node)
+    expect(result).toMatchObject({ stderr: expect.stringMatching(/^(millrace: [^\n]+\n)?$/) })
+    rmSync(ballast, { recursive: true })
     await isUndamaged(node, ['before'])
   })
 
-  /** Runs a node on a full disk and tries to append. A start that fails is the result. */
-  async function runFor(node: Node, timeoutMs: number): Promise<Pick<CommandResult, 'exitCode' | 'stderr'>> {
+  /** A start that fails is a result. One that succeeds must serve what is there, refuse appends by name, and stop. */
+  async function runOnFullDisk(node: Node): Promise<CommandResult> {
     await using running = startMillrace(['serve', '--config', node.configFile])
-    const outcome = await Promise.race([
-      running.ended,
-      waitFor(() => fetch(`${node.url}/readyz`).then(response => response.ok), { what: 'the node', timeoutMs }),
-    ])
-    if (typeof outcome === 'object') return outcome
-    await expect(appendOne(node.url, 'kept', 'x'.repeat(100_000))).rejects.toThrow('DISK_FULL')
-    return { exitCode: null, stderr: '' }
+    const alive = waitFor(() => fetch(`${node.url}/livez`).then(response => response.ok), {
+      what: 'life',
+      timeoutMs: 30_000,
+    })
+    const failed = await Promise.race([running.ended, alive.then(() => undefined)])
+    if (failed !== undefined) {
+      alive.catch(() => undefined)
+      expect(failed).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(ONE_LINE) })
+      return failed
+    }
+    const refused = async (): Promise<boolean> => {
+      const refusal = await appendOne(node.url, 'kept', 'x'.repeat(100_000)).catch(String)
+      return String(refusal).includes('DISK_FULL')
+    }
+    await waitFor(refused, { what: 'the refusal by its name', timeoutMs: 20_000 })
+    expect((await readAll(node.url, 'kept')).map(record => record.value)).toEqual(['before'])
+    running.process.kill('SIGTERM')
+    return await running.ended
   }
 
   it('a corrupt setting', async () => {
@@ -148,8 +161,8 @@ describe('a start that cannot be: one clear line on stderr and a non-zero exit, 
     await storeOne(node)
     for (const [setting, words] of [
       ['log.level=loud', 'must be one of'],
-      ['storage.segmentBytes=many', 'segmentBytes'],
-      ['storage.segmentByte=1MiB', 'did you mean storage.segmentBytes'],
+      ['storage.segmentBytesMax=many', 'segmentBytesMax'],
+      ['storage.segmentBytes=1MiB', 'did you mean storage.segmentBytesMax'],
       ['listen.client=7070', 'host:port'],
     ] as const) {
       const result = await runMillrace(['serve', '--config', node.configFile, '--set', setting])
@@ -184,17 +197,23 @@ describe('a start that cannot be: one clear line on stderr and a non-zero exit, 
 
 describe('founding', () => {
   it('`serve` on an empty folder of an existing cluster never founds a new one; only `init` and `dev` do', async () => {
-    using folder = temporaryFolder('founding')
-    const dataDir = join(folder.path, 'data')
-    const node = await configure(folder.path, dataDir)
-    for (let attempt = 0; attempt < 2; attempt++) {
-      const result = await serve(node)
-      expect(result).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(ONE_LINE) })
+    await using cluster = await startCluster()
+    await createTopic(cluster.urls[0]!, 'kept')
+    await appendOne(cluster.urls[0]!, 'kept', 'before')
+    const emptied = cluster.nodes[2]!
+    await emptied.crash()
+    rmSync(emptied.layout.dataDir, { recursive: true })
+    for (const folder of ['that is not there', 'that is empty']) {
+      if (folder === 'that is empty') mkdirSync(emptied.layout.dataDir)
+      const result = await runMillrace(['serve', '--config', emptied.layout.configFile])
+      expect(result, folder).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(ONE_LINE) })
       expect(result.stderr).toContain('init')
     }
-    await storeOne(node)
-    const again = await runMillrace(['init', '--config', node.configFile])
-    expect(again).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(ONE_LINE) })
-    await isUndamaged(node, ['before'])
+    // The others are what they were, and `init` does not touch what is there.
+    const again = await runMillrace(['init', '--config', cluster.nodes[0]!.layout.configFile])
+    expect(again).toMatchObject({ exitCode: expect.toBeOneOf([2, 4]), stderr: expect.stringMatching(ONE_LINE) })
+    await appendOne(cluster.urls[0]!, 'kept', 'after')
+    const values = (await readAll(cluster.urls[1]!, 'kept')).map(({ value }) => value)
+    expect(values.toSorted()).toEqual(['after', 'before'])
   })
 })

@@ -10,7 +10,7 @@ export interface ClusterOptions {
   readonly nodes?: number
   /** Kept afterwards. Default: a temporary folder that is removed when the cluster is disposed of. */
   readonly dir?: string
-  /** Settings for all nodes, by dotted name: `{ 'storage.segmentBytes': '1MiB' }`. */
+  /** Settings for all nodes, by dotted name: `{ 'storage.segmentBytesMax': '1MiB' }`. */
   readonly settings?: ExtraSettings
 }
 

@@ -2,16 +2,22 @@
  * What one node says about itself and its cluster: unary Connect calls as JSON over plain HTTP. For the commands that
  * show or watch each node by itself; records go through the SDK.
  */
-import { type DescMessage, fromJson, type JsonValue, type MessageShape } from '@bufbuild/protobuf'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type DescMessage, fromBinary, fromJson, type JsonValue, type MessageShape } from '@bufbuild/protobuf'
 import {
   type DescribeClusterResponse,
   DescribeClusterResponseSchema,
+  type ErrorDetail,
+  ErrorDetailSchema,
   type NodeStatusResponse,
   NodeStatusResponseSchema,
+  Outcome,
 } from '@millrace/proto'
 import { isErrorCode, MillraceError } from '@millrace/record'
 
 const TIMEOUT_MS = 5000
+/** How long a call may be refused for the moment: two elections. */
+const PATIENCE_MS = 6000
 
 /** @throws MillraceError UNREACHABLE or the node's own error */
 export function nodeStatus(url: string, signal?: AbortSignal): Promise<NodeStatusResponse> {
@@ -31,20 +37,32 @@ export async function isReady(adminUrl: string): Promise<boolean> {
 }
 
 /**
- * Asks the nodes in turn until one can be reached.
+ * Asks the nodes in turn until one answers. What is refused for the moment only, such as while a leader is elected, is
+ * asked again for a few seconds.
  *
- * @throws MillraceError UNREACHABLE when none can, or the error of the one that answered
+ * @throws MillraceError UNREACHABLE when no node can be reached, or the last refusal
  */
 export async function askAny<T>(urls: readonly string[], ask: (url: string) => Promise<T>): Promise<T> {
-  for (const url of urls) {
-    try {
-      return await ask(url)
-    } catch (error) {
-      if (!(error instanceof MillraceError && error.code === 'UNREACHABLE')) throw error
+  const deadline = performance.now() + PATIENCE_MS
+  for (;;) {
+    let refusal: MillraceError | undefined
+    for (const url of urls) {
+      try {
+        return await ask(url)
+      } catch (error) {
+        if (!(error instanceof MillraceError) || !error.retryable || error.outcome !== 'not_stored') throw error
+        if (error.code !== 'UNREACHABLE') refusal = error
+      }
     }
+    if (refusal === undefined) throw unreachable(urls)
+    if (performance.now() > deadline) throw refusal
+    await sleep(100)
   }
+}
+
+function unreachable(urls: readonly string[]): MillraceError {
   const where = urls.length === 1 ? (urls[0] ?? '') : `any of ${urls.join(', ')}`
-  throw new MillraceError('UNREACHABLE', `no node answers at ${where}; is the cluster running? (--url)`)
+  return new MillraceError('UNREACHABLE', `no node answers at ${where}; is the cluster running? (--url)`)
 }
 
 /** One unary call of a service of millrace.v1alpha1, such as `TopicService/ListTopics`. */
@@ -71,15 +89,27 @@ export async function call<Response extends DescMessage>(
   return fromJson(schema, JSON.parse(body) as JsonValue, { ignoreUnknownFields: true })
 }
 
-/** A Connect error body is { code, message, details }; messages start with our own code where there is one. */
+/** The error of a node: our own detail where there is one, which everything that a node refuses carries. */
 function errorFrom(url: string, status: number, body: string): MillraceError {
-  let message = `status ${status}`
+  const detail = errorDetailOf(body)
+  if (detail === undefined)
+    return new MillraceError('INTERNAL', `${url} is not a Millrace node: it answered with status ${status}`)
+  const code = isErrorCode(detail.code) ? detail.code : 'INTERNAL'
+  const outcome = detail.outcome === Outcome.NOT_STORED ? 'not_stored' : 'unknown'
+  return new MillraceError(code, detail.message, { outcome, details: detail.details })
+}
+
+interface ConnectErrorBody {
+  readonly details?: readonly { readonly type: string; readonly value: string }[]
+}
+
+function errorDetailOf(body: string): ErrorDetail | undefined {
   try {
-    const parsed = JSON.parse(body) as { message?: unknown }
-    if (typeof parsed.message === 'string') message = parsed.message
+    const { details = [] } = JSON.parse(body) as ConnectErrorBody
+    const detail = details.find(({ type }) => type === ErrorDetailSchema.typeName)
+    return detail && fromBinary(ErrorDetailSchema, Buffer.from(detail.value, 'base64'))
   } catch {
-    return new MillraceError('INTERNAL', `${url} is not a Millrace node: it answered ${message} without JSON`)
+    // Whoever answers there does not speak Connect: the caller says so.
+    return undefined
   }
-  const code = /^[A-Z_]+/.exec(message)?.[0] ?? ''
-  return new MillraceError(isErrorCode(code) ? code : 'INTERNAL', `${url}: ${message}`)
 }

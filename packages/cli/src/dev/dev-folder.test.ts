@@ -22,11 +22,13 @@ describe('openDevFolder', () => {
     await second.release()
   })
 
-  it('takes a folder whose founding was interrupted for a new one', async () => {
+  it('takes a folder whose founding was interrupted for a new one, and clears what is left of it', async () => {
     const dir = join(base, 'a')
     await (await openDevFolder(dir, { fresh: false })).release()
+    mkdirSync(join(dir, 'node-1'))
     const again = await openDevFolder(dir, { fresh: false })
     expect(again.marker).toBeUndefined()
+    expect(existsSync(join(dir, 'node-1'))).toBe(false)
     await again.release()
   })
 

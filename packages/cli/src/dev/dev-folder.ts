@@ -48,14 +48,16 @@ export async function openDevFolder(dir: string, { fresh }: { readonly fresh: bo
         `${dir} is not empty and was not made by millrace dev; choose another folder with --dir`,
         EXIT.usage,
       )
-    if (fresh) emptyFolder(path)
-    if (marker === undefined || fresh) {
+    // A founding that was interrupted is begun anew: nothing was ever stored there.
+    const isNew = fresh || marker?.founded !== true
+    if (isNew) {
+      emptyFolder(path)
       // From now on the folder is ours, whatever happens before the cluster is founded.
       writeMarker(path, { nodes: 0, founded: false, running: false })
     }
     return {
       path,
-      marker: fresh || marker?.founded !== true ? undefined : marker,
+      marker: isNew ? undefined : marker,
       writeMarker: content => writeMarker(path, content),
       release: () => new Promise(done => lock.close(() => done())),
     }

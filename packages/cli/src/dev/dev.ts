@@ -81,10 +81,12 @@ async function runCluster(
   using stop = stopSignal(() => void cluster.crash())
   const founded = folder.marker === undefined
   const state = { nodes: ports.length, founded: true }
+  let isFounded = !founded
   try {
     cluster.configure()
     if (founded) await cluster.found()
     folder.writeMarker({ ...state, running: true })
+    isFounded = true
     await cluster.start(stop.signal)
     await ensureDemoTopic(cluster, stop.signal)
     printBanner(terminal, {
@@ -104,7 +106,7 @@ async function runCluster(
   } finally {
     if (stop.signal.aborted && terminal.interactive) terminal.note('stopping …')
     await cluster.stop(STOP_GRACE_MS)
-    folder.writeMarker({ ...state, running: false })
+    if (isFounded) folder.writeMarker({ ...state, running: false })
   }
 }
 
