@@ -11,16 +11,23 @@ interface Opened {
   readonly log: GroupLog
   readonly source: TestLog
   readonly fatal: LogError[]
+  readonly problems: Error[]
 }
 
 async function openNew(wrap: (disk: FaultDisk) => Disk = disk => disk): Promise<Opened> {
   const disk = new FaultDisk(seededRandom(1))
   const clock = new ManualClock()
   const fatal: LogError[] = []
-  const options = { clock, disk: wrap(disk), onFatal: (error: LogError) => void fatal.push(error) }
+  const problems: Error[] = []
+  const options = {
+    clock,
+    disk: wrap(disk),
+    onFatal: (error: LogError) => void fatal.push(error),
+    onProblem: (error: Error) => void problems.push(error),
+  }
   const store = await openOn(disk, { ...options, segmentBytesMax: 1 << 20 })
   const log = await store.create(1, { replicaId: 9, base: testBase() })
-  return { disk, clock, store, log, source: new TestLog(1, log.base), fatal }
+  return { disk, clock, store, log, source: new TestLog(1, log.base), fatal, problems }
 }
 
 async function turns(count = 20): Promise<void> {
@@ -148,7 +155,7 @@ test('after a failed fdatasync the page cache is not trusted', async () => {
 })
 
 test('a full disk refuses appends, waits, and goes on by itself', async () => {
-  const { disk, clock, store, log, source, fatal } = await openNew()
+  const { disk, clock, store, log, source, fatal, problems } = await openNew()
   await written(log, { frames: source.append(1) })
   expect(store.acceptsAppends).toBe(true)
   disk.faults.failing = (operation, path) => (operation === 'writev' && path.includes('.log') ? 'ENOSPC' : undefined)
@@ -161,6 +168,7 @@ test('a full disk refuses appends, waits, and goes on by itself', async () => {
     clock.advance(1_000)
   }
   expect([answered, store.acceptsAppends, fatal]).toEqual([false, false, []])
+  expect(problems.map(problem => problem.message)).toEqual([expect.stringContaining('the disk is full')])
   // Votes need no space and do not wait for those who do.
   const other = await store.create(2, { replicaId: 1, base: testBase() })
   await written(other, { ballot: { term: 2, vote: 2 } })

@@ -134,3 +134,15 @@ test('hundreds of groups on one node', async () => {
   expect(again.groups().map(log => [log.group, log.end.index])).toEqual(groups.map(group => [group, 3]))
   await again.close()
 })
+
+test('a write of more frames than one system call takes', async () => {
+  const dir = await newDir()
+  const store = await open(dir)
+  const log = await store.create(1, { replicaId: 1, base: testBase() })
+  const frames = new TestLog(1, log.base).append(5_000, { payload: new Uint8Array(3) })
+  await written(log, { frames })
+  await store.close()
+  const again = await open(dir)
+  expect((await readAll(again.groups()[0]!)).length).toBe(5_000)
+  await again.close()
+})

@@ -100,7 +100,7 @@ class SegmentedLogStore implements LogStore {
     const scheduler = new FlushScheduler(options.flushSlots ?? 2, () => clock.monotonicMs())
     const space = new SpaceWatch(disk, clock, dir, options.diskReserveBytes ?? 256 * MIB)
     await space.start()
-    const faults = new StorageFaults(clock, scheduler, space, options.onFatal)
+    const faults = new StorageFaults(clock, scheduler, space, options.onFatal, onProblem)
     const found = await readMark(disk, dir)
     const files = new OpenFiles(disk, options.openFilesMax ?? 128, options.coldReadsMax ?? 2)
     const context: StoreContext = {

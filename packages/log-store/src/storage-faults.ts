@@ -24,16 +24,24 @@ export class StorageFaults {
   readonly #scheduler: FlushScheduler
   readonly #space: SpaceWatch
   readonly #onFatal: (error: LogError) => void
+  readonly #onProblem: (error: Error) => void
   readonly #halt: { readonly promise: Promise<void>; readonly resolve: () => void } = Promise.withResolvers<void>()
   #error: LogError | null = null
   #halted = false
   #patient = true
 
-  constructor(clock: Clock, scheduler: FlushScheduler, space: SpaceWatch, onFatal: (error: LogError) => void) {
+  constructor(
+    clock: Clock,
+    scheduler: FlushScheduler,
+    space: SpaceWatch,
+    onFatal: (error: LogError) => void,
+    onProblem: (error: Error) => void,
+  ) {
     this.#clock = clock
     this.#scheduler = scheduler
     this.#space = space
     this.#onFatal = onFatal
+    this.#onProblem = onProblem
   }
 
   /** Whether nothing may be acknowledged any more. */
@@ -88,7 +96,12 @@ export class StorageFaults {
         else this.raise(failedWrite(path, error))
         return false
       }
-      gotSpace ??= this.#space.noteFull()
+      if (gotSpace === undefined) {
+        gotSpace = this.#space.noteFull()
+        this.#onProblem(
+          new LogError('IO', `the disk is full: ${path} waits for space. Free some; nothing else is needed`, error),
+        )
+      }
       await this.#scheduler.pause(task, new Promise(resolve => void this.#clock.after(waitMs, resolve)))
     }
   }
