@@ -307,3 +307,60 @@ describe('flush and close', () => {
     await expect(topic.append({ value: 'c' })).rejects.toMatchObject({ code: 'SHUTTING_DOWN', outcome: 'not_stored' })
   })
 })
+
+// Everything at once, with what the log says at the end as the judge.
+test.each([1, 2, 3])('under faults of all kinds: outcomes are true, order per key is kept (run %i)', async run => {
+  const topic = open({ batchBytesMax: 3000, attemptTimeoutMs: 150, appendTimeoutMs: 1500 }).topic('orders', {
+    value: text,
+  })
+  let dice = run * 7919
+  const roll = (sides: number): number => {
+    dice = (dice * 48_271) % 0x7fff_ffff
+    return dice % sides
+  }
+  cluster.fault = () => {
+    const fault = roll(60)
+    if (fault === 0) return 'lose-before-store'
+    if (fault === 1) return 'lose-after-store'
+    if (fault === 2) return new MillraceError('THROTTLED', 'slow down')
+    if (fault === 3) return new MillraceError('LEADERSHIP_LOST', 'nobody knows')
+    if (fault === 4) return new MillraceError('UNSUPPORTED', 'never')
+    return fault === 5 ? 'silence' : undefined
+  }
+  const moving = setInterval(() => {
+    const partition = cluster.partition('orders', roll(3))
+    partition.leader = roll(3) + 1
+  }, 20)
+  const results = new Map<string, string>()
+  const appends: Promise<void>[] = []
+  for (let i = 0; i < 600; i++) {
+    const value = `${i}`.padEnd(80, '.')
+    const append = topic.append({ key: `k${i % 11}`, value })
+    appends.push(
+      append.then(
+        () => void results.set(value, 'stored'),
+        (error: MillraceError) => void results.set(value, error.outcome),
+      ),
+    )
+    if (i % 20 === 19) await new Promise(resolve => setTimeout(resolve, 5))
+  }
+  await Promise.all(appends)
+  clearInterval(moving)
+  cluster.fault = () => undefined
+  const seen = new Map<string, number>()
+  const perKey = new Map<string, number>()
+  for await (const batch of open().topic('orders', { value: text }).read({ from: 'earliest' })) {
+    for (const { key, value } of batch.records) {
+      seen.set(value, (seen.get(value) ?? 0) + 1)
+      expect(Number.parseInt(value, 10)).toBeGreaterThan(perKey.get(key!) ?? -1)
+      perKey.set(key!, Number.parseInt(value, 10))
+    }
+  }
+  for (const [value, result] of results) {
+    const count = seen.get(value) ?? 0
+    if (result === 'stored') expect(count).toBe(1)
+    else expect(count).toBeLessThanOrEqual(result === 'unknown' ? 1 : 0)
+  }
+  expect([...results.values()].filter(result => result === 'stored').length).toBeGreaterThan(200)
+  expect(results.size).toBe(600)
+})

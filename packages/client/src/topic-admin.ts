@@ -1,7 +1,7 @@
 /** Topics as people manage them: create, list, describe, alter, delete. Any node takes these calls. */
-import type { TopicConfig as WireConfig, Topic as WireTopic } from '@millrace/proto'
+import type { CreateTopicResponse, TopicConfig as WireConfig, Topic as WireTopic } from '@millrace/proto'
 import { MillraceError, validateTopicName } from '@millrace/record'
-import type { ClusterDirectory } from './cluster/cluster-directory.ts'
+import type { AnyCall, ClusterDirectory } from './cluster/cluster-directory.ts'
 
 /** Configuration of a topic; what is absent takes the broker's default. */
 export interface TopicConfig {
@@ -83,7 +83,7 @@ export class TopicAdmin {
 
   /** Deletes the topic and its records. @throws UNKNOWN_TOPIC */
   async delete(name: string, options: CallOptions = {}): Promise<void> {
-    await this.#directory.call(({ topics }, call) => topics.deleteTopic({ name }, call), options.signal)
+    await this.#directory.callOnce(({ topics }, call) => topics.deleteTopic({ name }, call), options.signal)
     this.#directory.forget(name)
   }
 
@@ -95,10 +95,11 @@ export class TopicAdmin {
   ): Promise<{ created: boolean; topic: TopicDescription }> {
     validateTopicName(name)
     const request = { name, config: wireConfig(config), ifNotExists }
-    const { topic, created } = await this.#directory.call(
-      ({ topics }, call) => topics.createTopic(request, call),
-      options.signal,
-    )
+    const create: AnyCall<CreateTopicResponse> = ({ topics }, call) => topics.createTopic(request, call)
+    // Asked twice, `create` would find its own topic in the way.
+    const { topic, created } = ifNotExists
+      ? await this.#directory.call(create, options.signal)
+      : await this.#directory.callOnce(create, options.signal)
     this.#directory.forget(name)
     return { created, topic: described(present(topic)) }
   }

@@ -7,13 +7,17 @@
  * then takes the *high* bits, without the bias and the division of a modulo.
  */
 import { crc32 } from '#crc32'
+import { crc32 as shortCrc32 } from './crc32-portable.ts'
 import { MillraceError } from './errors.ts'
 import { LIMITS } from './limits.ts'
 
 /** Hash of a key as record sets carry it: CRC-32, unsigned. The empty key is a key, with hash 0. */
 export function keyHash(key: Uint8Array): number {
-  return crc32(key)
+  return key.length <= SHORT_KEY_BYTES ? shortCrc32(key) : crc32(key)
 }
+
+/** Below this a loop here is faster than a call into native code. */
+const SHORT_KEY_BYTES = 32
 
 /**
  * Partition of a key.

@@ -43,6 +43,7 @@ export class RecordSetBuilder {
   readonly #codec: Compression
   readonly #bytesMax: number
   #count = 0
+  #byteLength = FIXED_BYTES_MAX
   #firstTime = 0
   #lastTime = 0
   #contentType = ''
@@ -84,9 +85,7 @@ export class RecordSetBuilder {
 
   /** Upper bound of what `build` gives, off by less than 200 bytes without compression. */
   get byteLength(): number {
-    let bytes = FIXED_BYTES_MAX
-    for (const column of this.#columns) bytes += column.length
-    return bytes
+    return this.#byteLength
   }
 
   /**
@@ -107,7 +106,7 @@ export class RecordSetBuilder {
     const valueBytes = this.#appendValue(record.value)
     try {
       checkRecordBytes((key?.length ?? 0) + valueBytes + headerBytes)
-      if (!this.#fits(record, key, headerBytes, delta)) {
+      if (!this.#fits(record, key, headerBytes + valueBytes, delta)) {
         values.length = mark
         return false
       }
@@ -121,6 +120,7 @@ export class RecordSetBuilder {
     this.#appendHeaders(record.headers)
     this.#appendContentType(record.contentType ?? '')
     this.#count++
+    this.#byteLength = this.#measure()
     return true
   }
 
@@ -149,8 +149,15 @@ export class RecordSetBuilder {
   /** Forgets all records; keeps the memory. */
   clear(): void {
     this.#count = 0
+    this.#byteLength = FIXED_BYTES_MAX
     this.#contentTypes.clear()
     for (const column of this.#columns) column.clear()
+  }
+
+  #measure(): number {
+    let bytes = FIXED_BYTES_MAX
+    for (const column of this.#columns) bytes += column.length
+    return bytes
   }
 
   #appendValue(value: Uint8Array | string | null): number {
@@ -160,10 +167,10 @@ export class RecordSetBuilder {
     return value.length
   }
 
-  /** The value's bytes are in already. A column that starts late has to catch up for all records before it. */
-  #fits(record: RecordInput, key: Uint8Array | null, headerBytes: number, delta: number): boolean {
+  /** A column that starts late has to catch up for all records before it. */
+  #fits(record: RecordInput, key: Uint8Array | null, contentBytes: number, delta: number): boolean {
     const count = this.#count
-    let growth = COLUMN_BYTES_MAX + headerBytes + (key?.length ?? 0) + (record.contentType?.length ?? 0) * 3
+    let growth = COLUMN_BYTES_MAX + contentBytes + (key?.length ?? 0) + (record.contentType?.length ?? 0) * 3
     if (record.headers !== undefined) growth += record.headers.length * 12
     if ((key !== null || record.value === null) && this.#flags.length === 0) growth += count
     if (key !== null && this.#keyHashes.length === 0) growth += count * 5

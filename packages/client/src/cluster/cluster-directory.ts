@@ -5,7 +5,7 @@
  */
 import { MillraceError } from '@millrace/record'
 import type { Connection, ConnectionPool } from './connection.ts'
-import { rpcError } from './rpc-error.ts'
+import { rpcError, type Sent } from './rpc-error.ts'
 
 /** How calls find their node: leaders directly, or any given URL (behind a load balancer), where nodes pass calls on. */
 export type Routing = 'leader' | 'any'
@@ -13,6 +13,8 @@ export type Routing = 'leader' | 'any'
 export interface TopicView {
   readonly name: string
   readonly partitions: number
+  /** When it was asked for, by the clock of `performance.now`. */
+  readonly at: number
   /** Base URL of each partition's leader; undefined: not known. */
   readonly leaderUrls: (string | undefined)[]
 }
@@ -72,7 +74,10 @@ export class ClusterDirectory {
   async leaderUrl(topic: string, partition: number, signal?: AbortSignal): Promise<string | undefined> {
     if (this.#options.routing === 'any') return this.#urls[0]
     const known = this.#topics.get(topic)?.leaderUrls[partition]
-    return known ?? (await this.refresh(topic, signal)).leaderUrls[partition]
+    if (known !== undefined) return known
+    const { leaderUrls, partitions } = await this.refresh(topic, signal)
+    if (partition < partitions) return leaderUrls[partition]
+    throw new MillraceError('UNKNOWN_PARTITION', `${topic} has partitions 0 to ${partitions - 1}, not ${partition}`)
   }
 
   /** A broker said who leads. */
@@ -94,10 +99,20 @@ export class ClusterDirectory {
    *
    * @throws the broker's error; UNREACHABLE, naming the URLs, where none answers
    */
-  async call<T>(
-    make: (connection: Connection, options: { signal: AbortSignal; timeoutMs: number }) => Promise<T>,
-    signal: AbortSignal = new AbortController().signal,
-  ): Promise<T> {
+  call<T>(make: AnyCall<T>, signal?: AbortSignal): Promise<T> {
+    return this.#callAny(make, 'not-sent', signal)
+  }
+
+  /**
+   * Makes a call that must not be made twice: another node is asked only if the first has not seen it.
+   *
+   * @throws as `call`; CONNECTION_LOST, with outcome unknown, where nobody can tell whether it was done
+   */
+  callOnce<T>(make: AnyCall<T>, signal?: AbortSignal): Promise<T> {
+    return this.#callAny(make, 'sent', signal)
+  }
+
+  async #callAny<T>(make: AnyCall<T>, sent: Sent, signal: AbortSignal = new AbortController().signal): Promise<T> {
     const tried: string[] = []
     let last: MillraceError | undefined
     for (const url of this.#urls) {
@@ -106,9 +121,10 @@ export class ClusterDirectory {
         this.#prefer(url)
         return result
       } catch (reason) {
-        last = rpcError(reason, 'not-sent')
+        last = rpcError(reason, sent)
         if (signal.aborted) throw cancelled(signal)
         if (!OTHER_NODE_MAY_HELP.has(last.code)) throw last
+        if (sent === 'sent' && last.outcome === 'unknown') throw last
         tried.push(`${url} (${last.message})`)
       }
     }
@@ -128,7 +144,7 @@ export class ClusterDirectory {
     }
     const leaderUrls: (string | undefined)[] = new Array(topic.partitions.length).fill(undefined)
     for (const { partition, leaderNode } of topic.partitions) leaderUrls[partition] = this.#nodes.get(leaderNode)
-    const view: TopicView = { name, partitions: topic.partitions.length, leaderUrls }
+    const view: TopicView = { name, partitions: topic.partitions.length, at: performance.now(), leaderUrls }
     this.#topics.set(name, view)
     return view
   }
@@ -140,6 +156,12 @@ export class ClusterDirectory {
     this.#urls.push(...found)
   }
 }
+
+/** A call on whichever node it is given. */
+export type AnyCall<T> = (
+  connection: Connection,
+  options: { readonly signal: AbortSignal; readonly timeoutMs: number },
+) => Promise<T>
 
 /** Codes after which another node may know better. */
 const OTHER_NODE_MAY_HELP: ReadonlySet<string> = new Set([

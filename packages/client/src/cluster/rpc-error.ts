@@ -16,12 +16,26 @@ export function rpcError(reason: unknown, sent: Sent): MillraceError {
   const error = ConnectError.from(reason)
   const detail = error.findDetails(ErrorDetailSchema)[0]
   if (detail !== undefined) return detailError(detail, error)
-  const code = codeOf(error, sent)
-  return new MillraceError(code, error.rawMessage, {
+  const reached: Sent = neverConnected(error) ? 'not-sent' : sent
+  return new MillraceError(codeOf(error, reached), error.rawMessage, {
     cause: reason,
-    ...(sent === 'not-sent' ? { outcome: 'not_stored' as const } : {}),
+    ...(reached === 'not-sent' ? { outcome: 'not_stored' as const } : {}),
   })
 }
+
+/** Whether the connection itself was refused: then nobody has seen the request. */
+function neverConnected({ cause }: ConnectError): boolean {
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
+  return typeof code === 'string' && CONNECT_FAILURES.has(code)
+}
+
+const CONNECT_FAILURES: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+])
 
 function codeOf(error: ConnectError, sent: Sent): ErrorCode {
   switch (error.code) {

@@ -21,6 +21,9 @@ export interface Route {
   readonly partitioner: Partitioner
 }
 
+/** What is known of a topic is asked for again after this time. */
+const TOPIC_AGE_MS_MAX = 60_000
+
 interface Unrouted {
   readonly record: RecordInput
   readonly waiter: AppendWaiter
@@ -35,6 +38,9 @@ export class TopicProducer {
   readonly #appenders: (PartitionAppender | undefined)[] = []
   #unrouted: Unrouted[] = []
   #closed: MillraceError | null = null
+  /** Wakes flushes once the topic is known. */
+  #routed: (() => void)[] = []
+  #looking = false
   /** Partition for records without a key, until its batch is sent. */
   #sticky = Math.floor(Math.random() * LIMITS.partitionsPerTopicMax)
   #unkeyedTo = -1
@@ -56,6 +62,7 @@ export class TopicProducer {
     buffer.check(bytes)
     const view = directory.known(this.#topic)
     if (view !== undefined && this.#unrouted.length === 0) {
+      if (this.#context.now() - view.at > TOPIC_AGE_MS_MAX) this.#lookAgain()
       this.#route(record, waiter, mark, route, view.partitions)
       return
     }
@@ -109,8 +116,6 @@ export class TopicProducer {
     this.#failUnrouted(new MillraceError(error.code, error.message, { outcome: 'not_stored' }))
     for (const appender of this.#appenders) appender?.close(error)
   }
-
-  #routed: (() => void)[] = []
 
   #route(record: RecordInput, waiter: AppendWaiter, mark: number, route: Route, partitions: number): void {
     const partition = this.#choose(record, route, partitions)
@@ -169,6 +174,16 @@ export class TopicProducer {
         await new Promise(resolve => setTimeout(resolve, 50 + Math.random() * 100))
       }
     }
+  }
+
+  /** The number of partitions may have grown. Meanwhile, and if nobody answers, what is known holds. */
+  #lookAgain(): void {
+    if (this.#looking) return
+    this.#looking = true
+    const done = (): void => {
+      this.#looking = false
+    }
+    this.#context.directory.refresh(this.#topic).then(done, done)
   }
 
   #routeAll(partitions: number): void {
