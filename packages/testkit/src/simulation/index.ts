@@ -10,5 +10,7 @@ export {
   type TransitionName,
 } from './coverage.ts'
 export { type Plan, planOf, type Schedule } from './plan.ts'
+export { withoutAmbience } from './sealed-globals.ts'
+export { shrink } from './shrink.ts'
 export { type Failure, type RunResult, simulate } from './simulation.ts'
 export type { RaftGroupClass } from './world.ts'

@@ -117,7 +117,9 @@ function cut(scene: Scene, random: RandomStream, links: Links, silent: boolean):
 function crash(scene: Scene, random: RandomStream): boolean {
   const up = scene.nodes.filter(node => node.isUp)
   if (up.length === 0) return false
-  crashAndRestart(scene, random, random.pick(up))
+  // A node with a write under way has more to lose.
+  const busy = up.filter(node => [...node.replicas.values()].some(replica => !replica.disk.idle))
+  crashAndRestart(scene, random, random.pick(busy.length > 0 && random.chance(0.5) ? busy : up))
   return true
 }
 
