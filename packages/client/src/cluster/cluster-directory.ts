@@ -182,7 +182,7 @@ export function cancelled(signal: AbortSignal): MillraceError {
 }
 
 /** The promise, or CANCELLED as soon as the signal fires. */
-export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) throw cancelled(signal)
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const abort = (): void => reject(cancelled(signal))

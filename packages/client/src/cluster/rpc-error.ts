@@ -59,7 +59,7 @@ function codeOf(error: ConnectError, sent: Sent): ErrorCode {
 }
 
 /** An error of a broker; a code that this version does not know is INTERNAL, with what the broker says of it. */
-export function detailError(detail: ErrorDetail, cause?: unknown): MillraceError {
+function detailError(detail: ErrorDetail, cause?: unknown): MillraceError {
   const code = isErrorCode(detail.code) ? detail.code : 'INTERNAL'
   const details: Record<string, string> = { ...detail.details }
   if (code !== detail.code) details.code = detail.code

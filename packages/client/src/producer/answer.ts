@@ -4,7 +4,7 @@
 import type { ErrorCode, Outcome } from '@millrace/record'
 
 /** Where a batch was stored. */
-export interface Stored {
+interface Stored {
   readonly ok: true
   readonly baseOffset: number
   /** Leader's time, milliseconds since 1970. */

@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { simulate } from '../testing/simulated-partition.ts'
 import type { Answer, Failure } from './answer.ts'
-import { AppendLane, type LaneAction } from './append-lane.ts'
+import { AppendLane } from './append-lane.ts'
+import type { LaneAction } from './lane-action.ts'
 
 const CONFIG = { inflightBatchesMax: 5, attemptTimeoutMs: 1000, backoffMinMs: 20, backoffMaxMs: 200 }
 

@@ -13,50 +13,17 @@
  * - A batch is given another number only if it is certainly not stored under the old one. That is so if all its
  *   attempts were answered (it is *certain*), or if a certain batch stands before it in the epoch, which leaves a gap.
  * - The old number is used again only if nothing that had it, or a later one, is uncertain. Otherwise a new epoch
- *   begins, which locks out whatever of the old one is still under way ({@link AppendLane.#removeAfterDrain}).
+ *   begins, which locks out whatever of the old one is still under way (`lane-renumbering.ts`).
  * - A new epoch begins when no batch of the old one is left, since it would lock that out too.
  */
 import type { Answer, Failure } from './answer.ts'
 import { verdictOf } from './answer.ts'
-import { type BackoffConfig, backoffMs } from './backoff.ts'
+import { backoffMs } from './backoff.ts'
+import type { LaneAction, LaneConfig, LaneRandom } from './lane-action.ts'
+import { renumber } from './lane-renumbering.ts'
 import { type LaneBatch, newSlot, type Slot, uncertainPrefix } from './lane-slot.ts'
 
 export type { LaneBatch } from './lane-slot.ts'
-
-export interface LaneConfig extends BackoffConfig {
-  /** Batches in flight at once; not above `LIMITS.producerInflightBatchesMax`. */
-  readonly inflightBatchesMax: number
-  /** Without an answer for so long, the attempt counts as lost and another way to the leader is looked for. */
-  readonly attemptTimeoutMs: number
-}
-
-/** Randomness, injected. */
-export interface LaneRandom {
-  /** 0 ≤ x < 1 */
-  random(): number
-  /** A fresh producer id: 16 bytes. */
-  producerId(): Uint8Array
-}
-
-export type LaneAction =
-  /** Send this batch on this link. Its answer comes back with the number of the attempt. */
-  | {
-      readonly type: 'send'
-      readonly link: number
-      readonly attempt: number
-      readonly batch: LaneBatch
-      readonly producerId: Uint8Array
-      readonly epoch: number
-      readonly sequence: number
-    }
-  /** Tell the caller. */
-  | { readonly type: 'settle'; readonly batch: LaneBatch; readonly answer: Answer }
-  /** The batch's bytes are not needed any more. */
-  | { readonly type: 'release'; readonly batch: LaneBatch }
-  /** Find the leader and open a link to it; answer with `linked`, `notFound` or `hopeless`. */
-  | { readonly type: 'find' }
-  /** This link does not answer. */
-  | { readonly type: 'suspect'; readonly link: number }
 
 type Link =
   | { readonly state: 'none' }
@@ -276,54 +243,23 @@ export class AppendLane {
     if (changed && drained) this.#removeAfterDrain(now)
   }
 
-  /**
-   * Nothing is in flight: settles what is final, takes it out, and sees to it that the numbers of the others stay
-   * right. The slots are numbered ones u (maybe stored), then numbered ones c (not stored), then ones without number:
-   *
-   *     u u u c c c - - -        prefix = 3
-   *
-   * - Without removals, all keep their numbers and are sent again.
-   * - A removal in c: the others in c lose their numbers. If no c was ever uncertain, the numbers are given again from
-   *   the first c on; otherwise bytes of an attempt may be under way with a number that must not become valid, and a
-   *   new epoch is due.
-   * - A removal in u, at r: the u behind it may be stored, and if they are not, they can never be, since their numbers
-   *   need r's. Nobody can tell: they are settled as unknown. A new epoch is due.
-   * - The producer is forgotten: no u can be told from a new batch any more: unknown. A new epoch is due.
-   *
-   * An abandoned u (its caller was told `unknown`) is sent again as long as a u behind it is waited for.
-   */
+  /** Nothing is in flight: takes out what is final, and sees to it that the numbers of the others stay right. */
   #removeAfterDrain(now: number): void {
-    const slots = this.#slots
-    const prefix = uncertainPrefix(slots)
     const forgotten = this.#forgotten
-    const needed = slots.findLastIndex((s, i) => i < prefix && !s.abandoned && s.refusal === null)
-    const leaves = (slot: Slot, i: number): boolean =>
-      slot.refusal !== null || (slot.abandoned && i > needed) || (forgotten !== null && i < prefix)
-    const first = slots.findIndex(leaves)
-    if (first !== -1 || forgotten !== null) this.#renumber(first, prefix, leaves)
+    const { leaving, unnumbered, next } = renumber(this.#slots, forgotten)
+    for (const { slot, failure, outcome } of leaving) {
+      if (failure !== null) this.#settleFailed(slot, failure, outcome)
+      this.#remove(slot)
+    }
+    for (const slot of unnumbered) this.#unnumber(slot)
+    if (this.#newEpochDue === 'no') {
+      if (next === 'new-epoch') this.#newEpochDue = 'same-id'
+      else if (next !== 'same') this.#nextSequence = next.sequence
+    }
     this.#forgotten = null
     this.#draining = false
     this.#leaveLink(now, forgotten !== null)
     this.#pump(now)
-  }
-
-  #renumber(first: number, prefix: number, leaves: (slot: Slot, i: number) => boolean): void {
-    const slots = [...this.#slots]
-    const forgotten = this.#forgotten
-    const certain = slots.slice(prefix).filter(slot => slot.sequence >= 0)
-    const cutsPrefix = first !== -1 && first < prefix
-    const clean = certain.every(slot => !slot.uncertain) && !cutsPrefix && forgotten === null
-    if (clean && this.#newEpochDue === 'no') this.#nextSequence = certain[0]?.sequence ?? this.#nextSequence
-    else if (this.#newEpochDue === 'no') this.#newEpochDue = 'same-id'
-    const cause = forgotten ?? slots[first]?.refusal ?? null
-    for (const [i, slot] of slots.entries()) {
-      const stranded = cutsPrefix && i >= first && i < prefix
-      if (leaves(slot, i) || stranded) {
-        const failure = slot.refusal ?? cause
-        if (failure !== null) this.#settleFailed(slot, failure, i < prefix ? 'unknown' : 'not_stored')
-        this.#remove(slot)
-      } else if (i >= prefix) this.#unnumber(slot)
-    }
   }
 
   /** After a drain: stay where nothing is wrong with the link, else look for the leader at once, or wait first. */

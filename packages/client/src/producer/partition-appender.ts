@@ -12,8 +12,9 @@ import type { StatusBoard } from '../status/client-status.ts'
 import type { Answer, Failure } from './answer.ts'
 import { type AppendBatch, type AppendWaiter, type Compression, Gathering, removeWaiter } from './append-batch.ts'
 import type { AppendBuffer } from './append-buffer.ts'
-import { AppendLane, type LaneAction, type LaneConfig } from './append-lane.ts'
+import { AppendLane } from './append-lane.ts'
 import type { AppendLink, Expectation } from './append-link.ts'
+import type { LaneAction, LaneConfig } from './lane-action.ts'
 import type { LinkPool } from './link-pool.ts'
 
 export interface AppenderContext {

@@ -6,7 +6,8 @@
  */
 import type { ErrorCode, Outcome } from '@millrace/record'
 import type { Answer, Failure } from '../producer/answer.ts'
-import { AppendLane, type LaneAction } from '../producer/append-lane.ts'
+import { AppendLane } from '../producer/append-lane.ts'
+import type { LaneAction } from '../producer/lane-action.ts'
 
 export interface SimulationResult {
   readonly problems: readonly string[]
