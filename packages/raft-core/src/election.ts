@@ -2,10 +2,10 @@
  * Campaigns and votes. Raft paper, sections 5.2 and 5.4.1; pre-vote and leader stickiness: Raft thesis, sections 9.6 and
  * 4.2.3. Votes, the candidate's own included, are answered after storage has them.
  */
-import { NONE } from './entry.ts'
+import { NONE, type ReplicaId } from './entry.ts'
 import type { GroupState } from './group-state.ts'
 import type { VoteRequest, VoteResponse } from './message.ts'
-import { broadcastAppend } from './replication.ts'
+import { broadcastAppend, commitTo } from './replication.ts'
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './roles.ts'
 import type { CampaignRefusal } from './trace.ts'
 
@@ -77,8 +77,14 @@ export function handleVoteRequest<P>(s: GroupState<P>, m: VoteRequest): void {
       s.trace({ type: 'voted', id: s.id, term: s.term, candidate: m.from })
     }
   } else {
-    s.send({ type, to: m.from, granted: false })
+    refuseVote(s, m.from, type)
   }
+}
+
+export function refuseVote<P>(s: GroupState<P>, to: ReplicaId, type: VoteResponse['type']): void {
+  const term = s.log.term(s.log.commit)
+  const tells = term !== undefined && s.log.commit > 0 && !s.tracker.isVoter(s.id)
+  s.send({ type, to, granted: false, ...(tells && { committed: { index: s.log.commit, term } }) })
 }
 
 function mayVoteFor<P>(s: GroupState<P>, m: VoteRequest): boolean {
@@ -87,8 +93,17 @@ function mayVoteFor<P>(s: GroupState<P>, m: VoteRequest): boolean {
   return s.vote === m.from || (s.vote === NONE && s.leader === NONE) || (m.type === 'preVote' && m.term > s.term)
 }
 
-/** Counts an answer to this replica's own campaign. */
+/**
+ * Counts an answer to this replica's own campaign. What a refusal says of committed entries holds in any role and term: an
+ * entry with the same index and term is the same entry, and so is everything before it.
+ */
 export function handleVoteResponse<P>(s: GroupState<P>, m: VoteResponse): void {
+  if (m.committed !== undefined && s.role !== 'leader' && s.log.matches(m.committed)) {
+    commitTo(s, m.committed.index)
+    // The campaign was for a configuration that is known to be out of date now.
+    const campaigns = s.role !== 'follower'
+    if (campaigns && s.log.hasConfigEntry(s.apply.applied, s.log.commit)) becomeFollower(s, s.term, NONE)
+  }
   // An answer to a pre-campaign that arrives during the campaign, or the other way round, is for neither.
   const awaitedBy = m.type === 'preVoteResponse' ? 'preCandidate' : 'candidate'
   if (s.role !== awaitedBy) return

@@ -25,6 +25,12 @@ export interface VoteRequest extends Envelope {
 export interface VoteResponse extends Envelope {
   readonly type: 'preVoteResponse' | 'voteResponse'
   readonly granted: boolean
+  /**
+   * On a refusal by a replica that is not a voter in its own configuration: the last entry that it knows to be committed.
+   * A candidate that holds the same entry commits it too, and with it the change that made the refusing one a non-voter;
+   * without this it could wait for ever for the votes of replicas with longer logs that may not campaign themselves.
+   */
+  readonly committed?: { readonly index: LogIndex; readonly term: Term }
 }
 
 /** Entries after (prevIndex, prevTerm). `entries` is shared between messages and never changed. */

@@ -3,7 +3,7 @@
  * in which role.
  */
 import { handleAppend, handleHeartbeat, handleSnapshot } from './append-handler.ts'
-import { handleVoteRequest, handleVoteResponse, inLease, startElection } from './election.ts'
+import { handleVoteRequest, handleVoteResponse, inLease, refuseVote, startElection } from './election.ts'
 import { NONE } from './entry.ts'
 import type { GroupState } from './group-state.ts'
 import type { Input, StepResult } from './input.ts'
@@ -151,7 +151,7 @@ function answerLowerTerm<P>(s: GroupState<P>, m: Message<P>): void {
   if ((checkQuorum || preVote) && (m.type === 'heartbeat' || m.type === 'append')) {
     s.send({ type: 'appendResponse', to: m.from, index: 0, rejected: false, hintIndex: 0, hintTerm: 0 })
   } else if (m.type === 'preVote') {
-    s.send({ type: 'preVoteResponse', to: m.from, granted: false })
+    refuseVote(s, m.from, 'preVoteResponse')
   }
 }
 

@@ -8,7 +8,7 @@ import { type Entry, NONE } from '../entry.ts'
 import type { GroupState } from '../group-state.ts'
 import type { DropReason, StepResult } from '../input.ts'
 import type { SnapshotMeta } from '../message.ts'
-import { confirmReads } from '../reads/reads.ts'
+import { confirmReads, releaseEarlyReads } from '../reads/reads.ts'
 import { appendOwn, broadcastAppend, maybeCommit, sendAppend } from '../replication.ts'
 import { abortTransfer, becomeFollower } from '../roles.ts'
 import { applyChange } from './changer.ts'
@@ -86,8 +86,10 @@ function switchTo<P>(s: GroupState<P>, configuration: Configuration): void {
   }
   // With fewer voters more may be committed, and more reads confirmed.
   confirmReads(s)
-  if (maybeCommit(s)) broadcastAppend(s)
-  else {
+  if (maybeCommit(s)) {
+    releaseEarlyReads(s)
+    broadcastAppend(s)
+  } else {
     for (const id of s.tracker.members) {
       if (id !== s.id) sendAppend(s, id, false)
     }

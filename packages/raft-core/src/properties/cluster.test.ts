@@ -7,7 +7,7 @@ describe('any schedule of faults', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 0xffffffff }), seed => {
         const schedule = new RandomSchedule(seed)
-        schedule.run(600)
+        schedule.run(1_500)
         schedule.recover()
       }),
       { numRuns: 120 },

@@ -67,7 +67,10 @@ export function releaseEarlyReads<P>(s: GroupState<P>): void {
 
 /** One round of heartbeats for everything gathered since the last one. */
 export function sendReadRound<P>(s: GroupState<P>): void {
-  if (s.role === 'leader' && s.reads.roundDue) broadcastHeartbeat(s, s.reads.openRound(s.nowMs))
+  if (s.role !== 'leader' || !s.reads.roundDue) return
+  broadcastHeartbeat(s, s.reads.openRound(s.nowMs))
+  // The configuration may have shrunk to this leader since the reads arrived: then nobody else will answer.
+  confirmReads(s)
 }
 
 /** The heartbeats of the clock: they repeat the newest open round, and renew the lease where there is one. */

@@ -65,8 +65,9 @@ export class RandomSchedule {
 
   #event(replica: TestReplica): void {
     const dice = this.#random(1_000)
-    if (dice < 400) this.#network()
-    else if (dice < 780) this.#storage(replica)
+    if (dice < 300) this.#network()
+    else if (dice < 700) this.#storage(replica)
+    else if (dice < 780) this.#rush()
     else if (dice < 850) replica.step({ type: 'tick' })
     else if (dice < 900) this.#propose(replica)
     else if (dice < 940) this.#read(replica)
@@ -95,6 +96,21 @@ export class RandomSchedule {
     this.cluster.replicas.get(message.to)?.receive(message)
   }
 
+  /** A few quick rounds among those whose storage works and who are connected. */
+  #rush(): void {
+    const { cluster } = this
+    for (const id of EVERYBODY) if (this.#random(3) === 0) cluster.stalled.add(id)
+    const cut = EVERYBODY.filter(() => this.#random(5) === 0)
+    cluster.isolate(...cut)
+    for (let i = this.#random(6); i > 0; i--) {
+      cluster.work()
+      if (this.#random(3) > 0) cluster.deliver()
+      this.oracle.check()
+    }
+    cluster.stalled.clear()
+    cluster.heal()
+  }
+
   #storage(replica: TestReplica): void {
     const sent: Message<string>[] = replica.drain()
     for (let i = this.#random(3); i > 0; i--) sent.push(...replica.completeAppend())
@@ -104,8 +120,10 @@ export class RandomSchedule {
   }
 
   #propose(replica: TestReplica): void {
+    // Mostly where it is accepted.
+    const target = this.#random(4) === 0 ? replica : (this.cluster.newestLeader() ?? replica)
     this.#proposals++
-    this.cluster.propose(replica.id, `value${this.#proposals}`)
+    this.cluster.propose(target.id, `value${this.#proposals}`)
   }
 
   #read(replica: TestReplica): void {
@@ -174,11 +192,8 @@ export class RandomSchedule {
   }
 
   #converged(): boolean {
-    const leader = [...this.cluster.replicas.values()].find(replica => {
-      const { role, configuration } = replica.group.status()
-      return role === 'leader' && configuration.votersOutgoing.length === 0
-    })
-    if (leader === undefined) {
+    const leader = this.cluster.newestLeader()
+    if (leader === undefined || leader.group.status().configuration.votersOutgoing.length > 0) {
       this.#leaveJoint()
       return false
     }

@@ -64,12 +64,16 @@ export class TestCluster {
     return replica
   }
 
-  /** The one replica that leads in the highest term. */
-  leader(): TestReplica {
+  /** The replica that leads in the highest term. */
+  newestLeader(): TestReplica | undefined {
     const leaders = [...this.replicas.values()].filter(replica => replica.group.status().role === 'leader')
-    leaders.sort((a, b) => b.group.status().term - a.group.status().term)
-    if (leaders[0] === undefined) throw new Error('nobody leads')
-    return leaders[0]
+    return leaders.sort((a, b) => b.group.status().term - a.group.status().term)[0]
+  }
+
+  leader(): TestReplica {
+    const leader = this.newestLeader()
+    if (leader === undefined) throw new Error('nobody leads')
+    return leader
   }
 
   /** Takes all outputs and finishes all storage that is not stalled, once. */
