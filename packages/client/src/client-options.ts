@@ -19,6 +19,8 @@ export interface ClientOptions {
   readonly connectTimeoutMs?: number
   /** Patience with one attempt at one node, for appends and calls. */
   readonly attemptTimeoutMs?: number
+  /** Age at which the number of partitions of a topic in use is asked for again. */
+  readonly topicAgeMaxMs?: number
   /** How long `close` waits for appends to be acknowledged. */
   readonly closeTimeoutMs?: number
   /** A full window of deliveries in which nothing is settled for so long is reported as stalled. */
@@ -35,6 +37,7 @@ export const CLIENT_DEFAULTS: ResolvedOptions = {
   compression: 'none',
   connectTimeoutMs: 10_000,
   attemptTimeoutMs: 3_000,
+  topicAgeMaxMs: 60_000,
   closeTimeoutMs: 10_000,
   stallMs: 10_000,
 }

@@ -64,6 +64,7 @@ export class Client {
       appendTimeoutMs: options.appendTimeoutMs,
       batchBytesMax: options.batchBytesMax,
       compression: options.compression,
+      topicAgeMaxMs: options.topicAgeMaxMs,
       now,
     }
     this.#reads = {
@@ -72,6 +73,7 @@ export class Client {
       status: this.#status,
       format: platform.reads,
       connectTimeoutMs: options.connectTimeoutMs,
+      topicAgeMaxMs: options.topicAgeMaxMs,
       closed: this.#closed.signal,
       now,
     }

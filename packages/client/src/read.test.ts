@@ -91,6 +91,21 @@ test('live and latest: only what comes after, and it waits for more', async () =
   expect(await read.next()).toEqual({ done: true, value: undefined })
 })
 
+test('a live read takes in partitions that are added, from their start; so does a producer', async () => {
+  const client = open({ topicAgeMaxMs: 50 })
+  const topic = client.topic('single', { value: text })
+  await topic.append({ value: 'a' })
+  const read = topic.read({ from: 'latest', live: true })
+  const next = read.next()
+  cluster.addTopic('single', 2)
+  await expect
+    .poll(() => topic.append({ value: 'b', partition: 1 }).catch(error => error.code))
+    .toMatchObject({ offset: 0 })
+  const { value: batch } = await next
+  expect(batch).toMatchObject({ partition: 1, baseOffset: 0 })
+  await read.return()
+})
+
 test('leaving the loop, return() and the signal end the streams', async () => {
   const topic = topicOf('single')
   await fill(topic, numbers(3))

@@ -26,6 +26,7 @@ export interface AppenderContext {
   readonly appendTimeoutMs: number
   readonly batchBytesMax: number
   readonly compression: Compression
+  readonly topicAgeMaxMs: number
   readonly now: () => number
 }
 

@@ -21,9 +21,6 @@ export interface Route {
   readonly partitioner: Partitioner
 }
 
-/** What is known of a topic is asked for again after this time. */
-const TOPIC_AGE_MS_MAX = 60_000
-
 interface Unrouted {
   readonly record: RecordInput
   readonly waiter: AppendWaiter
@@ -62,7 +59,7 @@ export class TopicProducer {
     buffer.check(bytes)
     const view = directory.known(this.#topic)
     if (view !== undefined && this.#unrouted.length === 0) {
-      if (this.#context.now() - view.at > TOPIC_AGE_MS_MAX) this.#lookAgain()
+      if (this.#context.now() - view.at > this.#context.topicAgeMaxMs) this.#lookAgain()
       this.#route(record, waiter, mark, route, view.partitions)
       return
     }

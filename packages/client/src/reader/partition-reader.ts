@@ -23,6 +23,8 @@ export interface ReaderContext {
   readonly format: 'frames' | 'records'
   /** How long the first connection may take, in ms; later ones are tried for ever. */
   readonly connectTimeoutMs: number
+  /** How often a live read looks for partitions that the topic has got meanwhile. */
+  readonly topicAgeMaxMs: number
   /** Fires when the client is closed. */
   readonly closed: AbortSignal
   readonly now: () => number

@@ -61,6 +61,7 @@ export class TopicRead<T, K> implements AsyncIterableIterator<ReadBatch<T, K>> {
   #error: { readonly reason: unknown } | null = null
   #wake: (() => void) | null = null
   #finished = false
+  #growthTimer: ReturnType<typeof setInterval> | undefined
   /** Calls of `next` are answered one after the other. */
   #tail: Promise<unknown> = Promise.resolve()
   readonly #unlisten: (() => void)[] = []
@@ -104,11 +105,13 @@ export class TopicRead<T, K> implements AsyncIterableIterator<ReadBatch<T, K>> {
     if (this.#finished) return { done: true, value: undefined }
     try {
       this.#lanes ??= await this.#open()
-      for (const lane of this.#lanes) if (lane.state === 'idle') this.#ask(lane)
+      this.#askAll(this.#lanes)
       while (this.#arrived.length === 0 && this.#error === null && this.#lanes.some(lane => lane.state !== 'done')) {
         await new Promise<void>(resolve => {
           this.#wake = resolve
         })
+        // There may be more of them now.
+        if (this.#arrived.length === 0) this.#askAll(this.#lanes)
       }
       if (this.#error !== null) throw this.#error.reason
     } catch (reason) {
@@ -123,6 +126,10 @@ export class TopicRead<T, K> implements AsyncIterableIterator<ReadBatch<T, K>> {
       return { done: true, value: undefined }
     }
     return { done: false, value: this.#batch(arrived.lane, arrived.batch) }
+  }
+
+  #askAll(lanes: readonly Lane[]): void {
+    for (const lane of lanes) if (lane.state === 'idle') this.#ask(lane)
   }
 
   #ask(lane: Lane): void {
@@ -174,14 +181,35 @@ export class TopicRead<T, K> implements AsyncIterableIterator<ReadBatch<T, K>> {
   }
 
   async #open(): Promise<Lane[]> {
-    const { topic, live, batchBytesMax } = this.#options
     if (this.#abort.signal.aborted) throw cancelled(this.#abort.signal)
     const partitions = this.#choose((await this.#topicView()).partitions)
-    return partitions.map(([partition, from]) => {
-      const options = { topic, partition, from, live, batchBytesMax, signal: this.#abort.signal }
-      const reader = new PartitionReader(this.#context, options)
-      return { reader, batches: reader.batches(), from, givenTo: -1, state: 'idle' }
-    })
+    const { live, start } = this.#options
+    if (live && start.others !== null && this.#options.partitions === undefined) {
+      this.#growthTimer = setInterval(() => this.#lookForPartitions(), this.#context.topicAgeMaxMs)
+    }
+    return partitions.map(([partition, from]) => this.#lane(partition, from))
+  }
+
+  #lane(partition: number, from: PartitionPosition): Lane {
+    const { topic, live, batchBytesMax } = this.#options
+    const options = { topic, partition, from, live, batchBytesMax, signal: this.#abort.signal }
+    const reader = new PartitionReader(this.#context, options)
+    return { reader, batches: reader.batches(), from, givenTo: -1, state: 'idle' }
+  }
+
+  /** A live read takes in the partitions that the topic has got meanwhile, from their start: all of them is new. */
+  #lookForPartitions(): void {
+    const grow = ({ partitions }: { readonly partitions: number }): void => {
+      const lanes = this.#lanes
+      if (lanes === null || this.#finished) return
+      const known = new Set(lanes.map(lane => lane.reader.partition))
+      for (let partition = 0; partition < partitions; partition++) {
+        if (!known.has(partition)) lanes.push(this.#lane(partition, { at: 'earliest' }))
+      }
+      if (lanes.length > known.size) this.#wake?.()
+    }
+    // Nobody answers: the next look may find someone. That the topic is gone its streams say.
+    this.#context.directory.refresh(this.#options.topic).then(grow, () => {})
   }
 
   /** Asks until someone answers, or `connectTimeoutMs` is over. */
@@ -223,6 +251,7 @@ export class TopicRead<T, K> implements AsyncIterableIterator<ReadBatch<T, K>> {
   #finish(): void {
     if (this.#finished) return
     this.#finished = true
+    clearInterval(this.#growthTimer)
     for (const unlisten of this.#unlisten) unlisten()
     this.#context.status.remove(this)
     const ended = cancelled(this.#abort.signal)

@@ -70,9 +70,11 @@ export class FakeCluster {
     return this.nodes.map(node => node.url)
   }
 
+  /** Makes a topic, or lets one grow. */
   addTopic(name: string, partitions: number, nodes: number = this.nodes.length): void {
     const make = (_: unknown, i: number): FakePartition => new FakePartition(`${name}/${i}`, (i % nodes) + 1)
-    this.topics.set(name, Array.from({ length: partitions }, make))
+    const kept = this.topics.get(name) ?? []
+    this.topics.set(name, [...kept, ...Array.from({ length: partitions }, make).slice(kept.length)])
   }
 
   partition(topic: string, partition: number): FakePartition {
