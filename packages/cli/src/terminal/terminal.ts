@@ -45,7 +45,8 @@ export function streamTerminal(stdout: NodeJS.WriteStream, stderr: NodeJS.Writab
   return {
     interactive: stdout.isTTY === true,
     get columns() {
-      return stdout.columns ?? 100
+      // A terminal that does not know its width says 0.
+      return stdout.columns || 100
     },
     print(line) {
       stdout.write(`${erase()}${line}\n${liveLine}`)
