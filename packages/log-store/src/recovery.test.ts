@@ -360,6 +360,27 @@ test('damage below the base is skipped: verification starts at the base', async 
   expect(await allOf(again)).toEqual(frames)
 })
 
+test('a valid frame of another history in a sealed segment is never returned', async () => {
+  const disk = new FaultDisk(seededRandom(6))
+  const store = await openOn(disk)
+  const log = await store.create(GROUP, { replicaId: 9, base: testBase() })
+  const source = new TestLog(GROUP, log.base)
+  const payload = new Uint8Array(900)
+  for (let round = 0; round < 5; round++) await written(log, { frames: source.append(1, { payload }) })
+  const [mine] = await log.read(3, 4, 1)
+  const [other] = new TestLog(GROUP, { ...testBase(), index: 2, chain: 5, timestamp: 1_010, nextOffset: 1 }).append(1, {
+    payload: payload.fill(1),
+  })
+  await store.close()
+  const path = disk.files().find(name => name.endsWith('.log'))!
+  const bytes = Buffer.from(disk.contentOf(path))
+  bytes.set(other!.bytes, bytes.indexOf(mine!.bytes))
+  disk.replace(path, Uint8Array.from(bytes))
+  const again = only(await openOn(disk))
+  expect((await again.read(2, 3, 1))[0]?.header.index).toBe(2)
+  await expect(again.read(3, 4, 1)).rejects.toMatchObject({ code: 'DAMAGED' })
+})
+
 test('an index that is missing, cut, wrong or of another segment changes nothing but time', async () => {
   const indexes = sample.clean.files().filter(path => path.endsWith('.index'))
   expect(indexes.length).toBeGreaterThan(1)

@@ -241,11 +241,16 @@ class SegmentedLogStore implements LogStore {
   }
 
   async #bear(group: number, birth: Birth): Promise<GroupLog> {
-    const { disk, votes } = this.#context
+    const { disk, votes, mark } = this.#context
     const { replicaId } = birth
     const slot = votes.slotOf(group)
     if (slot !== undefined && slot.state !== ReplicaState.intended && slot.replicaId === replicaId) {
       throw new LogError('REPLICA_LOST', `replica ${replicaId} of group ${group} was dropped; use a new replica id`)
+    }
+    if (slot !== undefined) {
+      // What the mark says of a replica that was dropped must not be held against this one.
+      mark.forget(group)
+      await mark.write(false)
     }
     const noVote = { term: 0, vote: 0, uncertainIndex: 0, uncertainTerm: 0 }
     await this.#changeSlot(group, { replicaId, state: ReplicaState.intended, ...noVote })

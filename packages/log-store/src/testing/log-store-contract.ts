@@ -279,6 +279,23 @@ export function testLogStore(runner: ContractRunner, makePlace: () => Promise<Co
     expect(reborn.recovered.ballot).toEqual({ term: 0, vote: 0 })
   })
 
+  test('a new replica of a dropped group owes nothing to the old one', async () => {
+    const { place, store, log, source } = await newGroup()
+    const first = source.append(5)
+    await written(log, { frames: first, ballot: { term: 7, vote: 2 } })
+    source.truncateTo(positionAfter(first[2]!))
+    await written(log, { frames: source.append(4) })
+    await store.close()
+    const again = await place.open()
+    await again.drop(7)
+    const reborn = await again.create(7, { replicaId: 12, base: testBase() })
+    await written(reborn, { frames: new TestLog(7, reborn.base).append(1) })
+    const [found] = (await place.crash()).groups()
+    expect(found!.recovered.uncertainUntil).toBe(undefined)
+    expect(found!.recovered.ballot).toEqual({ term: 0, vote: 0 })
+    expect(found!.end.index).toBe(2)
+  })
+
   test('a closed store refuses by name', async () => {
     const { store, log } = await newGroup()
     await store.close()
