@@ -95,8 +95,9 @@ export class Progress {
    * @returns false for a stale refusal
    */
   reject(rejected: LogIndex, hint: LogIndex): boolean {
+    // What has been acknowledged is there: the refusal is older, or the peer is broken, and answering it would not end.
+    if (rejected <= this.match) return false
     if (this.state === 'replicate') {
-      if (rejected <= this.match) return false
       this.next = this.match + 1
     } else {
       // Outside of replicate there is one message at a time, so any other refusal is an old one.

@@ -59,6 +59,22 @@ export class TestReplica {
     this.group = new RaftGroup<string>(this.config, { ...initialState(this.disk), ...extra }, this.#randomInt)
   }
 
+  /** Starts anew with a log of entries of these terms after the base, and `term` as the current one. */
+  load(terms: readonly Term[], term: Term = terms.at(-1) ?? 1, commit: LogIndex = this.disk.base.index): void {
+    const first = this.disk.base.index + 1
+    this.disk.entries = terms.map((entryTerm, i) => {
+      const payload = `${entryTerm}.${first + i}`
+      return { index: first + i, term: entryTerm, kind: 'normal', size: payload.length, payload }
+    })
+    this.disk.hard = { term, vote: 0, commit }
+    this.restart()
+  }
+
+  /** Terms of the log on disk, after the base. */
+  get storedTerms(): Term[] {
+    return this.disk.entries.map(entry => entry.term)
+  }
+
   /** Steps the core and checks what must hold on every step. */
   step(input: Input<string>): StepResult {
     const before = this.group.status()
