@@ -12,7 +12,7 @@ import type { LimitsConfig } from './config/node-config.ts'
 export const PROTOCOL_MIN = 1
 export const PROTOCOL_MAX = 1
 
-export interface BrokerSettings {
+interface BrokerSettings {
   readonly limits: LimitsConfig
   /** Limit of a unary or HTTP append. */
   readonly appendTimeoutMs: number

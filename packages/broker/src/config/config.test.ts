@@ -1,8 +1,8 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { StartError } from '../start-error.ts'
+import { temporaryFolder } from '../testing/fake-node.ts'
 import { formatAddress, isLoopbackHost, parseAddress } from './address.ts'
 import { loadConfig } from './load-config.ts'
 import { nearestName } from './nearest-name.ts'
@@ -11,7 +11,7 @@ import { formatDuration, formatSize, parseDuration, parseSize } from './quantity
 import { SETTINGS } from './settings.ts'
 
 function file(text: string, name = 'millrace.yaml'): string {
-  const path = join(mkdtempSync(join(tmpdir(), 'millrace-config-')), name)
+  const path = join(temporaryFolder(), name)
   writeFileSync(path, text)
   return path
 }

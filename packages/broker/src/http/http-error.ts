@@ -24,7 +24,7 @@ export function errorBody(error: MillraceError): object {
 }
 
 /** Status, headers and body for whatever was thrown. */
-export function errorAnswer(reason: unknown): { status: number; headers: Record<string, string>; body: object } {
+function errorAnswer(reason: unknown): { status: number; headers: Record<string, string>; body: object } {
   if (reason instanceof RouteError) {
     const error = new MillraceError('INVALID_ARGUMENT', reason.message)
     const headers: Record<string, string> = reason.allow.length === 0 ? {} : { allow: reason.allow.join(', ') }

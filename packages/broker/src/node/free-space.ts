@@ -6,7 +6,7 @@ import { formatSize } from '../config/quantity.ts'
 import { StartError } from '../start-error.ts'
 
 /** What a node needs to open its stores, whatever else it may or may not do then. */
-export const START_FREE_BYTES_MIN: number = 4 * 1_048_576
+const START_FREE_BYTES_MIN: number = 4 * 1_048_576
 
 /**
  * @param dataDir need not exist; the nearest folder above it counts then

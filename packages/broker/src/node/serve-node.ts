@@ -83,7 +83,7 @@ async function checkFounded(dataDir: string): Promise<void> {
 }
 
 /** Binds and lets go: the transport binds later, when the log has been recovered. */
-export async function checkFree(name: string, address: Address): Promise<void> {
+async function checkFree(name: string, address: Address): Promise<void> {
   const server = createServer()
   await bind(server, name, address)
   await new Promise<void>(resolve => server.close(() => resolve()))

@@ -90,7 +90,7 @@ async function open(
 ): Promise<OpenRead> {
   const { topics, directory, nodeId } = context
   const local = await localPartition(context, topic, partition)
-  if (local?.leading) return openPartitionRead(local, directory, options)
+  if (local?.leading) return openPartitionRead(context, local, options)
   const leaderNode = topics.leaderOf(topic.name, partition)
   const refusal = notLeader(directory, { what: `${topic.name}/${partition}`, leaderNode, term: local?.term ?? 0 })
   if (refusal.code === 'NOT_LEADER') return openAt(context, leaderNode, topic, partition, options)

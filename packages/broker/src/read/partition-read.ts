@@ -5,8 +5,10 @@
  */
 import { type Frame, MillraceError } from '@millrace/record'
 import type { Partition } from '@millrace/topics'
+import type { BrokerContext } from '../broker-context.ts'
 import type { NodeDirectory } from '../cluster/node-directory.ts'
 import { notLeader } from '../cluster/not-leader.ts'
+import { confirmLeadership } from './leader-confirmation.ts'
 import { type StartPosition, startOffset } from './start-position.ts'
 
 export interface ReadOptions {
@@ -44,14 +46,19 @@ export interface OpenRead {
 /** How often a waiting read looks whether its node still leads. */
 const LEADING_CHECK_MS = 500
 
-/** @throws MillraceError NOT_LEADER, LEADER_STARTING, NO_LEADER, OFFSET_OUT_OF_RANGE, PARTITION_HALTED */
+/**
+ * Opens the read. Unless any replica may serve it, everything that was acknowledged before the call is in it.
+ *
+ * @throws MillraceError NOT_LEADER, LEADER_STARTING, NO_LEADER, OFFSET_OUT_OF_RANGE, PARTITION_HALTED
+ */
 export async function openPartitionRead(
+  { topics, directory }: Pick<BrokerContext, 'topics' | 'directory'>,
   partition: Partition,
-  directory: NodeDirectory,
   options: ReadOptions,
 ): Promise<OpenRead> {
   const mayServe = () => checkServes(partition, directory, options)
   mayServe()
+  if (!options.anyReplica) await confirmLeadership(topics, partition)
   const { highWatermark } = partition
   const start = await startOffset(partition, options.from)
   return {

@@ -13,6 +13,7 @@ import type { Partition, TopicInfo } from '@millrace/topics'
 import type { BrokerContext } from '../broker-context.ts'
 import { notLeader } from '../cluster/not-leader.ts'
 import { checkPartition, findTopic, localPartition } from '../cluster/topic-lookup.ts'
+import { confirmLeadership } from '../read/leader-confirmation.ts'
 
 /** @throws MillraceError of the first partition that cannot be answered */
 export async function listOffsets(
@@ -30,8 +31,10 @@ export async function listOffsets(
   const elsewhere = new Map<number, number[]>()
   for (const number of wanted) {
     const partition = await localPartition(context, topic, number)
-    if (partition?.leading) answers.push(await offsetsOf(partition, request.time))
-    else {
+    if (partition?.leading) {
+      await confirmLeadership(context.topics, partition)
+      answers.push(await offsetsOf(partition, request.time))
+    } else {
       const leader = leaderElsewhere(context, topic, number, partition, forwarded)
       elsewhere.set(leader, [...(elsewhere.get(leader) ?? []), number])
     }

@@ -171,6 +171,29 @@ describe('AppendStream', () => {
     requests.end()
   })
 
+  test('ends with its caller or its node; what was taken still commits', async () => {
+    const partition = nodes[0]!.topics.fake('demo', 0)
+    partition.holdCommits = true
+    const stop = new AbortController()
+    const requests = new Requests()
+    const left = log[0]!.appendStream(requests, { signal: stop.signal })[Symbol.asyncIterator]()
+    await left.next()
+    requests.push(batch(1, ['a']))
+    await expect.poll(() => partition.heldCount).toBe(1)
+    stop.abort()
+    await expect(left.next()).rejects.toThrow()
+    await expect.poll(() => nodes[0]!.context.counters.appendStreams).toBe(0)
+    const others = new Requests()
+    const stopped = log[0]!.appendStream(others)[Symbol.asyncIterator]()
+    await stopped.next()
+    nodes[0]!.stop.abort()
+    expect((await failure(stopped.next())).detail).toMatchObject({ code: 'SHUTTING_DOWN' })
+    partition.release()
+    expect(partition.highWatermark).toBe(1)
+    requests.end()
+    others.end()
+  })
+
   test('a record set above its limit is refused with the limit named', async () => {
     const requests = new Requests()
     const responses = log[0]!.appendStream(requests)[Symbol.asyncIterator]()
@@ -309,6 +332,16 @@ describe('Read', () => {
     nodes[0]!.topics.shared.leaders.set('demo/0', 2)
     nodes[0]!.topics.fake('demo', 0)
     expect((await failure(live.next())).detail).toMatchObject({ code: 'NOT_LEADER', notLeader: { leaderNode: 2 } })
+  })
+
+  test('a leader that no majority confirms shows nothing', async () => {
+    await log[0]!.append({ topic: 'demo', partition: 0, body: { case: 'recordSet', value: set('a').bytes } })
+    nodes[0]!.topics.shared.majority = false
+    const refused = await failure(collect(log[0]!.read({ topic: 'demo', partition: 0 })))
+    expect(refused.detail).toMatchObject({ code: 'NO_LEADER', retryable: true })
+    expect((await failure(log[0]!.listOffsets({ topic: 'demo' }))).detail).toMatchObject({ code: 'NO_LEADER' })
+    const any = await collect(log[0]!.read({ topic: 'demo', partition: 0, anyReplica: true }))
+    expect(any).toHaveLength(2)
   })
 
   test('a bad offset names the valid range', async () => {

@@ -50,7 +50,7 @@ async function open(context: BrokerContext, request: ReadRequest, signal: AbortS
     throw notLeader(directory, { what: `${topic.name}/${request.partition}`, leaderNode, term: 0 })
   }
   const bufferMax = settings.limits.readBufferBytesMax
-  return openPartitionRead(partition, directory, {
+  return openPartitionRead(context, partition, {
     from: fromWirePosition(request.from),
     live: request.live,
     anyReplica: request.anyReplica,

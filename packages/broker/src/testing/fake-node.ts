@@ -1,8 +1,9 @@
 /** A client port over fake topics, on a real socket. */
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
+import { onTestFinished } from 'vitest'
 import { BrokerCounters } from '../admin/metrics.ts'
 import type { BrokerContext } from '../broker-context.ts'
 import { Forwarder } from '../cluster/forwarder.ts'
@@ -95,7 +96,9 @@ async function startFakeNode(
   return { url, topics, context, stop, close, [Symbol.asyncDispose]: close }
 }
 
-/** A fresh folder below the system's temporary one. */
+/** A fresh folder below the system's temporary one, gone after the test. */
 export function temporaryFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'millrace-broker-'))
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-broker-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
 }

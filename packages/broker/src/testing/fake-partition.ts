@@ -5,7 +5,7 @@ import type { AppendBatch, AppendDone, Partition, ReadResult } from '@millrace/t
 export class FakePartition implements Partition {
   readonly topic: string
   readonly partition: number
-  readonly group = 7
+  readonly group: number
   readonly frames: Frame[] = []
   leaderNode: number
   term = 1
@@ -22,6 +22,7 @@ export class FakePartition implements Partition {
   constructor(topic: string, partition: number, self: number, leaderNode: number) {
     this.topic = topic
     this.partition = partition
+    this.group = partition + 1
     this.#self = self
     this.leaderNode = leaderNode
   }
@@ -60,7 +61,14 @@ export class FakePartition implements Partition {
       sequence: batch.producer?.sequence ?? 0,
       payload: batch.payload,
     }
-    const at = { group: 7, index: this.frames.length + 2, term: 1, baseOffset, timestamp: this.now++, previousChain: 0 }
+    const at = {
+      group: this.group,
+      index: this.frames.length + 2,
+      term: 1,
+      baseOffset,
+      timestamp: this.now++,
+      previousChain: 0,
+    }
     const frame = sealFrame(body, at)
     this.frames.push(frame)
     this.highWatermark = nextOffsetAfter(frame.header)

@@ -1,4 +1,5 @@
 /** The catalogue and the partitions of one node, in memory, for tests of the edge. Several nodes may share a catalogue. */
+import type { GroupHandle } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
 import type { CreateTopic, Partition, StartedGroup, TopicInfo, Topics } from '@millrace/topics'
 import { FakePartition } from './fake-partition.ts'
@@ -11,6 +12,7 @@ export class FakeCatalogue {
   readonly partitions: Map<string, FakePartition> = new Map<string, FakePartition>()
   readonly nodes: readonly number[]
   leaderNode = 1
+  majority = true
 
   constructor(nodes: readonly number[]) {
     this.nodes = nodes
@@ -93,8 +95,27 @@ export class FakeTopics implements Topics {
 
   async waitCatalogue(): Promise<void> {}
 
+  /** Handles confirm a leadership, unless a test says that there is no majority; they can do nothing else. */
   replicas(): readonly StartedGroup[] {
-    return []
+    return this.list().flatMap(({ name, partitions }) =>
+      partitions.map(({ partition, group }) => {
+        const { highWatermark } = this.fake(name, partition)
+        const readIndex = () => (this.shared.majority ? Promise.resolve(1) : Promise.reject(new Error('no majority')))
+        const status = () => ({
+          group,
+          replica: 1,
+          role: 'leader',
+          term: 1,
+          leaderNode: 1,
+          commit: 1,
+          applied: 1,
+          lastIndex: 1,
+          followers: [],
+        })
+        const handle = { group, leading: true, leaderNode: 1, readIndex, waitApplied: () => Promise.resolve(), status }
+        return { topic: name, partition, handle: handle as unknown as GroupHandle, highWatermark }
+      }),
+    )
   }
 
   async shutdown(): Promise<void> {}
