@@ -121,8 +121,8 @@ export class Topic<T, K = string> {
   }
 
   /** Resolves when every append so far has its result, good or bad. @throws APPEND_TIMEOUT, with outcome unknown */
-  flush(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    return this.#context.producer().flush(options.timeoutMs)
+  async flush(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    await this.#context.producer().flush(options.timeoutMs)
   }
 
   /**

@@ -27,6 +27,8 @@ interface Unrouted {
   readonly mark: number
   readonly route: Route
   readonly charge: number
+  /** When it gives up. */
+  readonly deadline: number
 }
 
 export class TopicProducer {
@@ -64,7 +66,8 @@ export class TopicProducer {
       return
     }
     buffer.take(bytes)
-    this.#unrouted.push({ record: owned(record), waiter, mark, route, charge: bytes })
+    const deadline = this.#context.now() + this.#context.appendTimeoutMs
+    this.#unrouted.push({ record: owned(record), waiter, mark, route, charge: bytes, deadline })
     if (this.#unrouted.length === 1) void this.#learnTopic()
   }
 
@@ -110,7 +113,7 @@ export class TopicProducer {
 
   close(error: MillraceError): void {
     this.#closed = error
-    this.#failUnrouted(new MillraceError(error.code, error.message, { outcome: 'not_stored' }))
+    this.#failUnrouted(error, () => true)
     for (const appender of this.#appenders) appender?.close(error)
   }
 
@@ -152,8 +155,7 @@ export class TopicProducer {
 
   /** Asks for the topic until someone answers, or the records' time is over. */
   async #learnTopic(): Promise<void> {
-    const { directory, status, now, appendTimeoutMs } = this.#context
-    const deadline = now() + appendTimeoutMs
+    const { directory, status, now } = this.#context
     while (this.#unrouted.length > 0) {
       try {
         const { partitions } = await directory.topic(this.#topic)
@@ -162,15 +164,14 @@ export class TopicProducer {
         return
       } catch (reason) {
         const error = rpcError(reason, 'not-sent')
-        if (!error.retryable || now() >= deadline || this.#closed !== null) {
-          status.remove(this)
-          this.#failUnrouted(error)
-          return
-        }
+        const late = now()
+        this.#failUnrouted(error, ({ deadline }) => !error.retryable || deadline <= late)
+        if (this.#unrouted.length === 0) break
         status.report(this, { state: 'reconnecting', what: `append to ${this.#topic}`, reason: error.message })
         await new Promise(resolve => setTimeout(resolve, 50 + Math.random() * 100))
       }
     }
+    status.remove(this)
   }
 
   /** The number of partitions may have grown. Meanwhile, and if nobody answers, what is known holds. */
@@ -197,15 +198,15 @@ export class TopicProducer {
     this.#wakeFlush()
   }
 
-  #failUnrouted(error: MillraceError): void {
-    const unrouted = this.#unrouted
-    this.#unrouted = []
+  #failUnrouted(error: MillraceError, which: (unrouted: Unrouted) => boolean): void {
+    const failed = this.#unrouted.filter(which)
+    this.#unrouted = this.#unrouted.filter(unrouted => !failed.includes(unrouted))
     const notStored = new MillraceError(error.code, error.message, {
       cause: error,
       outcome: 'not_stored',
       details: error.details,
     })
-    for (const { waiter, mark, charge } of unrouted) {
+    for (const { waiter, mark, charge } of failed) {
       this.#context.buffer.give(charge)
       waiter.failed(mark, notStored)
     }

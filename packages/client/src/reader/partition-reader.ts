@@ -118,8 +118,9 @@ export class PartitionReader {
     const call = new AbortController()
     const end = (): void => call.abort(signal.reason)
     signal.addEventListener('abort', end, { once: true })
+    const { connection, release } = connections.read(url)
     try {
-      const responses = connections.get(url).log.read(
+      const responses = connection.log.read(
         {
           topic,
           partition,
@@ -142,6 +143,7 @@ export class PartitionReader {
     } finally {
       signal.removeEventListener('abort', end)
       call.abort()
+      release()
     }
   }
 

@@ -74,6 +74,7 @@ class Simulation {
   readonly #events: { at: number; order: number; run: () => void }[] = []
   readonly #log: Entry[] = []
   readonly #settled = new Map<number, Answer>()
+  readonly #released = new Set<number>()
   readonly #connections = new Map<number, Connection>()
   readonly #problems: string[] = []
   readonly #faults: Readonly<Record<'loss' | 'elections' | 'refusals' | 'throttle' | 'zombies' | 'forget', number>>
@@ -154,7 +155,7 @@ class Simulation {
 
   /** Not while a retry of sequence 0 may come: nobody could tell that from the first batch of a new producer. */
   #forget(): void {
-    if (this.#log.some(entry => entry.sequence === 0 && !this.#settled.has(entry.batch))) return
+    if (this.#log.some(entry => entry.sequence === 0 && !this.#released.has(entry.batch))) return
     this.#forgottenBefore = this.#log.length
   }
 
@@ -180,6 +181,7 @@ class Simulation {
     for (const action of this.#lane.takeActions()) {
       if (action.type === 'find') this.#at(this.#now + 1, () => this.#find())
       else if (action.type === 'send') this.#send(action)
+      else if (action.type === 'release') this.#released.add(action.batch.id)
       else if (action.type === 'suspect') {
         // Some clients close the connection, some go on listening to it.
         const connection = this.#connections.get(action.link)!
