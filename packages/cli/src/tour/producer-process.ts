@@ -4,11 +4,11 @@
  */
 import { bytes, connect, type Topic } from '@millrace/client'
 import { describeError } from '../cli-error.ts'
-import { LIFELINE_FD, watchLifeline } from '../process/lifeline.ts'
 import { type Corpus, loadCorpus } from './corpus.ts'
 import { digestOf, type LedgerWriter, writeLedger } from './ledger.ts'
 import { monotonicMs, type SentBatch } from './timeline.ts'
-import { type ToProducer, type TourJob, tellTour, tourJob } from './tour-messages.ts'
+import { type ToProducer, type TourJob, tellTour } from './tour-messages.ts'
+import { runTourWorker } from './tour-worker.ts'
 
 const BATCH_LINES = 50
 /** Below the number that brokers allow, so that none waits inside the SDK. */
@@ -91,11 +91,10 @@ class TourProducer {
   }
 }
 
-watchLifeline(LIFELINE_FD)
-const job = tourJob()
-const client = connect(job.urls)
-const producer = new TourProducer(job, client.topic(job.topic, { value: bytes }))
-process.on('message', (message: ToProducer) => producer.handle(message))
-await producer.run()
-await client.close()
-process.disconnect()
+await runTourWorker(async job => {
+  const client = connect(job.urls)
+  const producer = new TourProducer(job, client.topic(job.topic, { value: bytes }))
+  process.on('message', (message: ToProducer) => producer.handle(message))
+  await producer.run()
+  await client.close()
+})

@@ -27,11 +27,6 @@ export type FromProducer =
 
 export type FromConsumer = { readonly type: 'done'; readonly records: number }
 
-/** The job of this process. */
-export function tourJob(): TourJob {
-  return JSON.parse(process.argv[2] ?? '{}') as TourJob
-}
-
 /** Tells the tour; resolves when the message has left. */
 export function tellTour(message: FromProducer | FromConsumer): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -17,11 +17,12 @@ export interface TourProcess<Incoming extends { readonly type: string }> {
   forget(type: Incoming['type']): void
 }
 
-/** Starts `module`, relative to the sources, with a job. Its output goes to a file beside the ledger. */
+/** Starts `module`, relative to the sources, with a job; the signal ends it. Its output goes to a file beside the ledger. */
 export async function startTourProcess<Incoming extends { readonly type: string }>(
   name: string,
   module: string,
   job: TourJob,
+  signal: AbortSignal,
 ): Promise<TourProcess<Incoming>> {
   const inbox = new Map<string, PromiseWithResolvers<Incoming>>()
   const slot = (type: string): PromiseWithResolvers<Incoming> => {
@@ -34,6 +35,7 @@ export async function startTourProcess<Incoming extends { readonly type: string 
     logFile: `${join(job.ledger, '..', name)}.log`,
     onMessage: message => slot((message as Incoming).type).resolve(message as Incoming),
   })
+  signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true })
   const ended = child.exited.then(exit => {
     const words = child.lastWords()
     throw new CliError(`the ${name} ended with ${describeExit(exit)}${words === '' ? '' : `: ${words}`}`)

@@ -6,7 +6,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
-import { CliError } from '../cli-error.ts'
+import { CliError, Interrupted } from '../cli-error.ts'
 import { LocalCluster } from '../cluster/local-cluster.ts'
 import { createTopic } from '../cluster/topic-api.ts'
 import { freePorts } from '../process/ports.ts'
@@ -50,6 +50,7 @@ export async function runTour(terminal: Terminal, options: TourOptions): Promise
     })),
   })
   using stop = stopSignal()
+  let isFaultless = false
   try {
     const story = tell(terminal)
     const times = Math.ceil(corpus.length / corpus.fileLines)
@@ -71,11 +72,14 @@ export async function runTour(terminal: Terminal, options: TourOptions): Promise
       lines: corpus.length,
     }
     const report = await act(run)
-    if (report.ok && options.dir === undefined) rmSync(folder, { recursive: true })
-    else if (!report.ok) terminal.note(`millrace: data, logs and ledgers are kept in ${folder}`)
+    isFaultless = report.ok
     return report
+  } catch (error) {
+    throw stop.signal.aborted ? new Interrupted() : error
   } finally {
     await cluster.stop(STOP_GRACE_MS)
+    if ((isFaultless || stop.signal.aborted) && options.dir === undefined) rmSync(folder, { recursive: true })
+    else terminal.note(`millrace: data, logs and ledgers are kept in ${folder}`)
   }
 }
 
@@ -101,7 +105,12 @@ async function act(run: TourRun): Promise<TourReport> {
     lines: run.lines,
     ledger: join(folder, ledger),
   })
-  const producer = await startTourProcess<FromProducer>('producer', 'tour/producer-process', job('appended.ledger'))
+  const producer = await startTourProcess<FromProducer>(
+    'producer',
+    'tour/producer-process',
+    job('appended.ledger'),
+    run.signal,
+  )
   try {
     const partition = 1
     const victim = cluster.nodes[leaders[partition]! - 1]!
@@ -119,7 +128,12 @@ async function act(run: TourRun): Promise<TourReport> {
     await victim.restart()
     await inStep(run, victim.node)
     story(`node ${victim.node} is started again and in step`)
-    const consumer = await startTourProcess<FromConsumer>('consumer', 'tour/consumer-process', job('read.ledger'))
+    const consumer = await startTourProcess<FromConsumer>(
+      'consumer',
+      'tour/consumer-process',
+      job('read.ledger'),
+      run.signal,
+    )
     const { records: read } = await consumer.message('done').finally(() => consumer.child.kill('SIGTERM'))
     story(`a consumer, another process, has read ${formatCount(read)} records from the start`)
     return await judge(run, { failures, unacknowledged, gapMs })
