@@ -1,35 +1,29 @@
 /**
- * One replica of one group in the turn loop: takes what arrived, steps the core, seals and stores entries, and posts
- * messages.
+ * One replica of one group: what the node, the layers above and its timers may ask of it.
  *
  * Nothing here reacts at once: whatever arrives waits in the inbox for the next turn, except proposals, whose answer is
- * immediate and whose consequences wait too. Invariant: what leaves in a message or goes into a write is sealed, and
- * what a response promises is durable, because responses travel inside the write that they depend on.
+ * immediate and whose consequences wait too. A failure of the core or of the state machine halts this replica for good
+ * and no other.
  */
 import type { GroupLog } from '@millrace/log-store'
-import { type Message, NONE, type Output, RaftGroup, type StepResult } from '@millrace/raft-core'
+import { type Message, NONE, type ReplicaId, type SoftState, type StepResult, type Term } from '@millrace/raft-core'
 import { type Frame, type FrameBody, FrameKind, frameBytes, framePayload, MillraceError } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
-import type { EntryPayload } from './entry-frame.ts'
-import { Failover } from './failover.ts'
+import { Failover, type FailoverSubject } from './failover.ts'
 import { GroupApplier } from './group-applier.ts'
 import type { GroupConfiguration, GroupObserver, ProposalWaiter, ProposeResult } from './group-handle.ts'
 import { GroupInbox } from './group-inbox.ts'
 import type { GroupOpening } from './group-opening.ts'
-import { GroupStorage, type Responses } from './group-storage.ts'
+import { GroupStepper } from './group-stepper.ts'
 import type { HostServices } from './host-services.ts'
 import { Leadership } from './leadership.ts'
-import type { LogTail } from './log-tail.ts'
 import { ReadRequests } from './read-requests.ts'
 import { ReplicaPlaces } from './replica-places.ts'
 import { ReportOnce } from './report-once.ts'
 import type { StateMachine } from './state-machine.ts'
-import type { GroupMessage } from './transport.ts'
 
-/** Outputs taken in a row; each can lead to another, through responses to itself. */
-const OUTPUTS_IN_A_ROW_MAX = 32
-/** What an empty entry counts for. */
-const OWN_ENTRY_BYTES = frameBytes(0)
+/** Payload of one proposal; it has to fit in one message between peers. */
+const PROPOSAL_BYTES_MAX = 8 * 1024 * 1024
 
 export interface GroupReplicaOptions {
   readonly services: HostServices
@@ -40,7 +34,7 @@ export interface GroupReplicaOptions {
   readonly wake: (replica: GroupReplica) => void
 }
 
-export class GroupReplica {
+export class GroupReplica implements FailoverSubject {
   readonly group: number
   readonly replica: number
   readonly log: GroupLog
@@ -54,9 +48,7 @@ export class GroupReplica {
   /** Takes no more proposals: the node is stopping. */
   draining = false
   readonly #services: HostServices
-  readonly #core: RaftGroup<EntryPayload>
-  readonly #tail: LogTail
-  readonly #storage: GroupStorage
+  readonly #stepper: GroupStepper
   readonly #inbox: GroupInbox
   readonly #once: ReportOnce
   readonly #wake: () => void
@@ -76,34 +68,18 @@ export class GroupReplica {
     for (const configuration of [opening.configuration, ...opening.unapplied]) this.places.learn(configuration)
     this.#inbox = new GroupInbox({ replica: this.replica, places: this.places, wake: this.#wake })
     this.#once = new ReportOnce(event => services.report(event))
-    this.#tail = opening.tail
-    this.#core = new RaftGroup(this.#coreConfig(), opening.initial, services.randomInt)
-    const { hardState, applied } = opening.initial
-    this.#storage = new GroupStorage({
-      services,
-      log,
-      tail: opening.tail,
-      places: this.places,
-      ballot: hardState,
-      commit: hardState.commit,
-      released: responses => this.#inbox.release(responses),
-      input: input => this.#inbox.input(input),
+    this.#stepper = new GroupStepper({
+      ...{ services, log, opening, inbox: this.#inbox, places: this.places, wake: this.#wake },
+      effects: {
+        leadershipChanged: (soft, term) => this.#leadershipChanged(soft, term),
+        committed: task => this.applier.add(task),
+        readAnswered: read => this.reads.answered(read),
+      },
     })
-    this.leadership = new Leadership(hardState.term, event => machine.leadership(event))
+    this.leadership = new Leadership(opening.initial.hardState.term, event => machine.leadership(event))
     this.reads = new ReadRequests(services.randomInt)
-    this.applier = new GroupApplier(machine, applied)
-    this.failover = new Failover(services, this.#failoverSubject())
-  }
-
-  #coreConfig(): ConstructorParameters<typeof RaftGroup>[0] {
-    const { electionTimeoutMinMs, heartbeatMs } = this.#services.timing
-    return {
-      id: this.replica,
-      electionTicks: Math.max(2, Math.round(electionTimeoutMinMs / heartbeatMs)),
-      heartbeatTicks: 1,
-      stepDownOnRemoval: true,
-      ownEntryBytes: OWN_ENTRY_BYTES,
-    }
+    this.applier = new GroupApplier(machine, opening.initial.applied)
+    this.failover = new Failover(services, this)
   }
 
   get halted(): string | undefined {
@@ -120,12 +96,30 @@ export class GroupReplica {
 
   /** Nothing of this group is on its way to the disk or to the state machine, and nobody waits for a proposal. */
   get idle(): boolean {
-    const pending = !this.#storage.idle || this.applier.hasWork || this.leadership.pendingProposals > 0
+    const pending = !this.#stepper.idle || this.applier.hasWork || this.leadership.pendingProposals > 0
     return this.#halted !== undefined || !pending
   }
 
-  status(): ReturnType<RaftGroup['status']> {
-    return this.#core.status()
+  get term(): Term {
+    return this.leadership.term
+  }
+
+  /** No leader is known, and this is none. */
+  get leaderless(): boolean {
+    const { role, leader } = this.leadership
+    return this.#halted === undefined && leader === NONE && role !== 'leader'
+  }
+
+  get voting(): boolean {
+    return this.leadership.role === 'candidate'
+  }
+
+  nodeOf(replica: ReplicaId): number {
+    return this.places.nodeOf(replica)
+  }
+
+  status(): ReturnType<GroupStepper['status']> {
+    return this.#stepper.status()
   }
 
   observe(observer: GroupObserver): () => void {
@@ -136,7 +130,9 @@ export class GroupReplica {
   /** A message of a peer, for the next turn. */
   receive(fromNode: number, message: Message<Frame>): void {
     const refusal = this.#inbox.receive(fromNode, message)
-    if (refusal !== undefined) this.#reportOnce('warn', `dropped a message of node ${fromNode}: ${refusal}`)
+    if (refusal === undefined) return
+    const dropped = `dropped a message of node ${fromNode}: ${refusal}`
+    this.#once.report({ level: 'warn', group: this.group, message: dropped })
   }
 
   tick(): void {
@@ -166,8 +162,12 @@ export class GroupReplica {
     if (body.kind === FrameKind.records && !this.#services.store.acceptsAppends) {
       return dropped('diskFull', 'the disk reserve is reached')
     }
+    if (body.payload.length > PROPOSAL_BYTES_MAX) {
+      const message = `a payload of ${body.payload.length} bytes is above the limit of ${PROPOSAL_BYTES_MAX}`
+      throw new MillraceError('RECORD_TOO_LARGE', message)
+    }
     const proposed = { size: frameBytes(body.payload.length), payload: body }
-    const result = this.#core.step({ type: 'propose', entries: [proposed] })
+    const result = this.#stepper.step({ type: 'propose', entries: [proposed] })
     if (result.type === 'ok') return dropped('notLeader', 'the proposal was passed on')
     if (result.type === 'dropped') return result
     this.#wake()
@@ -184,23 +184,38 @@ export class GroupReplica {
     if (this.leadership.role !== 'leader') {
       return { type: 'dropped', reason: 'notLeader', leader: this.leadership.leader, message: 'not the leader' }
     }
-    const result = this.#core.step({ type: 'transferLeader', target: replica })
+    const result = this.#stepper.step({ type: 'transferLeader', target: replica })
     this.#wake()
     return result
   }
 
   readIndex(): Promise<number> {
-    if (this.#halted !== undefined) return Promise.reject(this.#closedError(this.#halted))
+    if (this.#halted !== undefined) return Promise.reject(this.#haltedError(this.#halted))
     this.#wake()
     return this.reads.readIndex()
+  }
+
+  /** Campaigns in the next turn, if no leader is known then. `forget`: the leader that is known is none. */
+  campaign(forget: boolean): void {
+    if (forget) this.#inbox.input({ type: 'forgetLeader' })
+    this.#campaignDue = true
+    this.#wake()
   }
 
   /** Takes this group's part in a turn: everything up to what is posted and stored. */
   turn(): void {
     if (this.#halted !== undefined) return
     this.#guard('consensus failed', () => {
-      this.#stepAll()
-      this.#drain()
+      const { clock, timing } = this.#services
+      const nowMs = clock.monotonicMs()
+      const ticks = this.#stepper.stepInbox(nowMs)
+      this.#campaignIfDue()
+      const ask = (context: number): StepResult => this.#stepper.step({ type: 'readIndex', context })
+      this.reads.flush(ask, nowMs + timing.electionTimeoutMinMs)
+      this.#stepper.drain()
+      if (ticks === 0) return
+      this.leadership.expire(nowMs)
+      this.reads.expire(nowMs)
     })
   }
 
@@ -212,8 +227,8 @@ export class GroupReplica {
       const task = this.applier.next((frames, results) => this.#applied(frames, results))
       if (task === undefined) return
       for (const entry of task.entries) bytes += entry.size
-      this.#deliver(task.responses)
-      if (this.#core.hasOutput() || this.applier.hasWork) this.#wake()
+      this.#stepper.deliver(task.responses)
+      if (this.#stepper.hasOutput || this.applier.hasWork) this.#wake()
     })
     return bytes
   }
@@ -222,97 +237,36 @@ export class GroupReplica {
   halt(reason: string): void {
     if (this.#halted !== undefined) return
     this.#services.report({ level: 'error', group: this.group, message: `replica halted: ${reason}` })
-    this.#end(reason, false)
+    this.#end(reason, false, this.#haltedError(reason))
     this.#notify('halted')
   }
 
   /** Ends the replica in good order. */
   close(reason: string): void {
-    if (this.#halted === undefined) this.#end(reason, true)
+    if (this.#halted !== undefined) return
+    this.#end(reason, true, new MillraceError('SHUTTING_DOWN', `group ${this.group}: ${reason}`))
   }
 
-  #end(reason: string, machineToo: boolean): void {
+  #end(reason: string, machineToo: boolean, error: MillraceError): void {
     this.#halted = reason
     this.failover.stop()
     this.#inbox.close()
     this.leadership.close(reason, machineToo)
-    this.reads.close(this.#closedError(reason))
-  }
-
-  #stepAll(): void {
-    for (const responses of this.#inbox.takeReleased()) this.#deliver(responses)
-    this.#stepTicks()
-    for (const input of this.#inbox.takeInputs()) this.#core.step(input)
-    this.#stepReceived()
-    this.#stepCampaign()
-    const { clock, timing } = this.#services
-    this.reads.flush(
-      context => this.#core.step({ type: 'readIndex', context }),
-      clock.monotonicMs() + timing.electionTimeoutMinMs,
-    )
+    this.reads.close(error)
   }
 
   /** Campaigns if this is still called for after all that arrived in this turn. */
-  #stepCampaign(): void {
+  #campaignIfDue(): void {
     if (!this.#campaignDue) return
     this.#campaignDue = false
-    this.#drain()
-    const { leader, role } = this.leadership
-    if (leader === NONE && role !== 'leader') this.#core.step({ type: 'campaign' })
+    this.#stepper.drain()
+    if (this.leaderless) this.#stepper.step({ type: 'campaign' })
   }
 
-  #stepTicks(): void {
-    const ticks = this.#inbox.takeTicks()
-    if (ticks === 0) return
-    const nowMs = this.#services.clock.monotonicMs()
-    for (let i = 0; i < ticks; i++) this.#core.step({ type: 'tick', nowMs })
-    this.leadership.expire(nowMs)
-    this.reads.expire(nowMs)
-  }
-
-  #stepReceived(): void {
-    for (const message of this.#inbox.takeMessages()) {
-      if (message.type !== 'append' || message.entries.length === 0) {
-        this.#core.step({ type: 'message', message })
-        continue
-      }
-      const fault = this.#tail.check(message.prevIndex, message.prevTerm, message.entries)
-      if (fault === undefined) {
-        this.#core.step({ type: 'message', message })
-        // The next message may continue this one: the tail has to know what was accepted.
-        this.#drain()
-      } else {
-        this.#report('error', `dropped an append of replica ${message.from}: ${fault}`)
-      }
-    }
-  }
-
-  #drain(): void {
-    for (let i = 0; this.#core.hasOutput(); i++) {
-      if (i === OUTPUTS_IN_A_ROW_MAX) {
-        this.#wake()
-        return
-      }
-      this.#carryOut(this.#core.takeOutput())
-    }
-  }
-
-  #carryOut(output: Output<EntryPayload>): void {
-    const ready = output.append === undefined ? [] : this.#storage.store(output.append)
-    this.#leadershipChanged(output)
-    for (const message of output.messages) this.#post(message)
-    if (output.apply !== undefined) this.applier.add(output.apply)
-    for (const request of output.fetch) this.#storage.fetch(request)
-    for (const read of output.reads) this.reads.answered(read)
-    if (output.snapshotWanted === true)
-      this.#reportOnce('warn', 'a follower needs a snapshot, which this version cannot send')
-    this.#deliver(ready)
-  }
-
-  #leadershipChanged({ soft }: Output<EntryPayload>): void {
+  #leadershipChanged(soft: SoftState | undefined, term: Term): void {
     const { clock, timing } = this.#services
     const expireAtMs = clock.monotonicMs() + 2 * timing.electionTimeoutMinMs
-    if (this.leadership.update(soft, this.#storage.term, expireAtMs)) this.#leaderNews()
+    if (this.leadership.update(soft, term, expireAtMs)) this.#leaderNews()
   }
 
   #leaderNews(): void {
@@ -330,36 +284,10 @@ export class GroupReplica {
     if (this.#services.isGone(this.leaderNode)) this.nodeGone(this.leaderNode)
   }
 
-  /** Responses that may leave: to this replica itself by `step`, to others by the network. */
-  #deliver(responses: Responses): void {
-    for (const message of responses) {
-      if (message.to === this.replica) this.#core.step({ type: 'message', message })
-      else this.#post(message)
-    }
-  }
-
-  #post(message: Message<EntryPayload>): void {
-    const node = this.places.nodeOf(message.to)
-    if (message.type === 'snapshot') {
-      this.#reportOnce(
-        'warn',
-        `replica ${message.to} on node ${node} is behind this log's base: it needs a snapshot, which this version cannot send`,
-      )
-      this.#inbox.input({ type: 'snapshotStatus', peer: message.to, status: 'failed' })
-      return
-    }
-    if (node === 0) {
-      this.#reportOnce('warn', `replica ${message.to} has no known node: its messages are dropped`)
-      return
-    }
-    // Entries that leave were sealed when their append task was stored, earlier in this very turn or before.
-    this.#services.post(node, { group: this.group, message } as GroupMessage)
-  }
-
   #applied(frames: readonly Frame[], results: readonly unknown[] | undefined): void {
     const last = frames[frames.length - 1]!.header
     for (const frame of frames) if (frame.header.kind === FrameKind.configuration) this.#configured(frame)
-    if (this.leadership.appliedTerm(last.term, this.#tail.nextOffset)) this.#leaderNews()
+    if (this.leadership.appliedTerm(last.term, this.#stepper.nextOffset)) this.#leaderNews()
     if (this.leadership.pendingProposals > 0) {
       for (let i = 0; i < frames.length; i++) this.leadership.applied(frames[i]!, results?.[i])
     }
@@ -371,36 +299,6 @@ export class GroupReplica {
     this.#notify('configuration')
   }
 
-  #failoverSubject(): ConstructorParameters<typeof Failover>[1] {
-    const self = this
-    return {
-      group: this.group,
-      replica: this.replica,
-      get term() {
-        return self.leadership.term
-      },
-      get leaderless() {
-        const { role, leader } = self.leadership
-        return self.#halted === undefined && leader === NONE && role !== 'leader'
-      },
-      get voting() {
-        return self.leadership.role === 'candidate'
-      },
-      get configuration() {
-        return self.#configuration
-      },
-      get leaderNode() {
-        return self.leaderNode
-      },
-      nodeOf: replica => this.places.nodeOf(replica),
-      campaign: forget => {
-        if (forget) this.#inbox.input({ type: 'forgetLeader' })
-        this.#campaignDue = true
-        this.#wake()
-      },
-    }
-  }
-
   #guard(what: string, run: () => void): void {
     try {
       run()
@@ -409,20 +307,12 @@ export class GroupReplica {
     }
   }
 
-  #closedError(reason: string): MillraceError {
+  #haltedError(reason: string): MillraceError {
     return new MillraceError('PARTITION_HALTED', `group ${this.group} takes no part: ${reason}`)
   }
 
   #notify(type: 'leader' | 'halted' | 'configuration'): void {
     for (const observer of this.#observers) observer({ type })
-  }
-
-  #report(level: 'info' | 'warn' | 'error', message: string): void {
-    this.#services.report({ level, group: this.group, message })
-  }
-
-  #reportOnce(level: 'warn' | 'error', message: string): void {
-    this.#once.report({ level, group: this.group, message })
   }
 }
 

@@ -95,6 +95,7 @@ export class GroupStorage {
 
   #frames(entries: readonly Entry<EntryPayload>[]): readonly Frame[] {
     const { tail, places, services } = this.#options
+    const wallMs = entries.length === 0 ? 0 : services.clock.wallMs()
     return entries.map(entry => {
       const { payload } = entry
       let frame: Frame
@@ -102,7 +103,7 @@ export class GroupStorage {
         frame = payload
         tail.append(frame)
       } else {
-        frame = tail.seal(entry, services.clock.wallMs(), replica => places.nodeOf(replica))
+        frame = tail.seal(entry, wallMs, replica => places.nodeOf(replica))
       }
       if (frame.header.kind === FrameKind.configuration) places.learn(decodeGroupConfiguration(framePayload(frame)))
       return frame

@@ -8,7 +8,7 @@
 import type { LogPosition } from '@millrace/log-store'
 import type { Entry, LogIndex, ReplicaId, Term } from '@millrace/raft-core'
 import { chainOf, crc32, type Frame, framePayload, nextOffsetAfter } from '@millrace/record'
-import { type EntryPayload, sealEntry } from './entry-frame.ts'
+import { type EntryPayload, isSealed, sealEntry } from './entry-frame.ts'
 
 /** Positions let go of at once, so that dropping them costs nothing per entry. */
 const DROP_BATCH = 1_024
@@ -92,19 +92,19 @@ export class LogTail {
    *
    * @returns what is wrong, or undefined
    */
-  check(previousIndex: LogIndex, previousTerm: Term, entries: readonly Entry<Frame>[]): string | undefined {
+  check(previousIndex: LogIndex, previousTerm: Term, entries: readonly Entry<EntryPayload>[]): string | undefined {
     let before: Frame | undefined
     for (let i = 0; i < entries.length; i++) {
       const fault = this.#checkEntry(previousIndex + 1 + i, entries[i]!, before)
       if (fault !== undefined) return `entry ${previousIndex + 1 + i}: ${fault}`
-      before = entries[i]!.payload!
+      before = entries[i]!.payload as Frame
     }
     return this.#checkJoin(previousIndex, previousTerm, entries)
   }
 
-  #checkEntry(index: LogIndex, entry: Entry<Frame>, before: Frame | undefined): string | undefined {
+  #checkEntry(index: LogIndex, entry: Entry<EntryPayload>, before: Frame | undefined): string | undefined {
     const frame = entry.payload
-    if (frame === null) return 'without a frame'
+    if (!isSealed(frame)) return 'without a frame'
     const { header } = frame
     if (header.group !== this.group) return `belongs to group ${header.group}`
     if (header.index !== index || entry.index !== index || header.term !== entry.term) {
@@ -119,9 +119,9 @@ export class LogTail {
     return undefined
   }
 
-  #checkJoin(previousIndex: LogIndex, previousTerm: Term, entries: readonly Entry<Frame>[]): string | undefined {
+  #checkJoin(previousIndex: LogIndex, previousTerm: Term, entries: readonly Entry<EntryPayload>[]): string | undefined {
     const first = entries[0]?.payload
-    if (first === undefined || first === null || previousIndex > this.lastIndex) return undefined
+    if (first === undefined || !isSealed(first) || previousIndex > this.lastIndex) return undefined
     if (previousIndex >= this.#floor) {
       const at = previousIndex - this.#floor
       if (this.#terms[at] !== previousTerm) return undefined
@@ -130,7 +130,7 @@ export class LogTail {
     }
     // The message begins inside what is committed here: it must agree with this log at the floor.
     const atFloor = entries[this.#floor - previousIndex - 1]?.payload
-    if (atFloor === undefined || atFloor === null) return undefined
+    if (atFloor === undefined || !isSealed(atFloor)) return undefined
     const { term, chain } = atFloor.header
     return term === this.#terms[0] && chain === this.#chains[0] ? undefined : `differs from this log at ${this.#floor}`
   }

@@ -42,6 +42,7 @@ class RaftHost implements RaftNode, TransportHandler {
   readonly #checkpoints: CheckpointSchedule
   readonly #opening = new Set<number>()
   readonly #gone = new Set<number>()
+  readonly #unreachableUntilMs = new Map<number, number>()
   #shutdown: Promise<void> | undefined
 
   constructor(options: NodeOptions) {
@@ -126,6 +127,10 @@ class RaftHost implements RaftNode, TransportHandler {
   }
 
   unreachable(node: number): void {
+    // Every send to a node that is down ends here: once per heartbeat says as much.
+    const nowMs = this.#services.clock.monotonicMs()
+    if (nowMs < (this.#unreachableUntilMs.get(node) ?? 0)) return
+    this.#unreachableUntilMs.set(node, nowMs + this.#services.timing.heartbeatMs)
     for (const replica of this.#replicas()) replica.unreachable(node)
   }
 

@@ -81,6 +81,7 @@ const CASES: readonly {
     decode: control.decodeHeartbeatResponses,
     messages: [
       { type: 'heartbeatResponse', from: 1, to: 2, term: 3, context: BIG },
+      { type: 'heartbeatResponse', from: 1, to: 2, term: 3, context: 0, lostTail: true },
       { type: 'readIndexResponse', from: 1, to: 2, term: 3, index: 2 ** 32, context: 4 },
     ],
   },
@@ -112,6 +113,10 @@ const CASES: readonly {
     messages: [
       { type: 'appendResponse', from: 1, to: 2, term: 3, rejected: true, index: 9, hintIndex: 5, hintTerm: 2 },
       { type: 'appendResponse', from: 1, to: 2, term: 3, rejected: false, index: BIG, hintIndex: 0, hintTerm: 0 },
+      {
+        ...{ type: 'appendResponse', from: 1, to: 2, term: 3, rejected: true, index: 4, hintIndex: 1, hintTerm: 1 },
+        lostTail: true,
+      },
     ],
   },
 ]

@@ -49,7 +49,7 @@ export function encodeHeartbeatResponses(messages: readonly GroupMessage[]): Buf
   const writer = new WireWriter(messages.length * MESSAGE_BYTES)
   for (const { group, message: m } of messages) {
     if (m.type === 'heartbeatResponse') {
-      writer.uints(HEARTBEAT_RESPONSES, [group, m.from, m.to, m.term, m.context])
+      writer.uints(HEARTBEAT_RESPONSES, [group, m.from, m.to, m.term, m.context, m.lostTail === true ? 1 : 0])
     } else if (m.type === 'readIndexResponse') {
       writer.uints(READ_INDEX_RESPONSES, [group, m.from, m.to, m.term, m.index, m.context])
     }
@@ -68,7 +68,8 @@ export function decodeHeartbeatResponses(bytes: Uint8Array): GroupMessage[] {
     const group = f[1]!
     const envelope = { from: f[2]!, to: f[3]!, term: f[4]! }
     if (type === HEARTBEAT_RESPONSES) {
-      out.push({ group, message: { type: 'heartbeatResponse', ...envelope, context: f[5]! } })
+      const message = { type: 'heartbeatResponse', ...envelope, context: f[5]! } as const
+      out.push({ group, message: f[6] === 0 ? message : { ...message, lostTail: true } })
     } else {
       out.push({ group, message: { type: 'readIndexResponse', ...envelope, index: f[5]!, context: f[6]! } })
     }

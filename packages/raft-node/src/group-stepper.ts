@@ -1,0 +1,188 @@
+/**
+ * The part of a replica that turns the crank: feeds the core what the inbox holds, and carries out what the core says.
+ *
+ * Invariant: what leaves in a message or goes into a write is sealed, and what a response promises is durable, because
+ * responses travel inside the write that they depend on.
+ */
+import type { GroupLog } from '@millrace/log-store'
+import {
+  type ApplyTask,
+  type Input,
+  type Message,
+  type Output,
+  RaftGroup,
+  type ReadState,
+  type SoftState,
+  type StepResult,
+  type Term,
+} from '@millrace/raft-core'
+import { frameBytes } from '@millrace/record'
+import type { EntryPayload } from './entry-frame.ts'
+import type { GroupInbox } from './group-inbox.ts'
+import type { GroupOpening } from './group-opening.ts'
+import { GroupStorage, type Responses } from './group-storage.ts'
+import type { HostServices } from './host-services.ts'
+import type { LogTail } from './log-tail.ts'
+import type { ReplicaPlaces } from './replica-places.ts'
+import { ReportOnce } from './report-once.ts'
+import type { GroupMessage } from './transport.ts'
+
+/** Outputs taken in a row; each can lead to another, through responses to itself. */
+const OUTPUTS_IN_A_ROW_MAX = 32
+/** What an empty entry counts for. */
+const OWN_ENTRY_BYTES = frameBytes(0)
+
+/** What the core says beside messages and writes. */
+export interface StepperEffects {
+  leadershipChanged(soft: SoftState | undefined, term: Term): void
+  committed(task: ApplyTask<EntryPayload>): void
+  readAnswered(read: ReadState): void
+}
+
+export interface GroupStepperOptions {
+  readonly services: HostServices
+  readonly log: GroupLog
+  readonly opening: GroupOpening
+  readonly inbox: GroupInbox
+  readonly places: ReplicaPlaces
+  readonly effects: StepperEffects
+  /** Asks for a part in the next turn. */
+  readonly wake: () => void
+}
+
+export class GroupStepper {
+  readonly #options: GroupStepperOptions
+  readonly #replica: number
+  readonly #core: RaftGroup<EntryPayload>
+  readonly #tail: LogTail
+  readonly #storage: GroupStorage
+  readonly #once: ReportOnce
+
+  constructor(options: GroupStepperOptions) {
+    const { services, log, opening, inbox, places } = options
+    const { electionTimeoutMinMs, heartbeatMs } = services.timing
+    this.#options = options
+    this.#replica = log.recovered.replicaId
+    this.#once = new ReportOnce(event => services.report(event))
+    this.#tail = opening.tail
+    const config = {
+      id: this.#replica,
+      electionTicks: Math.max(2, Math.round(electionTimeoutMinMs / heartbeatMs)),
+      heartbeatTicks: 1,
+      stepDownOnRemoval: true,
+      ownEntryBytes: OWN_ENTRY_BYTES,
+    }
+    this.#core = new RaftGroup(config, opening.initial, services.randomInt)
+    this.#storage = new GroupStorage({
+      services,
+      log,
+      tail: opening.tail,
+      places,
+      ballot: opening.initial.hardState,
+      commit: opening.initial.hardState.commit,
+      released: responses => inbox.release(responses),
+      input: input => inbox.input(input),
+    })
+  }
+
+  /** No write of this group is under way. */
+  get idle(): boolean {
+    return this.#storage.idle
+  }
+
+  /** The core has something to say. */
+  get hasOutput(): boolean {
+    return this.#core.hasOutput()
+  }
+
+  /** Offset after the last record of the log, what is not durable included. */
+  get nextOffset(): number {
+    return this.#tail.nextOffset
+  }
+
+  status(): ReturnType<RaftGroup['status']> {
+    return this.#core.status()
+  }
+
+  step(input: Input<EntryPayload>): StepResult {
+    return this.#core.step(input)
+  }
+
+  /** Steps everything that waits. @returns the ticks among it */
+  stepInbox(nowMs: number): number {
+    const { inbox } = this.#options
+    for (const responses of inbox.takeReleased()) this.deliver(responses)
+    const ticks = inbox.takeTicks()
+    for (let i = 0; i < ticks; i++) this.#core.step({ type: 'tick', nowMs })
+    for (const input of inbox.takeInputs()) this.#core.step(input)
+    for (const message of inbox.takeMessages()) this.#stepMessage(message as Message<EntryPayload>)
+    return ticks
+  }
+
+  /** Carries out what the core says, until it has nothing more to say or the turn is long enough. */
+  drain(): void {
+    for (let i = 0; this.#core.hasOutput(); i++) {
+      if (i === OUTPUTS_IN_A_ROW_MAX) {
+        this.#options.wake()
+        return
+      }
+      this.#carryOut(this.#core.takeOutput())
+    }
+  }
+
+  /** Responses that may leave: to this replica itself by `step`, to others by the network. */
+  deliver(responses: Responses): void {
+    for (const message of responses) {
+      if (message.to === this.#replica) this.#core.step({ type: 'message', message })
+      else this.#post(message)
+    }
+  }
+
+  #stepMessage(message: Message<EntryPayload>): void {
+    if (message.type !== 'append' || message.entries.length === 0) {
+      this.#core.step({ type: 'message', message })
+      return
+    }
+    const fault = this.#tail.check(message.prevIndex, message.prevTerm, message.entries)
+    if (fault !== undefined) {
+      const { services, log } = this.#options
+      const dropped = `dropped an append of replica ${message.from}: ${fault}`
+      services.report({ level: 'error', group: log.group, message: dropped })
+      return
+    }
+    this.#core.step({ type: 'message', message })
+    // The next message may continue this one: the tail has to know what was accepted.
+    this.drain()
+  }
+
+  #carryOut(output: Output<EntryPayload>): void {
+    const { effects } = this.#options
+    const ready = output.append === undefined ? [] : this.#storage.store(output.append)
+    effects.leadershipChanged(output.soft, this.#storage.term)
+    for (const message of output.messages) this.#post(message)
+    if (output.apply !== undefined) effects.committed(output.apply)
+    for (const request of output.fetch) this.#storage.fetch(request)
+    for (const read of output.reads) effects.readAnswered(read)
+    if (output.snapshotWanted === true) this.#warnOnce('a follower needs a snapshot, which this version cannot send')
+    this.deliver(ready)
+  }
+
+  #post(message: Message<EntryPayload>): void {
+    const { services, places, log, inbox } = this.#options
+    const node = places.nodeOf(message.to)
+    if (message.type === 'snapshot') {
+      const behind = `replica ${message.to} on node ${node} is behind this log's base`
+      this.#warnOnce(`${behind}: it needs a snapshot, which this version cannot send`)
+      inbox.input({ type: 'snapshotStatus', peer: message.to, status: 'failed' })
+    } else if (node === 0) {
+      this.#warnOnce(`replica ${message.to} has no known node: its messages are dropped`)
+    } else {
+      // Entries that leave were sealed when their append task was stored, earlier in this very turn or before.
+      services.post(node, { group: log.group, message } as GroupMessage)
+    }
+  }
+
+  #warnOnce(message: string): void {
+    this.#once.report({ level: 'warn', group: this.#options.log.group, message })
+  }
+}
