@@ -28,6 +28,8 @@ function reset<P>(s: GroupState<P>, term: Term): void {
 }
 
 export function becomeFollower<P>(s: GroupState<P>, term: Term, leader: ReplicaId): void {
+  // Entries that it was about to send may be replaced before they are written, or sealed by the host.
+  if (s.role === 'leader') s.messages = s.messages.filter(message => message.type !== 'append')
   reset(s, term)
   s.leader = leader
   s.role = 'follower'

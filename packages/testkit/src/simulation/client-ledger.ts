@@ -31,9 +31,10 @@ export class ClientLedger {
     this.#replica = replica
   }
 
-  /** Proposals without an answer. */
+  /** Proposals without an answer that may still be committed: what is beyond the end of the log was replaced. */
   get waiting(): number {
-    return this.#waiting.size
+    const { lastIndex } = this.#replica.status
+    return [...this.#waiting.keys()].filter(index => index <= lastIndex).length
   }
 
   /** Reads that were confirmed so far. */
@@ -104,6 +105,15 @@ export class ClientLedger {
       'acknowledged is committed',
       () => `replica ${id} acknowledges command ${waiting.command} at ${entry.index}, committed is ${commandOf(entry)}`,
     )
+  }
+
+  /** A snapshot has taken the place of everything up to `index`: what became of proposals there is not known. */
+  skippedTo(index: LogIndex): void {
+    for (const at of [...this.#waiting.keys()]) {
+      if (at > index) continue
+      this.#waiting.delete(at)
+      this.#replica.group.outcomes.unknown++
+    }
   }
 
   /** The process is gone, and nobody gets an answer any more. */

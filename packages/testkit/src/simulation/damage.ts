@@ -14,10 +14,17 @@ export function damagedReplicas(group: SimGroup): Set<ReplicaId> {
   return damaged
 }
 
-/** Whether, with these replicas gone too, every configuration that may matter keeps a majority of whole ones. */
-export function survives(group: SimGroup, gone: readonly ReplicaId[]): boolean {
-  const without = new Set([...damagedReplicas(group), ...gone])
-  return group.configurationsInView().every(configuration => keepsQuorum(configuration, without))
+/**
+ * Whether, with this replica gone too, every configuration that may matter keeps a majority of whole ones. A learner counts
+ * as the voter that it may be about to become.
+ */
+export function survives(group: SimGroup, gone: ReplicaId): boolean {
+  const without = new Set([...damagedReplicas(group), gone])
+  return group.configurationsInView().every(configuration => {
+    const { voters, learners } = configuration
+    const soon = { ...configuration, voters: [...voters, ...learners.filter(id => without.has(id))] }
+    return keepsQuorum(configuration, without) && keepsQuorum(soon, without)
+  })
 }
 
 /** Whether every voter set has a majority outside of `without`. */

@@ -145,10 +145,13 @@ export class Operator {
   /** Enough whole voters stay; with a disk damaged nobody goes but those whose disk is gone. */
   #isSound(configuration: Configuration, steps: readonly ConfigChangeStep[]): boolean {
     const damaged = damagedReplicas(this.#group)
-    const leaving = steps.filter(step => step.kind === 'remove' || configuration.voters.includes(step.id))
+    const leaving = steps.filter(
+      step => step.kind === 'remove' || (step.kind === 'addLearner' && configuration.voters.includes(step.id)),
+    )
     if (damaged.size > 0 && leaving.some(step => !this.#group.lost.has(step.id))) return false
     const gone = new Set(leaving.map(step => step.id))
-    const voters = configuration.voters.filter(id => !gone.has(id))
+    const added = steps.filter(step => step.kind === 'addVoter').map(step => step.id)
+    const voters = [...configuration.voters.filter(id => !gone.has(id) && !added.includes(id)), ...added]
     return voters.length > 0 && keepsQuorum({ ...configuration, voters }, damaged)
   }
 

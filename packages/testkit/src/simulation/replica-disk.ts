@@ -133,11 +133,27 @@ export class ReplicaDisk {
 
   #start(): void {
     if (this.#underWay.length > 0 || this.#waiting.length === 0) return
-    this.#underWay = this.#waiting.splice(0, this.#plan.writesPerSync)
+    const syncs = this.#takeWaiting()
     const { writeLeastUs, writeMostUs } = this.#plan
-    const durationUs = this.#random.between(writeLeastUs, writeMostUs) * this.slowness
+    const durationUs = syncs === 0 ? 0 : this.#random.between(writeLeastUs, writeMostUs) * this.slowness
     const epoch = this.#epoch
     this.#queue.after(durationUs, () => this.#finish(epoch))
+  }
+
+  /**
+   * Takes what the next sync covers. What only waits its turn costs nothing.
+   *
+   * @returns how many of the writes need the sync
+   */
+  #takeWaiting(): number {
+    let syncs = 0
+    let count = 0
+    for (const write of this.#waiting) {
+      if (needsSync(write) && ++syncs > this.#plan.writesPerSync) break
+      count++
+    }
+    this.#underWay = this.#waiting.splice(0, count)
+    return Math.min(syncs, this.#plan.writesPerSync)
   }
 
   #finish(epoch: number): void {
@@ -154,9 +170,9 @@ export class ReplicaDisk {
   }
 
   #carryOut(write: Write): void {
-    if (write.kind === 'append' && !write.task.mustSync) {
+    if (!needsSync(write)) {
       this.#unsynced.push(write)
-      this.#learnCommit(write.task)
+      if (write.kind === 'append') this.#learnCommit(write.task)
       this.#events?.carriedOut(write)
       return
     }
@@ -167,7 +183,7 @@ export class ReplicaDisk {
   }
 
   #carryOutPart(write: Write, part: Part): void {
-    if (write.kind === 'append' && !write.task.mustSync) return
+    if (!needsSync(write)) return
     this.#makeDurable(write, part)
   }
 
@@ -201,6 +217,10 @@ export class ReplicaDisk {
       this.commit = Math.max(this.commit, Math.min(this.#looseCommit, this.durable.lastIndex))
     }
   }
+}
+
+function needsSync(write: Write): boolean {
+  return write.kind === 'trim' || write.task.mustSync
 }
 
 function isAfter(term: Term, index: LogIndex, other: { readonly index: LogIndex; readonly term: Term }): boolean {

@@ -201,6 +201,7 @@ export class Replica implements Observed, DiskEvents {
     const { snapshot, responses } = write.task
     if (snapshot !== undefined) {
       this.#machine.restore(stateOf(snapshot))
+      this.clients.skippedTo(snapshot.index)
       checkState(this, this.group.history, this.#machine.state)
     }
     for (const response of responses) {

@@ -73,7 +73,9 @@ export class Settling {
 
   /** Grows as long as entries are still being committed, stored or applied somewhere. */
   get progress(): number {
-    return this.#group.running().reduce((sum, { status }) => sum + status.commit + status.applied, 0)
+    return this.#group
+      .running()
+      .reduce((sum, { status }) => sum + status.commit + status.applied + status.durableIndex, 0)
   }
 
   /** What is still missing, undefined when nothing is. */

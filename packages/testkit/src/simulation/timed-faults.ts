@@ -164,7 +164,7 @@ function diskStall(scene: Scene, random: RandomStream): boolean {
 /** A disk has lied: after a crash the end of a log is missing, and the replica knows. */
 function lostTail(scene: Scene, random: RandomStream): boolean {
   const victim = someReplica(scene, random)
-  if (victim === undefined || !victim.isRunning || !survives(victim.group, [victim.id])) return false
+  if (victim === undefined || !victim.isRunning || !survives(victim.group, victim.id)) return false
   crashAndRestart(scene, random, victim.node)
   victim.disk.loseTail(random.between(1, 10))
   return true
@@ -173,7 +173,7 @@ function lostTail(scene: Scene, random: RandomStream): boolean {
 /** The disk of a replica is gone; its id will never be seen again. */
 function wipe(scene: Scene, random: RandomStream): boolean {
   const victim = someReplica(scene, random)
-  if (victim === undefined || !survives(victim.group, [victim.id])) return false
+  if (victim === undefined || !survives(victim.group, victim.id)) return false
   victim.group.lost.add(victim.id)
   victim.group.destroy(victim)
   return true

@@ -131,6 +131,7 @@ export function checkMessage(observed: Observed, history: GroupHistory, message:
   checkRelease(observed, history, message)
   switch (message.type) {
     case 'append':
+      checkOffice(observed, message.term)
       checkEntries(observed, history, message.entries, message.prevIndex, message.prevTerm)
       checkSpeaker(observed, history, message, message.commit)
       break
@@ -165,6 +166,16 @@ function checkSpeaker(
     commit <= history.committedTo,
     'leaders tell of what is committed',
     () => `replica ${observed.id} sends ${message.type} with commit ${commit}, committed is ${history.committedTo}`,
+  )
+}
+
+/** Entries are sent by a leader in office only: those of a former one may be replaced before they are written. */
+function checkOffice(observed: Observed, sent: Term): void {
+  const { role, term } = observed.core.status()
+  invariant(
+    role === 'leader' && term === sent,
+    'no entries are sent after stepping down',
+    () => `replica ${observed.id}, ${role} of term ${term}, sends entries as the leader of term ${sent}`,
   )
 }
 
