@@ -1,7 +1,9 @@
 /** What the store does when the disk is slow, full or broken, and how it shares the disk when it is well. */
 import { expect, test } from 'vitest'
 import type { Disk } from './disk.ts'
+import { positionAfter } from './frame-sequence.ts'
 import type { GroupLog, LogError, LogStore } from './log-store.ts'
+import type { SegmentedLogStoreOptions } from './segmented-log-store.ts'
 import { FaultDisk, ManualClock, openOn, readAll, seededRandom, TestLog, testBase, written } from './testing/index.ts'
 
 interface Opened {
@@ -14,7 +16,10 @@ interface Opened {
   readonly problems: Error[]
 }
 
-async function openNew(wrap: (disk: FaultDisk) => Disk = disk => disk): Promise<Opened> {
+async function openNew(
+  wrap: (disk: FaultDisk) => Disk = disk => disk,
+  over: Partial<SegmentedLogStoreOptions> = {},
+): Promise<Opened> {
   const disk = new FaultDisk(seededRandom(1))
   const clock = new ManualClock()
   const fatal: LogError[] = []
@@ -25,7 +30,7 @@ async function openNew(wrap: (disk: FaultDisk) => Disk = disk => disk): Promise<
     onFatal: (error: LogError) => void fatal.push(error),
     onProblem: (error: Error) => void problems.push(error),
   }
-  const store = await openOn(disk, { ...options, segmentBytesMax: 1 << 20 })
+  const store = await openOn(disk, { ...options, segmentBytesMax: 1 << 20, ...over })
   const log = await store.create(1, { replicaId: 9, base: testBase() })
   return { disk, clock, store, log, source: new TestLog(1, log.base), fatal, problems }
 }
@@ -238,4 +243,30 @@ test('a stuck disk is seen', async () => {
   await done
   await turns()
   expect(store.stats().stuckMs).toBe(0)
+})
+
+test('damage that a truncation runs into stops that group and no other', async () => {
+  const { disk, store, problems, fatal } = await openNew(whole => whole, {
+    segmentBytesMax: 3_000,
+    tailCacheBytesMax: 0,
+  })
+  const log = await store.create(2, { replicaId: 1, base: testBase() })
+  const source = new TestLog(2, log.base)
+  const payload = new Uint8Array(900)
+  for (let round = 0; round < 5; round++) await written(log, { frames: source.append(1, { payload }) })
+  const [kept] = await log.read(2, 3, 1)
+  await written(log, {})
+  const path = disk.files().find(name => name.includes('/2/') && name.endsWith('.log'))!
+  disk.contentOf(path)[512 + 192 + 300]! ^= 1
+  log.write({ frames: new TestLog(2, positionAfter(kept!)).append(1, { term: 9 }), commit: 1 }, () =>
+    expect.unreachable(),
+  )
+  await turns()
+  expect(fatal).toEqual([])
+  expect(problems).toMatchObject([{ code: 'DAMAGED' }])
+  expect(store.refused()).toMatchObject([{ group: 2, reason: { code: 'DAMAGED' } }])
+  expect(store.groups().map(each => each.group)).toEqual([1])
+  expect(() => log.write({ frames: [], commit: 1 }, () => undefined)).toThrow(path)
+  await written(store.groups()[0]!, { frames: new TestLog(1, testBase()).append(1) })
+  await store.close()
 })

@@ -144,7 +144,11 @@ export interface LogStoreStats {
 export interface LogStore {
   /** Every group that recovery found, whole or damaged. */
   groups(): readonly GroupLog[]
-  /** Groups that must not run: their log is gone or damaged in a way that cannot be repaired yet, and why. */
+  /**
+   * Groups that must not run: their log is gone or damaged in a way that cannot be repaired yet, and why. A group whose
+   * log turns out to be damaged while it is written to moves here; what is queued is never answered, calls throw the
+   * reason.
+   */
   refused(): readonly { readonly group: number; readonly reason: LogError }[]
   /** Makes a new replica: vote slot, base record, vote slot `born`, all durable when the promise resolves. */
   create(group: number, birth: Birth): Promise<GroupLog>

@@ -1,61 +1,10 @@
 /** Damage of every kind, file by file: what recovery finds, refuses by name, and never returns. */
-import { FrameKind } from '@millrace/record'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { GroupLog, LogStore } from './log-store.ts'
 import { readMark } from './mark-file.ts'
 import { decodeRoundRecord, encodeRoundRecord, ROUND_RECORD_BYTES } from './round-record.ts'
-import { FaultDisk, openOn, readAll, seededRandom, TestLog, testBase, written } from './testing/index.ts'
-
-const GROUP = 3
-const FOLDER = `log/groups/${GROUP}`
-
-interface Sample {
-  /** As a stop in order leaves it. */
-  readonly clean: FaultDisk
-  /** As a kill leaves it, with no mark that covers the last round. */
-  readonly killed: FaultDisk
-  readonly frames: readonly string[]
-  /** Frames before the last round. */
-  readonly lastRoundStart: number
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex')
-}
-
-async function allOf(log: GroupLog): Promise<readonly string[]> {
-  return (await readAll(log)).map(hex)
-}
-
-async function makeSample(): Promise<Sample> {
-  const disk = new FaultDisk(seededRandom(1))
-  const store = await openOn(disk)
-  const log = await store.create(GROUP, { replicaId: 9, base: testBase() })
-  const source = new TestLog(GROUP, log.base)
-  const frames: string[] = []
-  for (const [count, size] of [
-    [2, 700],
-    [3, 500],
-    [1, 100],
-    [2, 33],
-    [3, 300],
-  ] as const) {
-    const round = source.append(count, {
-      payload: new Uint8Array(size).fill(size),
-      term: 1 + Math.floor(frames.length / 4),
-    })
-    if (frames.length === 6) round.push(source.next({ kind: FrameKind.configuration }))
-    frames.push(...round.map(frame => hex(frame.bytes)))
-    await written(log, {
-      frames: round,
-      ballot: { term: source.position.term, vote: 1 },
-      commit: source.position.index - 4,
-    })
-  }
-  const killed = disk.clone()
-  await store.close()
-  return { clean: disk.clone(), killed, frames, lastRoundStart: frames.length - 3 }
-}
+import { FaultDisk, openOn, seededRandom, TestLog, testBase, written } from './testing/index.ts'
+import { allOf, FOLDER, GROUP, hex, lastRoundLength, makeSample, type Sample } from './testing/sample-log.ts'
 
 let sample: Sample
 beforeAll(async () => {
@@ -398,10 +347,3 @@ test('an index that is missing, cut, wrong or of another segment changes nothing
     expect(await log.indexOfOffset(3)).toBe(5)
   }
 })
-
-function lastRoundLength(file: Uint8Array): number {
-  for (let at = file.length - 512; ; at -= 512) {
-    const record = decodeRoundRecord(file.subarray(at))
-    if (typeof record !== 'string' && record.position === at) return file.length - at
-  }
-}

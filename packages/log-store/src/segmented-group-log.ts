@@ -5,9 +5,10 @@
  * Invariant: operations become durable and are answered in the order of the calls; a ballot is in both copies of the
  * vote file before a frame of the same or a later write is written.
  */
-import { type Frame, nextOffsetAfter } from '@millrace/record'
+import type { Frame } from '@millrace/record'
 import type { FlushTask } from './flush-scheduler.ts'
 import { assertJoined, positionAfter } from './frame-sequence.ts'
+import { LogReader, type LogView } from './log-reader.ts'
 import {
   type Ballot,
   type BaseRecord,
@@ -20,7 +21,7 @@ import {
 } from './log-store.ts'
 import { LogWriter } from './log-writer.ts'
 import type { RecoveredGroup } from './recovery.ts'
-import { type Segment, segmentOf } from './segment.ts'
+import type { Segment } from './segment.ts'
 import type { StoreContext } from './store-context.ts'
 import type { GroupTail } from './tail-cache.ts'
 
@@ -40,12 +41,13 @@ interface QueuedChange {
   readonly done: () => void
 }
 
-export class SegmentedGroupLog implements GroupLog, FlushTask {
+export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
   readonly group: number
   readonly recovered: RecoveredLog
   readonly #context: StoreContext
   readonly #writer: LogWriter
-  readonly #tail: GroupTail
+  readonly #reader: LogReader
+  readonly tail: GroupTail
   readonly #queue: (QueuedWrite | QueuedChange)[] = []
   #base: BaseRecord
   #end: LogPosition
@@ -56,6 +58,8 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
   /** Counts replacements of what was readable: a read that began before one starts again. */
   #epoch = 0
   #closed = false
+  /** Damage that a write ran into: nothing more is written or answered. */
+  #failure: LogError | null = null
 
   constructor(context: StoreContext, group: RecoveredGroup) {
     const { state } = group
@@ -63,11 +67,12 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
     this.recovered = group.recovered
     this.#context = context
     this.#writer = new LogWriter(context, this, state)
-    this.#tail = context.tails.newTail()
+    this.tail = context.tails.newTail()
     this.#base = state.base
     this.#end = state.end
     this.#ballot = state.ballot
     this.#commit = state.commit
+    this.#reader = new LogReader(this, context.reader)
   }
 
   get base(): BaseRecord {
@@ -82,13 +87,24 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
     return this.#writer.end
   }
 
+  /** Of the log's segments, as far as they are durable. */
+  get segments(): readonly Segment[] {
+    return this.#writer.segments
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
   get pendingBytes(): number {
     return this.#pendingBytes
   }
 
   get dirty(): boolean {
     const [head] = this.#queue
-    return head !== undefined && isReady(head) && !this.#closed && !this.#context.faults.halted
+    return (
+      head !== undefined && isReady(head) && !this.#closed && this.#failure === null && !this.#context.faults.halted
+    )
   }
 
   /** Writes the last round again, before the log is handed out. @returns false after a fatal error */
@@ -99,7 +115,7 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
   }
 
   write(write: LogWrite, done: WriteDone): void {
-    this.#assertOpen()
+    this.assertOpen()
     const bytes = this.#take(write.frames)
     const queued: QueuedWrite = { kind: 'write', write, bytes, done, ballotDurable: true }
     this.#pendingBytes += bytes
@@ -115,54 +131,24 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
     this.#enqueue(queued)
   }
 
-  async read(from: number, to: number, bytesMax: number): Promise<readonly Frame[]> {
-    for (;;) {
-      this.#assertOpen()
-      if (from <= this.#base.index) throw this.#compacted(`index ${from}`, `index ${this.#base.index + 1}`)
-      if (from > this.#end.index || to <= from) {
-        throw new LogError(
-          'OUT_OF_RANGE',
-          `group ${this.group} ends at index ${this.#end.index}; asked for [${from}, ${to})`,
-        )
-      }
-      const cached = this.#tail.slice(from, to, bytesMax)
-      if (cached !== null) return cached
-      const epoch = this.#epoch
-      const frames = await this.#cold(from, segment =>
-        this.#context.reader.frames(segment, from, Math.min(to, this.#tail.first), bytesMax),
-      )
-      if (frames !== null && epoch === this.#epoch) return frames
-    }
+  read(from: number, to: number, bytesMax: number): Promise<readonly Frame[]> {
+    return this.#reader.read(from, to, bytesMax)
   }
 
   readCached(from: number, to: number, bytesMax: number): readonly Frame[] | null {
-    return from <= this.#base.index ? null : this.#tail.slice(from, to, bytesMax)
+    return from <= this.#base.index ? null : this.tail.slice(from, to, bytesMax)
   }
 
-  async indexOfOffset(offset: number): Promise<number> {
-    const frame = await this.#search(
-      () => offset < this.#base.nextOffset,
-      `offset ${offset}`,
-      frame => nextOffsetAfter(frame.header) > offset,
-      position => position.nextOffset <= offset,
-      entry => entry.offset <= offset,
-    )
-    return frame?.header.index ?? this.#end.index + 1
+  indexOfOffset(offset: number): Promise<number> {
+    return this.#reader.indexOfOffset(offset)
   }
 
-  async offsetAtTime(timestamp: number): Promise<number> {
-    const frame = await this.#search(
-      () => false,
-      `time ${timestamp}`,
-      frame => frame.header.timestamp >= timestamp && frame.header.index > this.#base.index,
-      position => position.timestamp < timestamp,
-      entry => entry.timestamp < timestamp,
-    )
-    return frame?.header.baseOffset ?? this.#end.nextOffset
+  offsetAtTime(timestamp: number): Promise<number> {
+    return this.#reader.offsetAtTime(timestamp)
   }
 
   trimPrefix(base: BaseRecord): Promise<void> {
-    this.#assertOpen()
+    this.assertOpen()
     if (base.index > this.#end.index) {
       return Promise.reject(new RangeError(`cannot trim to ${base.index}, the log ends at ${this.#end.index}`))
     }
@@ -178,11 +164,11 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
   }
 
   reset(base: BaseRecord): Promise<void> {
-    this.#assertOpen()
+    this.assertOpen()
     this.#base = base
     this.#end = base
     this.#epoch++
-    this.#tail.clear()
+    this.tail.clear()
     return this.#change(async () => {
       if (!(await this.#writer.reset(base))) return false
       this.#commit = base.index
@@ -196,6 +182,12 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
       await this.#flush()
     } catch (error) {
       const cause = error instanceof Error ? error : new Error(String(error))
+      if (cause instanceof LogError && cause.code === 'DAMAGED') {
+        // Only this group is affected: it stops as if its disk were stuck, the others go on.
+        this.#failure = cause
+        this.#context.refuse(this.group, cause)
+        return
+      }
       const what = `group ${this.group}: a write could not be finished (${cause.message}); nothing is acknowledged any more`
       this.#context.faults.raise(cause instanceof LogError ? cause : new LogError('IO', what, cause))
     }
@@ -203,13 +195,13 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
 
   /** Resolves when everything queued is durable, or never will be. */
   async idle(): Promise<void> {
-    if (this.#queue.length === 0 || this.#context.faults.halted) return
+    if (this.#queue.length === 0 || this.#failure !== null || this.#context.faults.halted) return
     await this.#change(async () => true)
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#tail.clear()
+    this.tail.clear()
     await this.#writer.close()
   }
 
@@ -234,7 +226,8 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
     this.#ballot = ballot
     this.#commit = commit
     this.#queue.splice(0, batch.length)
-    this.#unpin(frames)
+    const bytes = batch.reduce((sum, queued) => sum + queued.bytes, 0)
+    this.#unpin(frames, bytes)
     // Writes without frames that have waited for this round need no round of their own.
     const answered = [...batch, ...this.#takeReadyWithoutFrames()]
     for (const queued of answered) {
@@ -283,8 +276,8 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
     }
     assertJoined(this.group, frames, this.#knownPosition(index - 1))
     if (index <= this.#end.index) this.#epoch++
-    this.#tail.append(frames)
-    this.#tail.pinFrom(Math.min(index, this.#tail.pinnedFrom))
+    this.tail.append(frames)
+    this.tail.pinFrom(Math.min(index, this.tail.pinnedFrom))
     this.#end = positionAfter(frames.at(-1)!)
     return frames.reduce((sum, frame) => sum + frame.bytes.length, 0)
   }
@@ -293,73 +286,19 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
   #knownPosition(index: number): LogPosition | undefined {
     if (index === this.#end.index) return this.#end
     if (index === this.#base.index) return this.#base
-    const frame = this.#tail.at(index)
+    const frame = this.tail.at(index)
     return frame === undefined ? undefined : positionAfter(frame)
   }
 
   /** `frames` are durable: memory may forget all but what is still queued. */
-  #unpin(frames: readonly Frame[]): void {
+  #unpin(frames: readonly Frame[], bytes: number): void {
     let pinnedFrom = Number.POSITIVE_INFINITY
     for (const queued of this.#queue) {
       const first = queued.kind === 'write' ? queued.write.frames[0] : undefined
       if (first !== undefined) pinnedFrom = Math.min(pinnedFrom, first.header.index)
     }
-    this.#tail.pinFrom(pinnedFrom)
-    if (frames.length > 0) this.#context.tails.release(this.#tail, frames.at(-1)!.header.index)
-  }
-
-  /** First frame for which `reached` holds: from memory where that is certain, else from the segment that has it. */
-  async #search(
-    isCompacted: () => boolean,
-    asked: string,
-    reached: (frame: Frame) => boolean,
-    isBefore: (position: LogPosition) => boolean,
-    entryIsBefore: (entry: { readonly offset: number; readonly timestamp: number }) => boolean,
-  ): Promise<Frame | undefined> {
-    for (;;) {
-      this.#assertOpen()
-      if (isCompacted()) throw this.#compacted(asked, `offset ${this.#base.nextOffset}`)
-      const oldest = this.#tail.at(this.#tail.first)
-      const inTail = this.#tail.firstWhere(reached)
-      const nothingOlder = this.#tail.first <= this.#base.index + 1 || (oldest !== undefined && !reached(oldest))
-      if (nothingOlder || this.#end.index === this.#base.index) return inTail
-      const { index: endIndex } = this.#end
-      const epoch = this.#epoch
-      const limit = this.#tail.first - 1
-      const found = await this.#coldSegment(
-        this.#writer.segments
-          .filter(segment => segment.limit > this.#base.index && segment.header.base.index < limit)
-          .findLast((segment, at) => at === 0 || isBefore(segment.header.base)),
-        segment => this.#context.reader.find(segment, limit, entryIsBefore, reached),
-      )
-      const frame = found?.value ?? inTail
-      const isCurrent = epoch === this.#epoch && (frame !== undefined || endIndex === this.#end.index)
-      if (found !== null && isCurrent) return frame
-    }
-  }
-
-  async #cold<T>(index: number, use: (segment: Segment) => Promise<T>): Promise<T | null> {
-    const found = await this.#coldSegment(segmentOf(this.#writer.segments, index), use)
-    return found === null ? null : found.value
-  }
-
-  /** Uses a segment; null where it was replaced or trimmed meanwhile: ask again. */
-  async #coldSegment<T>(
-    segment: Segment | undefined,
-    use: (segment: Segment) => Promise<T>,
-  ): Promise<{ value: T } | null> {
-    if (segment === undefined) throw new LogError('DAMAGED', `group ${this.group}: no segment holds what was asked for`)
-    try {
-      return { value: await use(segment) }
-    } catch (error) {
-      if (!this.#writer.segments.includes(segment)) return null
-      if (error instanceof LogError) throw error
-      throw new LogError(
-        'IO',
-        `reading ${segment.path} failed: ${error instanceof Error ? error.message : String(error)}`,
-        error,
-      )
-    }
+    this.tail.pinFrom(pinnedFrom)
+    if (frames.length > 0) this.#context.tails.release(this.tail, frames.at(-1)!.header.index, bytes)
   }
 
   #change(run: () => Promise<boolean>): Promise<void> {
@@ -383,11 +322,8 @@ export class SegmentedGroupLog implements GroupLog, FlushTask {
     if (this.dirty) this.#context.scheduler.request(this)
   }
 
-  #compacted(asked: string, first: string): LogError {
-    return new LogError('COMPACTED', `group ${this.group} no longer holds ${asked}; its log starts at ${first}`)
-  }
-
-  #assertOpen(): void {
+  assertOpen(): void {
+    if (this.#failure !== null) throw this.#failure
     if (this.#closed) throw new LogError('CLOSED', `the log of group ${this.group} is closed`)
   }
 }

@@ -120,9 +120,10 @@ class SegmentedLogStore implements LogStore {
         roundBytesMax: options.roundBytesMax ?? 8 * MIB,
       },
       counters: { bytesWritten: 0 },
+      refuse: (group, reason) => store.#refuse(group, reason),
       onProblem,
     }
-    const store = new SegmentedLogStore(dir, context, space, files)
+    const store: SegmentedLogStore = new SegmentedLogStore(dir, context, space, files)
     await faults.unlessHalted(store.#recover(found))
     return store
   }
@@ -273,6 +274,14 @@ class SegmentedLogStore implements LogStore {
     mark.forget(group)
     await trash.take(groupFolder(this.#dir, group), `group-${group}`)
     await disk.syncFolder(`${this.#dir}/groups`)
+  }
+
+  #refuse(group: number, reason: LogError): void {
+    const log = this.#groups.get(group)
+    this.#groups.delete(group)
+    this.#refused.set(group, reason)
+    this.#context.onProblem(reason)
+    log?.close().catch(this.#context.onProblem)
   }
 
   #changeSlot(group: number, change: Parameters<VoteFile['change']>[1]): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Clock, RandomFill } from './clock.ts'
 import type { Disk } from './disk.ts'
 import type { FlushScheduler } from './flush-scheduler.ts'
+import type { LogError } from './log-store.ts'
 import type { MarkFile } from './mark-file.ts'
 import type { SegmentReader } from './segment-reader.ts'
 import type { StorageFaults } from './storage-faults.ts'
@@ -31,6 +32,8 @@ export interface StoreContext {
   readonly trash: Trash
   readonly limits: StoreLimits
   readonly counters: { bytesWritten: number }
+  /** A group that must not go on: its log turned out to be damaged. */
+  readonly refuse: (group: number, reason: LogError) => void
   /** Something that costs nothing but time, such as an index that could not be saved. */
   readonly onProblem: (error: Error) => void
 }

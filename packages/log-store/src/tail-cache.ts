@@ -5,13 +5,24 @@
  * Invariant: frames that are not durable are always here (they are pinned), so a read of the end never waits for them.
  * Beyond the budget the frames that became durable first, in whatever group, leave first.
  */
-import { type Frame, nextOffsetAfter } from '@millrace/record'
+import type { Frame } from '@millrace/record'
 import { firstWhere } from './frame-sequence.ts'
+
+/** What a frame costs beside its bytes: the objects around it. */
+const FRAME_OVERHEAD_BYTES = 400
+/** Runs of one group are joined up to this size, so that small rounds do not cost a run each. */
+const RUN_BYTES = 65_536
+
+interface Run {
+  readonly tail: GroupTail
+  lastIndex: number
+  bytes: number
+}
 
 export class TailCache {
   readonly #bytesMax: number
   /** Runs of durable frames, oldest first, as (tail, last index of the run). */
-  readonly #runs: { readonly tail: GroupTail; readonly lastIndex: number }[] = []
+  readonly #runs: Run[] = []
   #head = 0
   #bytes = 0
 
@@ -29,9 +40,20 @@ export class TailCache {
     })
   }
 
-  /** The frames of `tail` up to `lastIndex` are durable now and may be forgotten when memory is short. */
-  release(tail: GroupTail, lastIndex: number): void {
-    this.#runs.push({ tail, lastIndex })
+  /** `bytes` of frames of `tail`, up to `lastIndex`, are durable now and may be forgotten when memory is short. */
+  release(tail: GroupTail, lastIndex: number, bytes: number): void {
+    const newest = this.#runs.at(-1)
+    const joins =
+      this.#head < this.#runs.length &&
+      newest?.tail === tail &&
+      newest.bytes < RUN_BYTES &&
+      lastIndex > newest.lastIndex
+    if (joins) {
+      newest.lastIndex = lastIndex
+      newest.bytes += bytes
+    } else {
+      this.#runs.push({ tail, lastIndex, bytes })
+    }
     while (this.#bytes > this.#bytesMax && this.#head < this.#runs.length) {
       const run = this.#runs[this.#head++]!
       run.tail.forgetUpTo(run.lastIndex)
@@ -70,7 +92,7 @@ export class GroupTail {
     let bytes = 0
     for (const frame of frames) {
       this.#frames.push(frame)
-      bytes += frame.bytes.length
+      bytes += frame.bytes.length + FRAME_OVERHEAD_BYTES
     }
     this.#account(bytes)
   }
@@ -92,7 +114,7 @@ export class GroupTail {
     const stop = Math.min(lastIndex + 1, this.#pinnedFrom) - this.#first
     let bytes = 0
     for (let count = 0; count < stop && this.#head < this.#frames.length; count++) {
-      bytes += this.#frames[this.#head++]!.bytes.length
+      bytes += this.#frames[this.#head++]!.bytes.length + FRAME_OVERHEAD_BYTES
       this.#first++
     }
     this.#account(-bytes)
@@ -124,16 +146,10 @@ export class GroupTail {
     return this.#frames[firstWhere(this.#head, this.#frames.length, at => reached(this.#frames[at]!))]
   }
 
-  /** Whether the frame that holds `offset`, if there is one, is here. */
-  coversOffset(offset: number): boolean {
-    const oldest = this.#frames[this.#head]
-    return oldest !== undefined && (offset >= oldest.header.baseOffset || offset >= nextOffsetAfter(oldest.header))
-  }
-
   #cutFrom(index: number): void {
     let bytes = 0
     while (this.#frames.length > this.#head && this.#first + this.#frames.length - this.#head > index) {
-      bytes += this.#frames.pop()!.bytes.length
+      bytes += this.#frames.pop()!.bytes.length + FRAME_OVERHEAD_BYTES
     }
     this.#account(-bytes)
   }
