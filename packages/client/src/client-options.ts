@@ -1,4 +1,4 @@
-/** Options of a client, with their defaults; docs/reference/defaults.md repeats them and is checked against this. */
+/** Options of a client, with their defaults; docs/concepts/append.md has a table of them, checked against this. */
 import { LIMITS, MillraceError } from '@millrace/record'
 import type { Routing } from './cluster/cluster-directory.ts'
 import type { Dial } from './cluster/connection.ts'

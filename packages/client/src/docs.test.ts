@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
 import { lastValueFrom } from 'rxjs'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Client, connect, json, MillraceError, processEach, values } from './index.ts'
+import { CLIENT_DEFAULTS, type Client, connect, json, MillraceError, processEach, values } from './index.ts'
 import { FakeCluster } from './testing/fake-cluster.ts'
 
 let cluster: FakeCluster
@@ -66,4 +66,12 @@ test('observables.md', async () => {
   })
   expect(stored).toHaveLength(3)
   await expect.poll(() => shown.length).toBe(6)
+})
+
+test('append.md has a row for each option, with its default', () => {
+  const text = readFileSync(new URL('../../../docs/concepts/append.md', import.meta.url), 'utf8')
+  const rows = [...text.matchAll(/^\| `(\w+)` \| (\w+) \| /gm)].map(([, name, value]) => [name, value])
+  expect(Object.fromEntries(rows)).toEqual(
+    Object.fromEntries(Object.entries(CLIENT_DEFAULTS).map(([name, value]) => [name, String(value)])),
+  )
 })
