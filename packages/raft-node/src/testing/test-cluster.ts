@@ -30,9 +30,11 @@ export type Ending =
   | { readonly type: 'not_stored' | 'unknown'; readonly reason: string }
 
 export interface Proposal {
-  readonly result: ProposeResult
+  result: ProposeResult
   /** Set once the waiter has been told. */
   ending: Ending | undefined
+  /** Called then. */
+  settled?: () => void
 }
 
 /** Proposes one record of that text. */
@@ -46,19 +48,15 @@ export function propose(handle: GroupHandle, text: string, recordCount = 1): Pro
     sequence: 0,
     payload: new TextEncoder().encode(text),
   }
-  const proposal: { result: ProposeResult; ending: Ending | undefined } = {
-    result: { type: 'dropped', reason: 'notLeader', message: '' },
-    ending: undefined,
+  const proposal: Proposal = { result: { type: 'dropped', reason: 'notLeader', message: '' }, ending: undefined }
+  const end = (ending: Ending): void => {
+    if (proposal.ending !== undefined) throw new Error('told twice')
+    proposal.ending = ending
+    proposal.settled?.()
   }
   proposal.result = handle.propose(body, {
-    applied: (frame, result) => {
-      if (proposal.ending !== undefined) throw new Error('told twice')
-      proposal.ending = { type: 'applied', frame, result }
-    },
-    failed: (outcome, reason) => {
-      if (proposal.ending !== undefined) throw new Error('told twice')
-      proposal.ending = { type: outcome, reason }
-    },
+    applied: (frame, result) => end({ type: 'applied', frame, result }),
+    failed: (outcome, reason) => end({ type: outcome, reason }),
   })
   return proposal
 }
