@@ -21,6 +21,8 @@ interface AppendFlags {
   readonly url?: string
 }
 
+const PROGRESS_MS = 250
+
 export function appendCommand(terminal: Terminal): Command {
   return new Command('append')
     .description('append records from a file or stdin, one per line; a summary goes to stderr')
@@ -57,7 +59,9 @@ async function append(
     append: appendTo(topic, isJson ? 'application/json' : ''),
     outcomeOf: failedBatch,
     signal: stop.signal,
+    onProgress: progressLine(terminal),
   })
+  terminal.live('')
   input.destroy()
   return { ...counts, interrupted: stop.signal.aborted }
 }
@@ -68,6 +72,19 @@ function appendTo(topic: Topic<Uint8Array>, contentType: string): AppendBatch {
     for (const { partition } of await topic.appendMany(records.map(record => ({ ...record, contentType }))))
       counts.set(partition, (counts.get(partition) ?? 0) + 1)
     return [...counts].map(([partition, count]) => ({ partition, count }))
+  }
+}
+
+/** On a terminal, a line that says how far it is, a few times a second. */
+function progressLine(terminal: Terminal): (appended: number, bytes: number) => void {
+  const started = performance.now()
+  let shownAt = started
+  return (appended, size) => {
+    const now = performance.now()
+    if (now - shownAt < PROGRESS_MS) return
+    shownAt = now
+    const rate = Math.round((appended * 1000) / (now - started))
+    terminal.live(`${formatCount(appended)} records · ${formatBytes(size)} · ${formatCount(rate)}/s`)
   }
 }
 

@@ -42,7 +42,7 @@ async function clusterSummary(urls: readonly string[]): Promise<ClusterSummary> 
 }
 
 /** What an operator should look at, one line each. */
-export function problemsOf(summary: ClusterSummary): string[] {
+function problemsOf(summary: ClusterSummary): string[] {
   const problems: string[] = []
   for (const { node, url, status } of summary.nodes) {
     if (status === undefined) problems.push(`node ${node} does not answer at ${url}`)

@@ -13,7 +13,7 @@ const MARKER = 'millrace-dev.json'
 const FORMAT = 1
 
 /** What the marker remembers of the cluster in the folder. */
-export interface DevMarker {
+interface DevMarker {
   readonly format: number
   readonly nodes: number
   /** The cluster has been founded: from here on only `--fresh` starts another one. */

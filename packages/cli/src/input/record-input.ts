@@ -29,7 +29,7 @@ export function jsonRecord(keyPath: string | undefined): ParseRecord {
 }
 
 /** Field names of `.user.id`. */
-export function parseKeyPath(path: string): readonly string[] {
+function parseKeyPath(path: string): readonly string[] {
   if (!/^(\.[^.\s]+)+$/.test(path))
     throw new CliError(`--key: "${path}" is not a path to a field such as .user.id`, EXIT.usage)
   return path.slice(1).split('.')

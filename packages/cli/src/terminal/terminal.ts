@@ -6,7 +6,7 @@
 import { styleText } from 'node:util'
 import { EXIT } from '../exit-code.ts'
 
-export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
+type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
 
 export interface Terminal {
   /** Whether stdout is a terminal: decides between following and ending, live lines and plain ones. */
