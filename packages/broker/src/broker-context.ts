@@ -32,6 +32,8 @@ export interface BrokerContext {
   readonly readiness: Readiness
   /** Replicas that belong here and cannot run, and why. */
   readonly failedReplicas: () => readonly { readonly group: number; readonly reason: string }[]
+  /** Bytes that the data folder takes; 0 where there is none. */
+  readonly diskUsedBytes: () => number
   readonly isConnected: (node: number) => boolean
   readonly directory: NodeDirectory
   readonly forwarder: Forwarder

@@ -8,9 +8,16 @@ export function nodeLog(level: LogLevel, node: number): Logger {
   return pino({ level, base: { node }, timestamp: pino.stdTimeFunctions.isoTime })
 }
 
-/** Raft's events as log lines. */
+/**
+ * Raft's events as log lines. A group that says the same again (it tells that it leads, and then that it takes
+ * proposals) gets its second line at `debug` only.
+ */
 export function raftLog(log: Logger): (event: NodeEvent) => void {
+  /** Per group of this node. */
+  const lastMessages = new Map<number, string>()
   return ({ level, message, group, details }) => {
-    log[level]({ ...(group !== undefined && { group }), ...details }, message)
+    const repeated = group !== undefined && lastMessages.get(group) === message
+    if (group !== undefined) lastMessages.set(group, message)
+    log[repeated ? 'debug' : level]({ ...(group !== undefined && { group }), ...details }, message)
   }
 }

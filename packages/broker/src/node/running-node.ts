@@ -122,6 +122,7 @@ function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stop
     ...(parts.durable && { logStore: storage.logStore }),
     readiness,
     failedReplicas: () => topics.failed().map(({ plan, error }) => ({ group: plan.group, reason: error.message })),
+    diskUsedBytes: () => storage.usage?.bytes ?? 0,
     isConnected: other => node.isConnected(other),
     directory,
     forwarder,

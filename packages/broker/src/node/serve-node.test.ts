@@ -217,12 +217,14 @@ describe('three nodes, real sockets, real files', () => {
   test('leadership is handed over on request', async () => {
     await start()
     await fetch(`${urls()[0]}/v1/topics/demo/records?partition=1`, { method: 'POST', body: 'x' })
+    // New topics settle first: the preferred replica campaigns whenever it sees no leader in its first 700 ms.
+    await new Promise(resolve => setTimeout(resolve, 800))
     const from = await leaderOf(1)
     const toNode = (from % 3) + 1
     const asked = urls()[(from + 1) % 3]!
     const client = createClient(ClusterService, createConnectTransport({ baseUrl: asked, httpVersion: '2' }))
     await client.transferLeadership({ topic: 'demo', partition: 1, toNode })
-    await expect.poll(() => leaderOf(1)).toBe(toNode)
+    await expect.poll(() => leaderOf(1), { interval: 20, timeout: 5_000 }).toBe(toNode)
     await expect(client.transferLeadership({ topic: 'demo', partition: 1, toNode: 9 })).rejects.toThrow(/node 9/)
   })
 

@@ -10,6 +10,7 @@ import { MemoryStateStore } from '@millrace/topics/memory'
 import type { Logger } from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
+import { DiskUsage } from './disk-usage.ts'
 import { checkFreeSpace } from './free-space.ts'
 
 /** Whose a folder is. */
@@ -22,6 +23,8 @@ export interface Storage {
   readonly identity: NodeIdentity
   readonly logStore: LogStore
   readonly stateStore: StateStore
+  /** Undefined in memory. */
+  readonly usage: DiskUsage | undefined
   /** Finishes what is queued and lets go of the files. */
   close(): Promise<void>
 }
@@ -86,7 +89,9 @@ async function openStores(
       await stateStore.close()
       await folder.close()
     }
-    return { identity: folder.identity, logStore, stateStore, close }
+    const usage = new DiskUsage(folder.path)
+    await usage.refresh()
+    return { identity: folder.identity, logStore, stateStore, usage, close }
   } catch (error) {
     await logStore?.close()
     await folder.close()
@@ -103,6 +108,7 @@ export async function memoryStorage(identity: NodeIdentity): Promise<Storage> {
     identity,
     logStore,
     stateStore,
+    usage: undefined,
     close: async () => {
       await logStore.close()
       await stateStore.close()

@@ -67,10 +67,10 @@ export function nodeStatus(context: BrokerContext): NodeStatusResponse {
     refused: refusedGroups(context),
   })
   if (logStore === undefined) return response
-  const { diskFreeBytes, bytesWritten, fsyncs, fsyncMsTotal } = logStore.stats()
+  const { diskFreeBytes, fsyncs, fsyncMsTotal } = logStore.stats()
   response.disk = create(DiskStatusSchema, {
     freeBytes: wholeBytes(diskFreeBytes),
-    usedBytes: wholeBytes(bytesWritten),
+    usedBytes: wholeBytes(context.diskUsedBytes()),
     fsyncs: BigInt(fsyncs),
     fsyncMsMean: fsyncs === 0 ? 0 : fsyncMsTotal / fsyncs,
     acceptsAppends: logStore.acceptsAppends,

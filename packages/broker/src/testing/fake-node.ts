@@ -59,6 +59,7 @@ async function startFakeNode(
     topics,
     readiness: new Readiness(topics, stop.signal),
     failedReplicas: () => [],
+    diskUsedBytes: () => 0,
     isConnected: () => true,
     get directory() {
       directory ??= new NodeDirectory(nodeId, places)
