@@ -24,11 +24,9 @@ export function handleAppend<P>(s: GroupState<P>, m: AppendRequest<P>): void {
   const last = m.prevIndex + m.entries.length
   const conflict = log.firstConflict(m.entries)
   if (conflict !== 0) {
-    if (conflict <= log.commit) {
-      throw new Error(`entry ${conflict} of leader ${m.from} in term ${m.term} conflicts with a committed entry`)
-    }
     if (conflict <= log.lastIndex) s.trace({ type: 'truncated', id: s.id, from: conflict })
-    // A suffix that already matches is left alone: the message may be an old one, and more may follow it by now.
+    // It is above the commit index, as prevIndex is not below that. What matches is left alone, and what follows it here
+    // too where nothing conflicts: the message may be an old one.
     log.append(m.entries, conflict - m.prevIndex - 1)
   }
   matched(s, last)

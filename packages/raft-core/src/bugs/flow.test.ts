@@ -1,0 +1,181 @@
+/** Defects that other implementations of Raft have had in flow control and snapshots, each as a test. */
+import { describe, expect, it } from 'vitest'
+import { EMPTY_CONFIGURATION } from '../membership/changer.ts'
+import type { Message } from '../message.ts'
+import { RaftGroup } from '../raft-group.ts'
+import { TestCluster } from '../testing/test-cluster.ts'
+
+const PLAIN = { preVote: false, checkQuorum: false }
+
+/** A leader with `count` more entries than replica 3, compacted up to the last. */
+function compactedAhead(count: number): TestCluster {
+  const cluster = new TestCluster([1, 2, 3])
+  cluster.elect(1)
+  cluster.isolate(3)
+  for (let i = 0; i < count; i++) cluster.propose(1, `${i}`)
+  cluster.settle()
+  cluster.tick(1)
+  cluster.at(1).compact(cluster.at(1).group.status().lastIndex)
+  cluster.heal()
+  return cluster
+}
+
+describe('flow', () => {
+  it('a full window that was lost recovers by the next heartbeat', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: { ...PLAIN, inflightMessagesMax: 2, messageBytesMax: 1 } })
+    const leader = cluster.elect(1)
+    cluster.isolate(3)
+    for (let i = 0; i < 6; i++) cluster.propose(1, `${i}`)
+    cluster.settle()
+    expect(leader.group.status().peers[2]).toMatchObject({ inflightMessages: 2, inflightFull: true, paused: true })
+    cluster.heal()
+    cluster.tick(1)
+    expect(cluster.at(3).applied).toHaveLength(6)
+  })
+
+  it('the window is bounded by bytes too', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: { ...PLAIN, inflightBytesMax: 10 } })
+    const leader = cluster.elect(1)
+    for (let i = 0; i < 8; i++) cluster.propose(1, 'four')
+    expect(leader.group.status().peers[1]).toMatchObject({ inflightMessages: 3, inflightBytes: 12, inflightFull: true })
+    cluster.settle()
+    expect(cluster.at(2).applied).toHaveLength(8)
+  })
+
+  it('a heartbeat response frees a probing peer that has everything', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: PLAIN })
+    const leader = cluster.elect(1)
+    leader.step({ type: 'unreachable', peer: 3 })
+    expect(leader.group.status().peers[2]?.state).toBe('probe')
+    cluster.tick(1)
+    expect(leader.group.status().peers[2]?.state).toBe('replicate')
+  })
+
+  it('a follower that is behind the compacted log gets a snapshot', () => {
+    const cluster = compactedAhead(5)
+    cluster.tick(2)
+    expect(cluster.at(3).applied).toEqual(['0', '1', '2', '3', '4'])
+    expect(cluster.at(1).group.status().peers[2]?.state).toBe('replicate')
+  })
+
+  it('a leader whose log is all purged sends a snapshot', () => {
+    const cluster = compactedAhead(5)
+    const leader = cluster.at(1)
+    expect(leader.group.status().baseIndex).toBe(leader.group.status().lastIndex)
+    cluster.tick(2)
+    expect(cluster.at(3).group.status().lastIndex).toBe(leader.group.status().lastIndex)
+  })
+
+  it('a snapshot that failed is sent again with the next heartbeat', () => {
+    const cluster = compactedAhead(5)
+    const leader = cluster.at(1)
+    cluster.lose = message => message.type === 'snapshot'
+    cluster.tick(2)
+    expect(leader.group.status().peers[2]).toMatchObject({ state: 'snapshot', paused: true })
+    leader.step({ type: 'snapshotStatus', peer: 3, status: 'failed' })
+    expect(leader.group.status().peers[2]).toMatchObject({ state: 'probe', paused: true })
+    cluster.heal()
+    cluster.tick(1)
+    expect(cluster.at(3).applied).toHaveLength(5)
+  })
+
+  it('a snapshot is not sent to a peer that does not answer', () => {
+    const cluster = compactedAhead(5)
+    cluster.isolate(3)
+    cluster.at(1).step({ type: 'unreachable', peer: 3 })
+    cluster.tick(15)
+    expect(cluster.at(1).group.status().peers[2]?.state).toBe('probe')
+  })
+
+  it('a leader that knows no snapshot asks for one', () => {
+    const configuration = { ...EMPTY_CONFIGURATION, voters: [1, 2] }
+    // It knows the configuration since index 4, but not the one at its base, which may have been another.
+    const group = new RaftGroup<string>(
+      { id: 1, ...PLAIN },
+      {
+        hardState: { term: 2, vote: 0, commit: 4 },
+        base: { index: 3, term: 2 },
+        lastIndex: 4,
+        terms: [{ first: 4, term: 2 }],
+        configuration,
+        configurationIndex: 4,
+        applied: 4,
+      },
+      () => 0,
+    )
+    const receive = (message: Message<string>): unknown => group.step({ type: 'message', message })
+    group.step({ type: 'campaign' })
+    for (const response of group.takeOutput().append?.responses ?? []) receive(response)
+    receive({ type: 'voteResponse', from: 2, to: 1, term: 3, granted: true })
+    receive({ type: 'appendResponse', from: 2, to: 1, term: 3, index: 4, rejected: true, hintIndex: 0, hintTerm: 0 })
+    expect(group.takeOutput().snapshotWanted).toBe(true)
+    const snapshot = { index: 4, term: 2, configuration, payload: 'state' }
+    group.step({ type: 'snapshotAvailable', snapshot })
+    expect(group.takeOutput().messages).toMatchObject([{ type: 'snapshot', to: 2, snapshot: { index: 4 } }])
+  })
+
+  it('a stalled follower disk does not wedge the peer', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: { ...PLAIN, inflightMessagesMax: 4 } })
+    cluster.elect(1)
+    cluster.stalled.add(3)
+    for (let i = 0; i < 20; i++) {
+      cluster.propose(1, `${i}`)
+      cluster.tick(1)
+    }
+    expect(cluster.at(1).applied).toHaveLength(20)
+    cluster.stalled.clear()
+    cluster.settle()
+    cluster.tick(1)
+    expect(cluster.at(3).applied).toHaveLength(20)
+  })
+
+  it('a read error of a range stops that peer only, until its next heartbeat', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: { ...PLAIN, cacheBytesMax: 1 } })
+    const leader = cluster.elect(1)
+    cluster.isolate(3)
+    for (let i = 0; i < 5; i++) cluster.propose(1, `value${i}`)
+    cluster.settle()
+    cluster.heal()
+    leader.step({ type: 'tick' })
+    // Up to the request for the entries that have left memory.
+    for (let i = 0; i < 20 && leader.fetches.length === 0; i++) {
+      for (const replica of cluster.replicas.values()) {
+        cluster.network.push(...replica.drain())
+        while (replica.appendTasks.length > 0) cluster.network.push(...replica.completeAppend())
+      }
+      cluster.deliver()
+    }
+    const request = leader.fetches.shift()!
+    expect(request).toMatchObject({ purpose: 'send', peer: 3 })
+    leader.step({ type: 'fetchFailed', request, reason: 'io' })
+    expect(leader.group.status().peers[2]?.paused).toBe(true)
+    cluster.propose(1, 'on')
+    cluster.settle()
+    expect(cluster.at(2).applied).toHaveLength(6)
+    cluster.tick(1)
+    expect(cluster.at(3).applied).toHaveLength(6)
+  })
+
+  it('proposals beyond the limit of uncommitted bytes are dropped, and taken again once others are committed', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: { ...PLAIN, uncommittedBytesMax: 10 } })
+    cluster.elect(1)
+    cluster.isolate(1)
+    expect(cluster.propose(1, 'eight888')).toMatchObject({ type: 'accepted' })
+    expect(cluster.propose(1, 'four')).toMatchObject({ type: 'dropped', reason: 'uncommittedBytesMax' })
+    cluster.heal()
+    cluster.tick(2)
+    expect(cluster.propose(1, 'four')).toMatchObject({ type: 'accepted' })
+  })
+
+  it('committed entries are handed out within a limit of bytes', () => {
+    const cluster = new TestCluster([1], { config: { ...PLAIN, applyingBytesMax: 10 } })
+    const replica = cluster.elect(1)
+    for (let i = 0; i < 10; i++) cluster.propose(1, 'five5')
+    replica.drain()
+    while (replica.appendTasks.length > 0) replica.completeAppend()
+    replica.drain()
+    expect(replica.applyTasks.map(task => task.entries.length)).toEqual([2])
+    cluster.settle()
+    expect(replica.applied).toHaveLength(10)
+  })
+})
