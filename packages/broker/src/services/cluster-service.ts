@@ -22,6 +22,7 @@ import type { StartedGroup } from '@millrace/topics'
 import { type BrokerContext, PROTOCOL_MAX, PROTOCOL_MIN } from '../broker-context.ts'
 import { notLeader } from '../cluster/not-leader.ts'
 import { checkPartition, findTopic } from '../cluster/topic-lookup.ts'
+import { sleep } from '../timing.ts'
 import { isForwarded } from './log-service.ts'
 
 export function clusterService(context: BrokerContext): ServiceImpl<typeof ClusterService> {
@@ -126,7 +127,7 @@ async function transferLeadership(
     .replicas()
     .find(entry => entry.topic === request.topic && (request.topic === '' || entry.partition === request.partition))
   if (replica?.handle.leading) {
-    replica.handle.transferLeadership(target(replica, request.toNode))
+    await handOver(replica, target(replica, request.toNode), call.signal)
     return
   }
   const what = request.topic === '' ? 'the catalogue' : `${request.topic}/${request.partition}`
@@ -136,6 +137,27 @@ async function transferLeadership(
   if (isForwarded(call) || refusal.code !== 'NOT_LEADER') throw refusal
   await context.forwarder.run(leaderNode, clients =>
     clients.cluster.transferLeadership(request, { signal: call.signal, timeoutMs: 5_000 }),
+  )
+}
+
+/** How long one attempt may take before it is made again, and how often it is made. */
+const HAND_OVER_MS = 1_000
+const HAND_OVERS_MAX = 3
+
+/** Resolves when the node leads. An attempt fails where the target is behind or an election comes in between. */
+async function handOver({ handle }: StartedGroup, toNode: number, signal: AbortSignal): Promise<void> {
+  for (let attempt = 0; attempt < HAND_OVERS_MAX && !signal.aborted; attempt++) {
+    if (handle.leading) handle.transferLeadership(toNode)
+    const deadline = performance.now() + HAND_OVER_MS
+    while (performance.now() < deadline && !signal.aborted) {
+      if (handle.leaderNode === toNode) return
+      await sleep(5, signal)
+    }
+  }
+  const { leaderNode } = handle
+  throw new MillraceError(
+    'NO_LEADER',
+    `the leadership did not move to node ${toNode}; leader is ${leaderNode}; try again`,
   )
 }
 
