@@ -199,8 +199,10 @@ export class TopicProducer {
   }
 
   #failUnrouted(error: MillraceError, which: (unrouted: Unrouted) => boolean): void {
-    const failed = this.#unrouted.filter(which)
-    this.#unrouted = this.#unrouted.filter(unrouted => !failed.includes(unrouted))
+    const failed: Unrouted[] = []
+    const kept: Unrouted[] = []
+    for (const unrouted of this.#unrouted) (which(unrouted) ? failed : kept).push(unrouted)
+    this.#unrouted = kept
     const notStored = new MillraceError(error.code, error.message, {
       cause: error,
       outcome: 'not_stored',
