@@ -110,6 +110,9 @@ export function handleVoteResponse<P>(s: GroupState<P>, m: VoteResponse): void {
   s.tracker.recordVote(m.from, m.granted)
   switch (s.tracker.voteResult()) {
     case 'won':
+      // Not before its own term is durable: after a crash it would campaign in the same term again, win it by the votes it
+      // was given before, and lead it a second time with other entries.
+      if (s.role === 'candidate' && !s.tracker.votes.has(s.id)) return
       if (s.role === 'preCandidate') campaign(s, 'election')
       else {
         becomeLeader(s)
