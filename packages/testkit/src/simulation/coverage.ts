@@ -11,6 +11,7 @@ export const FAULTS = [
   'unevenPartition',
   'halfOpen',
   'crash',
+  'crashNewLeader',
   'powerLoss',
   'pause',
   'slowDisk',

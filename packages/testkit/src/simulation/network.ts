@@ -15,6 +15,8 @@ interface Link {
   silentCuts: number
   cloggedUntilUs: number
   lastArrivalUs: number
+  /** Counts the connections: what was sent on an earlier one does not arrive any more. */
+  connection: number
 }
 
 export class Network {
@@ -59,10 +61,6 @@ export class Network {
     return true
   }
 
-  isCut(from: number, to: number): boolean {
-    return this.#link(from, to).cuts > 0
-  }
-
   /** @param silent the sender does not hear of it */
   cut(from: number, to: number, silent: boolean): void {
     const link = this.#link(from, to)
@@ -76,6 +74,13 @@ export class Network {
     const link = this.#link(from, to)
     link.cuts--
     if (silent) link.silentCuts--
+  }
+
+  /** The sender has died: what it had sent is lost on some links, and arrives on others. */
+  reset(from: number): void {
+    for (const [key, link] of this.#links) {
+      if (Math.floor(key / 64) === from && this.#random.chance(0.5)) link.connection++
+    }
   }
 
   /** Holds everything on the link back until a time. */
@@ -93,7 +98,9 @@ export class Network {
       at = Math.max(at, link.lastArrivalUs, link.cloggedUntilUs)
       link.lastArrivalUs = at
     }
+    const { connection } = link
     this.#queue.at(at, () => {
+      if (link.connection !== connection) return
       // Half of what is under way when a link is cut is lost with it.
       if (link.cuts === 0 || this.#random.chance(0.5)) deliver()
     })
@@ -109,7 +116,7 @@ export class Network {
     const key = from * 64 + to
     let link = this.#links.get(key)
     if (link === undefined) {
-      link = { cuts: 0, silentCuts: 0, cloggedUntilUs: 0, lastArrivalUs: 0 }
+      link = { cuts: 0, silentCuts: 0, cloggedUntilUs: 0, lastArrivalUs: 0, connection: 0 }
       this.#links.set(key, link)
     }
     return link

@@ -126,6 +126,7 @@ export class Replica implements Observed, DiskEvents {
     const before = this.status
     this.status = core.status()
     checkStep(this, this.group.history, before, this.status)
+    if (this.status.role === 'leader' && before.role !== 'leader') this.#world.elected(this.node)
     if (this.#roles.takeCertain()) this.disk.uncertainUntil = undefined
     return result
   }

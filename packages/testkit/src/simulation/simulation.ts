@@ -12,7 +12,7 @@ import { RandomStream } from './random-stream.ts'
 import { heal, Settling } from './settling.ts'
 import { SimGroup } from './sim-group.ts'
 import { SimNode } from './sim-node.ts'
-import { type Scene, startFaults } from './timed-faults.ts'
+import { type Scene, startFaults, strikeNewLeader } from './timed-faults.ts'
 import { TraceLog } from './trace-log.ts'
 import { startWorkload } from './workload.ts'
 import type { RaftGroupClass, World } from './world.ts'
@@ -126,6 +126,10 @@ class Simulation {
     for (const settling of settlings) if (settling.trouble() !== undefined) settling.fail()
   }
 
+  #elected(node: SimNode): void {
+    if (this.#faulty) strikeNewLeader(this.#scene, node)
+  }
+
   #failureOf(error: unknown): Failure {
     const invariant = error instanceof Violation ? error.invariant : 'the simulator itself'
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error)
@@ -155,6 +159,7 @@ class Simulation {
       RaftGroup: raftGroup,
       nextCommand: () => ++this.#commands,
       faulty: () => this.#faulty,
+      elected: node => this.#elected(node),
     }
   }
 

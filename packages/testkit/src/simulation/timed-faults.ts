@@ -123,6 +123,17 @@ function crash(scene: Scene, random: RandomStream): boolean {
   return true
 }
 
+/** A new leader dies within moments: before its term is on disk, before anybody has its entries, or just after. */
+export function strikeNewLeader(scene: Scene, node: SimNode): void {
+  const { plan, queue, coverage, random } = scene.world
+  if (!plan.faults.has('crashNewLeader') || !random.host.chance(0.2)) return
+  queue.after(random.host.int(2 * plan.network.delayMostUs), () => {
+    if (!node.isUp || !scene.world.faulty()) return
+    coverage.hit('crashNewLeader')
+    crashAndRestart(scene, random.host, node)
+  })
+}
+
 function powerLoss(scene: Scene, random: RandomStream): boolean {
   const up = scene.nodes.filter(node => node.isUp)
   for (const node of up) crashAndRestart(scene, random, node)
@@ -134,6 +145,7 @@ function crashAndRestart(scene: Scene, random: RandomStream, node: SimNode): voi
   const torn = plan.faults.has('tornWrite') && random.chance(0.7)
   if (torn && [...node.replicas.values()].some(replica => !replica.disk.idle)) coverage.hit('tornWrite')
   node.crash(torn)
+  scene.world.network.reset(node.id)
   queue.after(duration(scene, random), () => node.start())
 }
 

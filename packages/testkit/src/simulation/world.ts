@@ -5,6 +5,7 @@ import type { EventQueue } from './event-queue.ts'
 import type { Network } from './network.ts'
 import type { Plan } from './plan.ts'
 import type { RandomStream } from './random-stream.ts'
+import type { SimNode } from './sim-node.ts'
 import type { TraceKind, TraceLog } from './trace-log.ts'
 
 /** The class under test, given in by whoever starts a run: a mutant is another one. */
@@ -32,6 +33,8 @@ export interface World {
   nextCommand(): number
   /** False once the faults are over. */
   faulty(): boolean
+  /** Hears of every election; faults that strike at such a moment start here. */
+  elected(node: SimNode): void
 }
 
 export function note(world: World, kind: TraceKind, ...values: number[]): void {
