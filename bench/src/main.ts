@@ -1,7 +1,11 @@
 /** `pnpm bench NAME`: runs one benchmark and prints its figures. They are ratios of this machine on this day. */
+import { benchCluster } from './cluster.ts'
 import { benchRaftCore } from './raft-core.ts'
 
-const BENCHMARKS: Readonly<Record<string, { readonly what: string; run(): void | Promise<void> }>> = {
+const BENCHMARKS: Readonly<
+  Record<string, { readonly what: string; run(args: readonly string[]): void | Promise<void> }>
+> = {
+  cluster: { what: 'append and read through three processes; --quick for a tenth', run: benchCluster },
   'raft-core': { what: 'the algorithm alone: three replicas in one thread, no I/O (about 10 s)', run: benchRaftCore },
 }
 
@@ -16,5 +20,5 @@ if (benchmark === undefined) {
     process.exitCode = 2
   }
 } else {
-  await benchmark.run()
+  await benchmark.run(process.argv.slice(3))
 }
