@@ -9,6 +9,7 @@ import {
   createTopic,
   freePorts,
   isRoot,
+  LocalCluster,
   ONE_LINE,
   readAll,
   runMillrace,
@@ -215,5 +216,27 @@ describe('founding', () => {
     await appendOne(cluster.urls[0]!, 'kept', 'after')
     const values = (await readAll(cluster.urls[1]!, 'kept')).map(({ value }) => value)
     expect(values.toSorted()).toEqual(['after', 'before'])
+  })
+  it('`init` on each node, with the id that the first one prints, founds one cluster', async () => {
+    using folder = temporaryFolder('init')
+    const free = await freePorts(9)
+    const ports = [0, 1, 2].map(at => ({ client: free[at]!, peer: free[at + 3]!, admin: free[at + 6]! }))
+    const cluster = new LocalCluster({ folder: folder.path, ports })
+    cluster.configure()
+    const [first, ...others] = cluster.layouts.map(layout => layout.configFile)
+    const { stdout } = await runMillrace(['init', '--config', first!, '--json'])
+    const { clusterId } = JSON.parse(stdout) as { clusterId: string }
+    for (const configFile of others)
+      expect(await runMillrace(['init', '--config', configFile, '--cluster-id', clusterId])).toMatchObject({
+        exitCode: 0,
+      })
+    try {
+      await cluster.start()
+      await createTopic(cluster.urls[0]!, 'kept')
+      await appendOne(cluster.urls[1]!, 'kept', 'hello')
+      expect((await readAll(cluster.urls[2]!, 'kept')).map(({ value }) => value)).toEqual(['hello'])
+    } finally {
+      await cluster.crash()
+    }
   })
 })
