@@ -102,6 +102,8 @@ export class PeerConnection {
     this.#alive = true
     // The connection that is up leads to the old process; its end is on the way.
     if (replaced && this.#state === 'up') this.#lost(new Error('the process of the peer is another one'))
+    // It is there, so there is nothing to wait for.
+    if (this.#state === 'waiting') this.connect()
   }
 
   /** A stream that the peer had opened is over. */
