@@ -35,7 +35,7 @@ describe('TermIndex', () => {
             index.append(naive.last + 1, term)
             naive.terms.push(term)
           } else {
-            const at = naive.first + Math.floor(op.part * (naive.terms.length + 1))
+            const at = naive.first + Math.floor(op.part * naive.terms.length)
             if (op.kind === 'truncate') {
               index.truncateFrom(at)
               naive.terms.length = at - naive.first

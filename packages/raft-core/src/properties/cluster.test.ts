@@ -10,7 +10,8 @@ describe('any schedule of faults', () => {
         schedule.run(1_500)
         schedule.recover()
       }),
-      { numRuns: 120 },
+      // The same schedules in every run: a failure here is a failure everywhere.
+      { numRuns: 120, seed: 20_260_101 },
     )
   })
 })
