@@ -52,8 +52,13 @@ describe('the command line', () => {
     expect(await run(...args)).toMatchObject(failure(2, line))
   })
 
-  it('says when no node answers, with an exit code of its own', async () => {
-    expect(await run('topics', 'list', '--url', 'http://127.0.0.1:1')).toMatchObject(
+  it.each([
+    ['topics', 'list'],
+    ['cluster', 'status'],
+    ['append', 'demo', process.execPath],
+    ['tail', 'demo'],
+  ])('says when no node answers, with an exit code of its own: %s %s', async (...args) => {
+    expect(await run(...args, '--url', 'http://127.0.0.1:1')).toMatchObject(
       failure(3, /no node answers at http:\/\/127\.0\.0\.1:1; is the cluster running\? \(--url\) \(UNREACHABLE\)/),
     )
   })

@@ -1,11 +1,12 @@
 /** `millrace append`: records from a file or stdin, one per line, into a topic. */
-import { createReadStream } from 'node:fs'
+import { createReadStream, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import type { Topic } from '@millrace/client'
 import { MillraceError } from '@millrace/record'
 import { Command } from 'commander'
 import { type AppendBatch, type AppendCounts, appendStream, type FailedBatch } from '../append/append-stream.ts'
 import { CliError, describeError, exitCodeOf, Interrupted } from '../cli-error.ts'
+import { describeTopic } from '../cluster/topic-api.ts'
 import { EXIT } from '../exit-code.ts'
 import { jsonRecord, plainRecord } from '../input/record-input.ts'
 import { NEWLINE, NUL, splitRecords } from '../input/record-splitter.ts'
@@ -51,6 +52,8 @@ async function append(
   const input = await openInput(terminal, file)
   using stop = stopSignal()
   stop.signal.addEventListener('abort', () => input.destroy())
+  // The SDK would wait for a cluster to come up; a person would rather know at once.
+  await describeTopic(urls, name)
   const { bytes, connect } = await import('@millrace/client')
   await using client = connect(urls)
   const topic = client.topic(name, { value: bytes })
@@ -103,6 +106,8 @@ async function openInput(terminal: Terminal, file: string | undefined): Promise<
     if (process.stdin.isTTY) terminal.note('millrace: reading records from the keyboard, one per line; Ctrl-D ends')
     return process.stdin
   }
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true)
+    throw new CliError(`cannot read ${file}: it is a folder`, EXIT.usage)
   const stream = createReadStream(file, { highWaterMark: 256 * 1024 })
   await new Promise<void>((resolve, reject) => {
     stream.once('ready', resolve)

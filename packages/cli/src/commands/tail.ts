@@ -2,6 +2,7 @@
 import type { ReadFrom } from '@millrace/client'
 import { Command } from 'commander'
 import { CliError, Interrupted } from '../cli-error.ts'
+import { describeTopic } from '../cluster/topic-api.ts'
 import { EXIT } from '../exit-code.ts'
 import { stopSignal } from '../process/stop-signal.ts'
 import { parseCount } from '../quantities.ts'
@@ -43,6 +44,8 @@ async function tail(terminal: Terminal, name: string, flags: TailFlags): Promise
   const from = readFrom(flags.from ?? (live ? 'latest' : 'earliest'), flags.partition)
   const urls = urlsFrom(flags.url)
   using stop = stopSignal()
+  // The SDK would wait for a cluster to come up; a person would rather know at once.
+  await describeTopic(urls, name)
   // Loaded only here and in append: the other commands start without the SDK.
   const { bytes, connect } = await import('@millrace/client')
   await using client = connect(urls)
