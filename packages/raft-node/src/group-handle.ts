@@ -66,16 +66,27 @@ export interface GroupHandle {
   /**
    * Appends a frame to the group's log, if this replica leads. The answer is immediate; `waiter` hears the end. The
    * frame is sealed within the turn. `body.payload` belongs to the node from now on and is never changed.
+   *
+   * @throws MillraceError RECORD_TOO_LARGE for a payload above 8 MiB
    */
   propose(body: FrameBody, waiter: ProposalWaiter): ProposeResult
   /**
    * An index that, once applied, makes a local read linearizable.
    *
-   * @throws MillraceError NO_LEADER
+   * @throws MillraceError NO_LEADER, PARTITION_HALTED, SHUTTING_DOWN
    */
   readIndex(): Promise<number>
-  /** Resolves when `index` is applied here. */
+  /**
+   * Resolves when `index` is applied here.
+   *
+   * @throws MillraceError PARTITION_HALTED, SHUTTING_DOWN when the group no longer takes part
+   */
   waitApplied(index: number): Promise<void>
+  /**
+   * Starts to hand leadership over; `observe` tells when it has happened. Proposals are dropped meanwhile.
+   *
+   * @throws MillraceError NOT_LEADER, INVALID_ARGUMENT where no voter lives on that node
+   */
   transferLeadership(toNode: number): void
   observe(observer: GroupObserver): () => void
 }

@@ -8,7 +8,7 @@ import { type Message, NONE } from '@millrace/raft-core'
 import { decodeFrameHeader, type Frame, frameBytes } from '@millrace/record'
 import { entryOfFrame } from '../entry-frame.ts'
 import type { GroupMessage } from '../transport.ts'
-import { WireError, WireReader, WireWriter } from './wire.ts'
+import { uintsLength, varintLength, WireError, WireReader, WireWriter } from './wire.ts'
 
 type AppendMessage = Extract<Message<Frame>, { type: 'append' }>
 
@@ -93,18 +93,13 @@ function sameAppend(a: AppendMessage, b: AppendMessage): boolean {
 function encodeAppend(group: number, message: AppendMessage): Buffer {
   let frames = 0
   for (const entry of message.entries) frames += entry.payload!.bytes.length
-  const fields = new WireWriter(OVERHEAD_BYTES)
-  fields.uint(1, group)
-  fields.uint(2, message.from)
-  fields.uint(3, message.term)
-  fields.uint(4, message.prevIndex)
-  fields.uint(5, message.prevTerm)
-  fields.uint(6, message.commit)
-  if (frames > 0) fields.header(FRAMES, frames)
-  const head = fields.finish()
-  const writer = new WireWriter(head.length + frames + 15)
-  writer.header(APPENDS, head.length + frames)
-  writer.raw(head)
+  const { from, term, prevIndex, prevTerm, commit } = message
+  const fields = [group, from, term, prevIndex, prevTerm, commit]
+  const length = uintsLength(fields) + (frames > 0 ? 1 + varintLength(frames) + frames : 0)
+  const writer = new WireWriter(length + OVERHEAD_BYTES)
+  writer.header(APPENDS, length)
+  writer.uintFields(fields)
+  if (frames > 0) writer.header(FRAMES, frames)
   for (const entry of message.entries) writer.raw(entry.payload!.bytes)
   return writer.finish()
 }

@@ -21,7 +21,7 @@ export class WireWriter {
   #at = 0
 
   constructor(bytesExpected: number) {
-    this.#buffer = Buffer.allocUnsafeSlow(Math.max(bytesExpected, 64))
+    this.#buffer = Buffer.allocUnsafe(Math.max(bytesExpected, 64))
   }
 
   /** What was written: a view, the writer must not be used any more. */
@@ -57,9 +57,13 @@ export class WireWriter {
 
   /** A nested message whose fields 1, 2, 3 … are these integers. */
   uints(field: number, values: readonly number[]): void {
-    const nested = new WireWriter(values.length * 10)
-    for (let i = 0; i < values.length; i++) nested.uint(i + 1, values[i]!)
-    this.message(field, nested)
+    this.header(field, uintsLength(values))
+    this.uintFields(values)
+  }
+
+  /** Fields 1, 2, 3 … of this message. */
+  uintFields(values: readonly number[]): void {
+    for (let i = 0; i < values.length; i++) this.uint(i + 1, values[i]!)
   }
 
   message(field: number, nested: WireWriter): void {
@@ -83,7 +87,7 @@ export class WireWriter {
 
   #reserve(more: number): void {
     if (this.#at + more <= this.#buffer.length) return
-    const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#at + more))
+    const grown = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#at + more))
     grown.set(this.#buffer.subarray(0, this.#at))
     this.#buffer = grown
   }
@@ -96,6 +100,20 @@ export class WireWriter {
     }
     this.#buffer[this.#at++] = rest
   }
+}
+
+/** Bytes that fields 1 to 15 with these integers take. */
+export function uintsLength(values: readonly number[]): number {
+  let length = 0
+  for (const value of values) if (value !== 0) length += 1 + varintLength(value)
+  return length
+}
+
+/** Bytes of an integer as a varint. */
+export function varintLength(value: number): number {
+  let length = 1
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) length++
+  return length
 }
 
 /** What cannot be a message of a peer. */
