@@ -28,12 +28,18 @@ function reset<P>(s: GroupState<P>, term: Term): void {
 }
 
 export function becomeFollower<P>(s: GroupState<P>, term: Term, leader: ReplicaId): void {
-  // Entries that it was about to send may be replaced before they are written, or sealed by the host.
-  if (s.role === 'leader') s.messages = s.messages.filter(message => message.type !== 'append')
+  if (s.role === 'leader') withdrawUnsubmitted(s)
   reset(s, term)
   s.leader = leader
   s.role = 'follower'
   s.trace({ type: 'becameFollower', id: s.id, term, leader })
+}
+
+/** Entries that no append task has held may be replaced before one does: then the host would never have sealed them. */
+function withdrawUnsubmitted<P>(s: GroupState<P>): void {
+  s.messages = s.messages.filter(
+    message => message.type !== 'append' || (message.entries.at(-1)?.index ?? 0) <= s.log.submitted,
+  )
 }
 
 /** Neither term nor vote change: a pre-candidate has not disturbed anybody yet. */

@@ -162,6 +162,26 @@ describe('elections', () => {
     expect(answers(leader).filter(message => message.type !== 'heartbeatResponse')).toEqual([])
   })
 
+  it('entries that were never handed to storage leave no more once their leader has stepped down', () => {
+    const cluster = new TestCluster([1, 2, 3])
+    const leader = cluster.elect(1)
+    cluster.propose(1, 'a')
+    leader.receive({ type: 'heartbeat', from: 2, to: 1, term: 5, commit: 1, context: 0 })
+    expect(leader.drain().filter(message => message.type === 'append')).toEqual([])
+  })
+
+  it('nobody leads a term that its own disk may forget', () => {
+    const cluster = new TestCluster([1, 2, 3], PLAIN)
+    const candidate = cluster.at(1)
+    candidate.step({ type: 'campaign' })
+    candidate.drain()
+    for (const from of [2, 3]) candidate.receive({ type: 'voteResponse', from, to: 1, term: 2, granted: true })
+    expect(candidate.group.status().role).toBe('candidate')
+    // After a crash now it could win term 2 again by the same votes, with other entries.
+    candidate.completeAppend()
+    expect(candidate.group.status().role).toBe('leader')
+  })
+
   it('an old leader never stamps the new term on its entries', () => {
     const cluster = new TestCluster([1, 2, 3])
     const leader = cluster.elect(1)

@@ -103,7 +103,8 @@ function switchTo<P>(s: GroupState<P>, configuration: Configuration): void {
  */
 export function leaveJointWhenApplied<P>(s: GroupState<P>): void {
   if (s.role !== 'leader' || !s.configuration.autoLeave || s.apply.applied < s.pendingConfigIndex) return
-  if (!s.tracker.progress.has(s.id) || s.transferee !== NONE) return
+  // A leader that is no longer a member does it too: it is the only one who can.
+  if (s.transferee !== NONE) return
   proposeChange(s, { steps: [], transition: 'auto' }, null)
 }
 
