@@ -1,0 +1,67 @@
+/**
+ * The rounds of a segment one after the other, each verified as a whole before it is handed out, in memory for no more
+ * than one round. Damage is one step of the walk; the next valid record is the one after it.
+ */
+import type { Frame } from '@millrace/record'
+import type { DiskFile } from '../disk.ts'
+import { FileWindow } from '../file-window.ts'
+import { decodeRoundRecord, ROUND_RECORD_BYTES, type RoundRecord, roundEnd } from '../round-record.ts'
+import type { SegmentHeader } from '../segment-header.ts'
+import { type ScanStop, scanSegment } from '../segment-scanner.ts'
+import { type FileFault, faultOf, headerFrom, readRecord } from './segment-file.ts'
+
+const CHUNK_BYTES = 1_048_576
+
+export type WalkStep =
+  | { readonly kind: 'round'; readonly record: RoundRecord; readonly frames: readonly Frame[] }
+  /** `isTail`: nothing valid comes after it. */
+  | { readonly kind: 'fault'; readonly fault: FileFault; readonly isTail: boolean }
+
+export async function* walkRounds(file: DiskFile, header: SegmentHeader): AsyncGenerator<WalkStep, void, undefined> {
+  const window = new FileWindow(file, CHUNK_BYTES, await file.size())
+  for (let at = header; ; ) {
+    const round = await scanOne(window, at)
+    if (round.lastRound !== null) {
+      const { record, frames } = round.lastRound
+      yield { kind: 'round', record, frames }
+      at = { ...header, length: round.end, base: round.last }
+      continue
+    }
+    // The scan stops here at once, and says what comes after.
+    const { stop } = await scanSegment(file, at, -1)
+    if (stop.kind === 'end') return
+    yield { kind: 'fault', fault: faultOf(stop), isTail: stop.kind === 'incomplete' }
+    const next = nextRecord(stop, at)
+    if (next === null) return
+    at = headerFrom(header, await readRecord(file, next))
+  }
+}
+
+/** Scans the one round at the start of `header`: the scanner sees a file that ends where its record says. */
+async function scanOne(window: FileWindow, header: SegmentHeader): ReturnType<typeof scanSegment> {
+  const bytes = await window.load(header.length, ROUND_RECORD_BYTES)
+  const record = decodeRoundRecord(bytes)
+  const end = typeof record === 'string' ? header.length + bytes.length : roundEnd(record)
+  return scanSegment(windowFile(window, end), header, -1)
+}
+
+/** Null where there is no going on: nothing valid comes, or a record that fits nowhere. */
+function nextRecord(stop: ScanStop, { length }: SegmentHeader): number | null {
+  return stop.kind === 'damaged' && stop.nextRecord !== length ? stop.nextRecord : null
+}
+
+/** What is in a window as a file of `size` bytes. */
+function windowFile(window: FileWindow, size: number): DiskFile {
+  const refuse = (): Promise<never> => Promise.reject(new Error('a window is for reading only'))
+  return {
+    async read(into, position) {
+      const bytes = await window.load(position, Math.max(0, Math.min(into.length, size - position)))
+      into.set(bytes)
+      return bytes.length
+    },
+    size: async () => size,
+    writev: refuse,
+    datasync: refuse,
+    close: async () => undefined,
+  }
+}
