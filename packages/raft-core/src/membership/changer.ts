@@ -72,21 +72,6 @@ export function isJoint(configuration: Configuration): boolean {
   return configuration.votersOutgoing.length > 0
 }
 
-/** Members of a configuration are the same, in any order. */
-export function sameConfiguration(a: Configuration, b: Configuration): boolean {
-  return (
-    a.autoLeave === b.autoLeave &&
-    sameIds(a.voters, b.voters) &&
-    sameIds(a.votersOutgoing, b.votersOutgoing) &&
-    sameIds(a.learners, b.learners) &&
-    sameIds(a.learnersNext, b.learnersNext)
-  )
-}
-
-function sameIds(a: readonly ReplicaId[], b: readonly ReplicaId[]): boolean {
-  return a.length === b.length && a.every(id => b.includes(id))
-}
-
 function refused(message: string): ChangeResult {
   return { type: 'refused', message }
 }
