@@ -1,0 +1,87 @@
+/**
+ * Defects that other logs had, each planted into a copy of the sources. The exploration must find every one of them; a
+ * defect that can no longer be planted, because the source has changed, is a failure too.
+ */
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { exploreInThread } from './exploration.ts'
+import { failed, type Part, passed } from './verdict.ts'
+
+interface Defect {
+  readonly name: string
+  /** In the sources of log-store. */
+  readonly file: string
+  /** What stands there, exactly once. */
+  readonly sound: string
+  readonly defective: string
+}
+
+const DEFECTS: readonly Defect[] = [
+  {
+    name: 'a new segment is acknowledged without an fsync of its folder',
+    file: 'log-writer.ts',
+    sound: 'if (!(await faults.sync(folder, () => disk.syncFolder(folder)))) return false',
+    defective: '',
+  },
+  {
+    name: 'the log is cut at a bad checksum',
+    file: 'recovery.ts',
+    sound: "if (scan.stop.kind === 'damaged' || !startsWithRound) throw",
+    defective: 'if (!startsWithRound) throw',
+  },
+  {
+    name: 'a round is acknowledged before its fdatasync',
+    file: 'log-writer.ts',
+    sound: 'if (!(await faults.sync(segment.path, () => file.datasync()))) return false',
+    defective: 'void faults.sync(segment.path, () => file.datasync())',
+  },
+  {
+    name: 'only one copy of a vote is written',
+    file: 'vote-file.ts',
+    sound: 'for (const copy of [0, 1])',
+    defective: 'for (const copy of [0])',
+  },
+  {
+    name: 'the end of the log is trusted after a kill without being made durable again',
+    file: 'recovery.ts',
+    sound: "const rewrites = verdict === 'rewriteLastRound' && end.index > base.index",
+    defective: 'const rewrites = false',
+  },
+]
+
+const PACKAGE: string = new URL('../../packages/log-store', import.meta.url).pathname
+const SEEDS: readonly number[] = [1, 2, 3, 4]
+
+export const DEFECT_PARTS: readonly Part[] = DEFECTS.map(defect => ({
+  name: `planted defect: ${defect.name}`,
+  async run() {
+    const copy = await mkdtemp(join(tmpdir(), 'millrace-defect-'))
+    try {
+      const sources = await copySources(copy)
+      const path = join(sources, defect.file)
+      const sound = await readFile(path, 'utf8')
+      const places = sound.split(defect.sound).length - 1
+      if (places !== 1) return failed(`it cannot be planted: ${defect.file} has its place ${places} times`)
+      await writeFile(
+        path,
+        sound.replace(defect.sound, () => defect.defective),
+      )
+      const { violation, crashStates } = await exploreInThread({ sources, seeds: SEEDS, damagesPerSeed: 500 })
+      return violation === undefined
+        ? failed(`not found in ${crashStates} crash states`)
+        : passed(`found: ${violation}`)
+    } finally {
+      await rm(copy, { recursive: true })
+    }
+  },
+}))
+
+async function copySources(folder: string): Promise<string> {
+  const sources = join(folder, 'src')
+  await mkdir(sources)
+  await cp(join(PACKAGE, 'src'), sources, { recursive: true })
+  await cp(join(PACKAGE, 'package.json'), join(folder, 'package.json'))
+  await symlink(join(PACKAGE, 'node_modules'), join(folder, 'node_modules'))
+  return sources
+}
