@@ -100,11 +100,11 @@ export const ELECTION: readonly Mutant[] = [
   },
   {
     name: 'entries-after-stepping-down',
-    says: 'entries are still sent by a leader that stepped down in the same turn',
+    says: 'new entries are still sent by a leader that stepped down in the same turn',
     edits: [
       {
         file: 'core/roles.ts',
-        from: "if (s.role === 'leader') s.messages = s.messages.filter(message => message.type !== 'append')",
+        from: "if (s.role === 'leader') withdrawUnsubmitted(s)",
         to: '',
       },
     ],

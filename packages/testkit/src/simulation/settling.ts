@@ -71,7 +71,7 @@ export class Settling {
     })
   }
 
-  /** Grows as long as entries are still being committed, stored or applied somewhere. */
+  /** Moves as long as entries are still being committed, stored or applied somewhere. */
   get progress(): number {
     return this.#group
       .running()

@@ -120,8 +120,9 @@ class Simulation {
       this.#settledAfter = round + 1
       if (settlings.every(settling => settling.trouble() === undefined)) return
       const now = settlings.reduce((sum, settling) => sum + settling.progress, 0)
-      if (now > progress) movedAt = round
-      progress = Math.max(progress, now)
+      // It may also fall: with a replica goes what that one had done.
+      if (now !== progress) movedAt = round
+      progress = now
     }
     for (const settling of settlings) if (settling.trouble() !== undefined) settling.fail()
   }

@@ -131,7 +131,7 @@ export function checkMessage(observed: Observed, history: GroupHistory, message:
   checkRelease(observed, history, message)
   switch (message.type) {
     case 'append':
-      checkOffice(observed, message.term)
+      checkOffice(observed, history, message.term, message.entries)
       checkEntries(observed, history, message.entries, message.prevIndex, message.prevTerm)
       checkSpeaker(observed, history, message, message.commit)
       break
@@ -169,13 +169,14 @@ function checkSpeaker(
   )
 }
 
-/** Entries are sent by a leader in office only: those of a former one may be replaced before they are written. */
-function checkOffice(observed: Observed, sent: Term): void {
+/** A former leader sends no entries that it has not handed to its storage: those may be replaced before they are sealed. */
+function checkOffice(observed: Observed, history: GroupHistory, sent: Term, entries: readonly SimEntry[]): void {
   const { role, term } = observed.core.status()
+  if (role === 'leader' && term === sent) return
   invariant(
-    role === 'leader' && term === sent,
-    'no entries are sent after stepping down',
-    () => `replica ${observed.id}, ${role} of term ${term}, sends entries as the leader of term ${sent}`,
+    entries.every(entry => history.written(entry.index, entry.term) !== undefined),
+    'no new entries are sent after stepping down',
+    () => `replica ${observed.id}, ${role} of term ${term}, sends new entries as the leader of term ${sent}`,
   )
 }
 
