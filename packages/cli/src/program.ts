@@ -9,6 +9,7 @@ import { clusterCommand } from './commands/cluster.ts'
 import { completionCommand } from './commands/completion.ts'
 import { devCommand } from './commands/dev.ts'
 import { initCommand } from './commands/init.ts'
+import { logCommand } from './commands/log.ts'
 import { serveCommand } from './commands/serve.ts'
 import { tailCommand } from './commands/tail.ts'
 import { topicsCommand } from './commands/topics.ts'
@@ -32,6 +33,7 @@ export function buildProgram(terminal: Terminal, setExitCode: (code: ExitCode) =
   program.addCommand(clusterCommand(terminal, setExitCode))
   program.addCommand(serveCommand())
   program.addCommand(initCommand(terminal))
+  program.addCommand(logCommand(terminal, setExitCode))
   program.addCommand(completionCommand(terminal, () => program))
   for (const command of allCommands(program)) fitIn(command, terminal)
   return program

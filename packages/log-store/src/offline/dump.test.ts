@@ -3,8 +3,8 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { removeTemporaryFolders, temporaryFolder } from '../testing/temporary-folder.ts'
-import { type DumpedFrame, type DumpItem, dumpLog } from './dump.ts'
-import { makeSmallFolder, openSmallStore, SMALL_FOLDER } from './testing/small-folder.ts'
+import type { DumpedFrame, DumpItem, DumpOptions } from './dump.ts'
+import { dumpedItems, makeSmallFolder, openSmallStore, SMALL_FOLDER } from './testing/small-folder.ts'
 
 const { busyGroup, quietGroup } = SMALL_FOLDER
 let folder = ''
@@ -15,8 +15,8 @@ beforeAll(async () => {
 })
 afterAll(removeTemporaryFolders)
 
-async function dumped(options?: { group?: number; from?: number }): Promise<DumpItem[]> {
-  return Array.fromAsync(dumpLog(folder, options))
+function dumped(options?: DumpOptions): Promise<DumpItem[]> {
+  return dumpedItems(folder, options)
 }
 
 function framesOf(items: readonly DumpItem[]): DumpedFrame[] {

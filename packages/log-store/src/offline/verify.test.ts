@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openDataFolder } from '../data-folder.ts'
 import { removeTemporaryFolders, temporaryFolder } from '../testing/temporary-folder.ts'
 import { type DumpedFrame, type DumpItem, dumpLog } from './dump.ts'
-import { makeSmallFolder, openSmallStore, SMALL_FOLDER } from './testing/small-folder.ts'
+import { dumpedItems, makeSmallFolder, openSmallStore, SMALL_FOLDER } from './testing/small-folder.ts'
 import { type VerifyReport, verifyDataFolder } from './verify.ts'
 
 const { busyGroup, quietGroup } = SMALL_FOLDER
@@ -20,7 +20,7 @@ let items: DumpItem[] = []
 beforeAll(async () => {
   whole = join(await temporaryFolder(), 'data')
   await makeSmallFolder(whole)
-  items = await Array.fromAsync(dumpLog(whole))
+  items = await dumpedItems(whole)
 })
 afterAll(removeTemporaryFolders)
 

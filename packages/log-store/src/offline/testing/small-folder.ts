@@ -5,6 +5,7 @@ import type { GroupLog, LogStore } from '../../log-store.ts'
 import { openSegmentedLogStore } from '../../segmented-log-store.ts'
 import { written } from '../../testing/log-store-contract.ts'
 import { TestLog, testBase } from '../../testing/test-log.ts'
+import { type DumpItem, type DumpOptions, dumpLog } from '../dump.ts'
 
 /** What {@link makeSmallFolder} leaves. */
 export const SMALL_FOLDER = {
@@ -38,6 +39,13 @@ export async function makeSmallFolder(path: string): Promise<void> {
   await store.create(SMALL_FOLDER.emptyGroup, { replicaId: 13, base: testBase() })
   await store.close()
   await folder.close()
+}
+
+/** Everything that a dump says. */
+export async function dumpedItems(path: string, options?: DumpOptions): Promise<DumpItem[]> {
+  const items: DumpItem[] = []
+  for await (const item of dumpLog(path, options)) items.push(item)
+  return items
 }
 
 /** Rounds of two frames each. */
