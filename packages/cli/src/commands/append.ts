@@ -12,6 +12,7 @@ import { jsonRecord, plainRecord } from '../input/record-input.ts'
 import { NEWLINE, NUL, splitRecords } from '../input/record-splitter.ts'
 import { stopSignal } from '../process/stop-signal.ts'
 import { formatBytes, formatCount } from '../quantities.ts'
+import { noteTroubles } from '../terminal/connection-notes.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { urlOption, urlsFrom } from './common-options.ts'
 
@@ -56,6 +57,7 @@ async function append(
   await describeTopic(urls, name)
   const { bytes, connect } = await import('@millrace/client')
   await using client = connect(urls)
+  using _notes = noteTroubles(client.status$, line => terminal.note(line))
   const topic = client.topic(name, { value: bytes })
   const counts = await appendStream(splitRecords(input, { delimiter: flags.null === true ? NUL : NEWLINE }), {
     parse,

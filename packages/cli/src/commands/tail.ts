@@ -8,6 +8,7 @@ import { stopSignal } from '../process/stop-signal.ts'
 import { parseCount } from '../quantities.ts'
 import { jsonLine, plainLine } from '../tail/record-text.ts'
 import { type From, parseFrom } from '../tail/start-position.ts'
+import { noteTroubles } from '../terminal/connection-notes.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { jsonOption, urlOption, urlsFrom } from './common-options.ts'
 
@@ -49,6 +50,7 @@ async function tail(terminal: Terminal, name: string, flags: TailFlags): Promise
   // Loaded only here and in append: the other commands start without the SDK.
   const { bytes, connect } = await import('@millrace/client')
   await using client = connect(urls)
+  using _notes = noteTroubles(client.status$, line => terminal.note(line))
   const topic = client.topic(name, { value: bytes })
   const partitions = flags.partition === undefined ? {} : { partitions: [flags.partition] }
   let left = flags.count ?? Number.POSITIVE_INFINITY
