@@ -90,6 +90,7 @@ const packageArrows: Step = {
 const STEPS: readonly Step[] = [
   command('tsc', ['-b']),
   command('tsc', ['-p', 'test/tsconfig.json']),
+  command('tsc', ['-p', 'packages/raft-core/conformance/tsconfig.json']),
   command('biome', ['ci', '--colors=off', '--error-on-warnings', '.']),
   packageArrows,
   command('buf', ['lint']),

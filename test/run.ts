@@ -91,6 +91,9 @@ const SUITES: readonly Suite[] = [
   check,
   vitest('unit', ['--project', 'unit']),
   { ...counted('conformance', ['packages/raft-core/conformance/main.ts', CONFORMANCE]), needs: CONFORMANCE },
+  counted('simulation', ['test/simulation/main.ts', '--seeds', '20']),
+  // Others every day; all of them: pnpm sim:mutants.
+  counted('mutants', ['test/simulation/mutants.ts', '--rotate', '5']),
   vitest('end-to-end', ['--project', 'end-to-end']),
   program('tour', ['packages/cli/src/main.ts', 'tour', '--input', process.env.MILLRACE_TOUR_INPUT ?? 'pnpm-lock.yaml']),
 ]
