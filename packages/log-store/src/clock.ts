@@ -8,8 +8,8 @@ export interface Clock {
   monotonicMs(): number
   /** Runs `task` on a later turn of the event loop. */
   later(task: () => void): void
-  /** Runs `task` once after `ms`. The timer keeps no process alive. */
-  after(ms: number, task: () => void): Timer
+  /** Runs `task` once after `ms`. The timer keeps no process alive, unless somebody waits for it (`isAwaited`). */
+  after(ms: number, task: () => void, isAwaited?: boolean): Timer
 }
 
 export interface Timer {
@@ -23,8 +23,9 @@ export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   later: task => void setImmediate(task),
-  after(ms, task) {
-    const timer = setTimeout(task, ms).unref()
+  after(ms, task, isAwaited = false) {
+    const timer = setTimeout(task, ms)
+    if (!isAwaited) timer.unref()
     return { cancel: () => clearTimeout(timer) }
   },
 }

@@ -102,7 +102,8 @@ export class StorageFaults {
           new LogError('IO', `the disk is full: ${path} waits for space. Free some; nothing else is needed`, error),
         )
       }
-      await this.#scheduler.pause(task, new Promise(resolve => void this.#clock.after(waitMs, resolve)))
+      // A process that starts on a full disk has nothing else yet that keeps it running.
+      await this.#scheduler.pause(task, new Promise(resolve => void this.#clock.after(waitMs, resolve, true)))
     }
   }
 

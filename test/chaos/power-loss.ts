@@ -1,0 +1,44 @@
+/** Power loss of a real file system: ext4 on a loop device is shut down without its journal, mounted anew and opened. */
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MountedFolder } from './machine.ts'
+import { assertPromises } from './promises.ts'
+import { notRun, type Part, passed } from './verdict.ts'
+import { type Acknowledged, NOTHING_ACKNOWLEDGED, WriterProcess } from './writer-process.ts'
+
+const IMAGE_BYTES = 128 * 1_048_576
+const LOSSES = 8
+
+export const POWER_LOSS_PARTS: readonly Part[] = [
+  {
+    name: `power loss, ${LOSSES} times: ext4 on a loop device is shut down while it is written to`,
+    async run() {
+      const made = await MountedFolder.ext4(IMAGE_BYTES)
+      if (typeof made === 'string') return notRun(made)
+      await using folder = made
+      let promised = NOTHING_ACKNOWLEDGED
+      for (let loss = 1; loss <= LOSSES; loss++) promised = await loseOnce(folder, promised, loss * 37)
+      return passed(`${promised.index} entries kept`)
+    },
+  },
+]
+
+async function loseOnce(folder: MountedFolder, before: Acknowledged, afterMs: number): Promise<Acknowledged> {
+  const dir = join(folder.path, 'log')
+  const writer = new WriterProcess({ dir, before })
+  try {
+    await writer.advancedBy(30)
+    await sleep(afterMs)
+    must(folder.losePower())
+    await writer.ended()
+  } finally {
+    await writer.kill()
+  }
+  must(folder.unmount())
+  must(folder.mount())
+  return assertPromises(dir, writer.acknowledged)
+}
+
+function must(trouble: string | null): void {
+  if (trouble !== null) throw new Error(trouble)
+}
