@@ -8,7 +8,7 @@ import { join } from 'node:path'
 export function troubleOf(program: string, args: readonly string[]): string | null {
   const { status, error, stderr } = spawnSync(program, args, { encoding: 'utf8' })
   if (error !== undefined) return error.message
-  return status === 0 ? null : `${program}: ${stderr.trim() || `exit code ${status}`}`
+  return status === 0 ? null : `${program}: ${stderr.trim().split('\n')[0] || `exit code ${status}`}`
 }
 
 /** A file system of its own, unmounted and removed at the end. */

@@ -1,7 +1,7 @@
 /** Power loss of a real file system: ext4 on a loop device is shut down without its journal, mounted anew and opened. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MountedFolder } from './machine.ts'
+import { MountedFolder, troubleOf } from './machine.ts'
 import { assertPromises } from './promises.ts'
 import { notRun, type Part, passed } from './verdict.ts'
 import { type Acknowledged, NOTHING_ACKNOWLEDGED, WriterProcess } from './writer-process.ts'
@@ -13,6 +13,8 @@ export const POWER_LOSS_PARTS: readonly Part[] = [
   {
     name: `power loss, ${LOSSES} times: ext4 on a loop device is shut down while it is written to`,
     async run() {
+      const trouble = troubleOf('python3', ['-c', 'import fcntl'])
+      if (trouble !== null) return notRun(trouble)
       const made = await MountedFolder.ext4(IMAGE_BYTES)
       if (typeof made === 'string') return notRun(made)
       await using folder = made
