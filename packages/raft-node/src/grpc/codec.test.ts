@@ -103,6 +103,7 @@ const CASES: readonly {
     messages: [
       { type: 'voteResponse', from: 1, to: 2, term: 3, granted: false },
       { type: 'preVoteResponse', from: 1, to: 2, term: 3, granted: true },
+      { type: 'preVoteResponse', from: 1, to: 2, term: 3, granted: false, committed: { index: BIG, term: 2 } },
     ],
   },
   {

@@ -11,6 +11,8 @@ const READ_INDEXES = 4
 const HEARTBEAT_RESPONSES = 2
 const READ_INDEX_RESPONSES = 3
 const VOTES = 2
+/** Stands for the committed entry in a vote response that names none. */
+const NOT_SAID = { index: 0, term: 0 }
 /** A typical small message. */
 const MESSAGE_BYTES = 32
 
@@ -108,7 +110,8 @@ export function encodeVoteResponses(messages: readonly GroupMessage[]): Buffer {
   for (const { group, message: m } of messages) {
     if (m.type !== 'voteResponse' && m.type !== 'preVoteResponse') continue
     const preVote = m.type === 'preVoteResponse' ? 1 : 0
-    writer.uints(VOTES, [group, m.from, m.to, m.term, preVote, m.granted ? 1 : 0])
+    const { index, term } = m.committed ?? NOT_SAID
+    writer.uints(VOTES, [group, m.from, m.to, m.term, preVote, m.granted ? 1 : 0, index, term])
   }
   return writer.finish()
 }
@@ -119,9 +122,11 @@ export function decodeVoteResponses(bytes: Uint8Array): GroupMessage[] {
   const reader = new WireReader(bytes)
   while (reader.next()) {
     if (reader.field !== VOTES) continue
-    const f = reader.uints(6)
+    const f = reader.uints(8)
     const type = f[5] === 0 ? 'voteResponse' : 'preVoteResponse'
-    out.push({ group: f[1]!, message: { type, from: f[2]!, to: f[3]!, term: f[4]!, granted: f[6] !== 0 } })
+    const message = { type, from: f[2]!, to: f[3]!, term: f[4]!, granted: f[6] !== 0 } as const
+    const said = f[7] !== NOT_SAID.index
+    out.push({ group: f[1]!, message: said ? { ...message, committed: { index: f[7]!, term: f[8]! } } : message })
   }
   return out
 }

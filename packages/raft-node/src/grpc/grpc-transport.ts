@@ -55,7 +55,7 @@ export function createGrpcTransport(options: GrpcTransportOptions): GrpcTranspor
 /** By which way a message travels. */
 type Way = 'appends' | 'control' | 'votes' | 'appendAnswers' | 'controlAnswers' | 'voteAnswers'
 
-const WAYS: Readonly<Partial<Record<Message['type'], Way>>> = {
+const WAYS: Readonly<Record<Message['type'], Way | undefined>> = {
   append: 'appends',
   appendResponse: 'appendAnswers',
   heartbeat: 'control',
@@ -67,6 +67,11 @@ const WAYS: Readonly<Partial<Record<Message['type'], Way>>> = {
   preVote: 'votes',
   voteResponse: 'voteAnswers',
   preVoteResponse: 'voteAnswers',
+  snapshot: undefined,
+  propose: undefined,
+  transferLeader: undefined,
+  storageAppended: undefined,
+  storageApplied: undefined,
 }
 
 interface Peer {

@@ -1,9 +1,10 @@
 /** What every transport does, as one suite: called with a way to make transports of one network. */
-import type { Message } from '@millrace/raft-core'
+import { type Entry, type Message, NONE } from '@millrace/raft-core'
 import { type Frame, FrameKind, sealFrame } from '@millrace/record'
 import { afterEach, describe, expect, test } from 'vitest'
 import { entryOfFrame, plainBody } from '../entry-frame.ts'
 import type { GroupMessage, Transport, TransportHandler } from '../transport.ts'
+import { EXCHANGED_TYPES, MessageRandom, randomMessage } from './random-messages.ts'
 import { until } from './until.ts'
 
 export interface TransportNetwork {
@@ -32,6 +33,11 @@ export class RecordingHandler implements TransportHandler {
 
   connected(node: number): void {
     this.connects.push(node)
+  }
+
+  /** The messages by their type, of which each came once. */
+  byType(): Map<string, unknown> {
+    return byType(this.received.map(({ message }) => message))
   }
 
   types(): string[] {
@@ -86,6 +92,39 @@ const ANSWERS: readonly Message<Frame>[] = [
   { type: 'voteResponse', from: 2, to: 1, term: 5, granted: false },
 ]
 
+const ANSWER_TYPES: ReadonlySet<string> = new Set(ANSWERS.map(answer => answer.type))
+const RANDOM_ROUNDS = 60
+
+/** By type. An append does not travel with its addressee; its frames are compared by their bytes. */
+function byType(messages: readonly GroupMessage[]): Map<string, unknown> {
+  return new Map(
+    messages.map(({ group, message }) => [
+      message.type,
+      message.type === 'append'
+        ? { group, message: { ...message, to: NONE, entries: message.entries.map(comparable) } }
+        : { group, message },
+    ]),
+  )
+}
+
+function comparable(entry: Entry<Frame>): unknown {
+  return { ...entry, payload: Buffer.from(entry.payload!.bytes).toString('base64') }
+}
+
+/** The answers among `messages`; those to votes are of the replicas that were asked, and in the term they were asked. */
+function answersTo(questions: readonly GroupMessage[], messages: readonly GroupMessage[]): GroupMessage[] {
+  const asked = new Map<string, Message<Frame>>(questions.map(({ message }) => [message.type, message]))
+  const answers: GroupMessage[] = []
+  for (const { group, message } of messages) {
+    if (!ANSWER_TYPES.has(message.type)) continue
+    const vote = asked.get(message.type.replace('Response', ''))
+    const isVote = message.type === 'voteResponse' || message.type === 'preVoteResponse'
+    if (!isVote || vote === undefined) answers.push({ group, message })
+    else answers.push({ group, message: { ...message, from: vote.to, to: vote.from, term: vote.term } })
+  }
+  return answers
+}
+
 export function describeTransport(name: string, open: () => Promise<TransportNetwork>): void {
   describe(`${name} keeps the contract of transports`, () => {
     const closing: Transport[] = []
@@ -132,6 +171,26 @@ export function describeTransport(name: string, open: () => Promise<TransportNet
       for (const answer of ANSWERS) {
         const got = seenByA.received.find(({ message }) => message.message.type === answer.type)
         expect(got).toEqual({ fromNode: 2, message: { group: 77, message: answer } })
+      }
+    })
+
+    test('carries every field of every type of message', async () => {
+      const { a, b, seenByA, seenByB } = await pair()
+      const seed = 1 + Math.floor(Math.random() * 2 ** 31)
+      const random = new MessageRandom(seed)
+      for (let round = 0; round < RANDOM_ROUNDS; round++) {
+        // Votes wait for their answers; a group of its own keeps the rounds apart.
+        const messages = EXCHANGED_TYPES.map(type => randomMessage(type, 1 + round, random))
+        const questions = messages.filter(({ message }) => !ANSWER_TYPES.has(message.type))
+        const answers = answersTo(questions, messages)
+        a.send(2, questions)
+        await until(`seed ${seed}: questions arrive`, () => seenByB.received.length === questions.length)
+        b.send(1, answers)
+        await until(`seed ${seed}: answers arrive`, () => seenByA.received.length === answers.length)
+        expect(seenByB.byType(), `seed ${seed}`).toEqual(byType(questions))
+        expect(seenByA.byType(), `seed ${seed}`).toEqual(byType(answers))
+        seenByA.received.length = 0
+        seenByB.received.length = 0
       }
     })
 
