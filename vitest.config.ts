@@ -19,7 +19,12 @@ export default defineConfig({
         ssr: { resolve: { conditions } },
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'packages/*/conformance/**/*.test.ts', 'test/docs/**/*.test.ts'],
+          include: [
+            'packages/*/src/**/*.test.ts',
+            'packages/*/conformance/**/*.test.ts',
+            'test/docs/**/*.test.ts',
+            'test/log-reader/**/*.test.ts',
+          ],
           // Real files and sockets on small machines: generous, since no test asserts speed.
           testTimeout: 30_000,
           hookTimeout: 30_000,
