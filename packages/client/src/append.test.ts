@@ -233,6 +233,19 @@ describe('retries never duplicate and keep the order', () => {
     await topic.append({ value: 'b' })
     expect(await stored('single')).toEqual(['a', 'b'])
   })
+
+  test('a producer whose first batch was stored, not answered and forgotten: unknown, and no duplicate', async () => {
+    const topic = single()
+    const partition = cluster.partition('single', 0)
+    cluster.fault = ({ producer }) => {
+      if (producer?.retry) partition.forgottenBefore = partition.entries.length
+      return producer?.retry ? undefined : 'lose-after-store'
+    }
+    await expect(topic.append({ value: 'a' })).rejects.toMatchObject({ code: 'PRODUCER_UNKNOWN', outcome: 'unknown' })
+    cluster.fault = () => undefined
+    await topic.append({ value: 'b' })
+    expect(await stored('single')).toEqual(['a', 'b'])
+  })
 })
 
 describe('outcomes', () => {

@@ -64,7 +64,7 @@ function decideProducer(state: DecisionState, batch: AppendBatch, at: ProducerPo
   const pending = state.pending.ofProducer(key)
   const tail = pending?.at(-1)
   const epoch = tail?.epoch ?? known?.epoch
-  if (epoch === undefined) return at.sequence === 0 ? ACCEPT : unknownProducer(at)
+  if (epoch === undefined) return decideUnknown(state.producers, at)
   if (at.epoch < epoch) return fenced(at, known, pending)
   const next = at.epoch > epoch ? 0 : (tail?.sequence ?? known!.batches.at(-1)!.sequence) + 1
   if (at.sequence < next) return decideRepeated(batch, at, known, pending)
@@ -72,6 +72,15 @@ function decideProducer(state: DecisionState, batch: AppendBatch, at: ProducerPo
   const inFlight = pending?.length ?? 0
   if (inFlight < LIMITS.producerRememberedBatches) return ACCEPT
   return refuse('THROTTLED', `${inFlight} batches of the producer are in flight, the limit`)
+}
+
+/**
+ * A producer that the partition does not know starts with sequence 0. A retry of that batch looks the same, and may only
+ * be taken where no producer was ever forgotten: else its first attempt may be among what was.
+ */
+function decideUnknown(producers: ProducerTable, at: ProducerPosition): AppendDecision {
+  const fresh = at.sequence === 0 && (at.retry !== true || producers.complete)
+  return fresh ? ACCEPT : unknownProducer(at)
 }
 
 /** A sequence that was used before: the same batch again, or another one under its number. */
@@ -113,7 +122,7 @@ function unsupportedExpectation(expect: Expectation): AppendDecision {
 }
 
 function unknownProducer(at: ProducerPosition): AppendDecision {
-  const message = `the partition knows nothing of this producer, so sequence ${at.sequence} may be a retry; start a new epoch at 0`
+  const message = `the partition knows nothing of this producer, so sequence ${at.sequence} may be stored already; start a new epoch at 0`
   return { ...refuse('PRODUCER_UNKNOWN', message, { epoch: at.epoch, sequence: at.sequence }), confirm: true }
 }
 

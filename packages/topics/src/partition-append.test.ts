@@ -2,7 +2,7 @@
 import { LIMITS, type MillraceError } from '@millrace/record'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Appended } from './partition.ts'
-import { batch, idempotent, PartitionFixture, PRODUCER_A, PRODUCER_B } from './testing/partition-fixture.ts'
+import { batch, idempotent, PartitionFixture, PRODUCER_A, PRODUCER_B, retried } from './testing/partition-fixture.ts'
 
 let at: PartitionFixture
 beforeEach(async () => {
@@ -291,4 +291,43 @@ test('a producer that was forgotten between proposal and apply begins again', as
   expect(answers).toEqual(['1+1', '2+1', '3+1'])
   expect(await answered(at.append(idempotent('b', 1, 0, PRODUCER_B)))).toEqual(['PRODUCER_UNKNOWN'])
   expect(at.append(idempotent('c', 1, 0, PRODUCER_A))).toEqual(['=3+1'])
+})
+
+describe('a first batch that is sent again', () => {
+  /** Two producers are remembered; the third one makes the partition forget the first. */
+  async function forgetting(): Promise<void> {
+    at = await PartitionFixture.create(2)
+    at.group.lead()
+    at.append(idempotent('a', 0))
+    at.group.commit()
+    for (const id of [1, 2]) at.append(idempotent('-', 0, 0, new Uint8Array(16).fill(id)))
+    at.group.commit()
+  }
+
+  test('is not taken for a new producer where the partition may have forgotten it', async () => {
+    await forgetting()
+    const answers: (Appended | MillraceError)[] = []
+    at.replica.append(retried('a', 0), answer => answers.push(answer))
+    await vi.waitFor(() => expect(answers).toMatchObject([{ code: 'PRODUCER_UNKNOWN', outcome: 'unknown' }]))
+    expect(at.append(idempotent('a', 0, 1))).toEqual([])
+    at.group.commit()
+    expect(at.group.committed.at(-1)?.header).toMatchObject({ producerEpoch: 1, sequence: 0 })
+  })
+
+  test('is refused only by a leader that still leads', async () => {
+    await forgetting()
+    vi.spyOn(at.group, 'readIndex').mockRejectedValue(new Error('no quorum'))
+    expect(await answered(at.append(retried('a', 0)))).toEqual(['LEADER_STARTING'])
+  })
+
+  test('is taken where nothing was ever forgotten: its first attempt is not stored', () => {
+    const answers = at.append(retried('a', 0))
+    at.group.commit()
+    expect(answers).toEqual(['0+1'])
+  })
+
+  test('is found where it is remembered', async () => {
+    await forgetting()
+    expect(at.append(retried('-', 0, 0, new Uint8Array(16).fill(2)))).toEqual(['=2+1'])
+  })
 })

@@ -6,6 +6,8 @@ export interface ProducerPosition {
   readonly id: Uint8Array
   readonly epoch: number
   readonly sequence: number
+  /** The sender cannot rule out that an earlier attempt of this batch was stored. */
+  readonly retry?: boolean
 }
 
 export type Expectation =

@@ -54,6 +54,14 @@ export class ProducerTable {
     return this.#entries.size
   }
 
+  /**
+   * No producer was ever forgotten, so one that is not here has stored nothing. Producers leave only where there are too
+   * many, and the table stays full from then on: it is complete as long as it is not full.
+   */
+  get complete(): boolean {
+    return this.#entries.size < this.#producersMax
+  }
+
   get(key: string): ProducerEntry | undefined {
     return this.#entries.get(key)
   }

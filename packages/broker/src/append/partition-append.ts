@@ -73,7 +73,7 @@ function producerPosition(wire: WireProducer | undefined): ProducerPosition | un
     throw new MillraceError('INVALID_ARGUMENT', `producer.id: must have 16 bytes, not ${wire.id.length}`)
   }
   // The id outlives the request in the producer table: it gets a buffer of its own.
-  return { id: wire.id.slice(), epoch: wire.epoch, sequence: wire.sequence }
+  return { id: wire.id.slice(), epoch: wire.epoch, sequence: wire.sequence, retry: wire.retry }
 }
 
 function expectation(wire: WireExpectation | undefined): Expectation | undefined {

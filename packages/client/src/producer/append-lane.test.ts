@@ -118,6 +118,36 @@ describe('a producer that the partition does not know', () => {
     expect(short(lane.takeActions())).toEqual(['send 2 1/0'])
   })
 
+  test('behind a batch that was refused for now it is a gap: both are sent again in order', () => {
+    const lane = inFlight(2)
+    lane.answer(1, failure('THROTTLED', { retryable: true }), 1)
+    lane.answer(2, unknown, 1)
+    lane.tick(100)
+    lane.linked(1, 100)
+    expect(short(lane.takeActions())).toEqual(['find', 'send 1 0/0', 'send 2 0/1'])
+  })
+
+  test('behind a batch that may be stored it says nothing about that one', () => {
+    const lane = inFlight(2)
+    lane.unlinked(1, 1)
+    lane.linked(2, 2)
+    lane.takeActions()
+    lane.answer(4, unknown, 3)
+    lane.answer(3, failure('THROTTLED', { retryable: true }), 3)
+    lane.tick(100)
+    lane.linked(2, 100)
+    expect(short(lane.takeActions())).toEqual(['find', 'send 1 0/0', 'send 2 0/1'])
+  })
+
+  test('behind a batch that is acknowledged it is believed when it is said again', () => {
+    const lane = inFlight(2)
+    lane.answer(2, unknown, 1)
+    lane.answer(1, stored(), 1)
+    expect(short(lane.takeActions())).toEqual(['1 stored', 'send 2 0/1'])
+    lane.answer(3, unknown, 2)
+    expect(short(lane.takeActions())).toEqual(['send 2 1/0'])
+  })
+
   test('after a retry the outcome is unknown; those behind it go on', () => {
     const lane = inFlight(1)
     lane.unlinked(1, 1)
@@ -130,6 +160,49 @@ describe('a producer that the partition does not know', () => {
     lane.tick(100)
     lane.linked(2, 100)
     expect(short(lane.takeActions())).toEqual(['find', 'send 2 1/0'])
+  })
+})
+
+describe('an attempt says that it is a retry', () => {
+  const retries = (lane: AppendLane): boolean[] =>
+    lane.takeActions().flatMap(action => (action.type === 'send' ? [action.retry] : []))
+
+  test('not where every attempt before it was answered as not stored', () => {
+    const lane = newLane()
+    lane.enqueue(batch(1), 0)
+    lane.linked(1, 0)
+    expect(retries(lane)).toEqual([false])
+    lane.answer(1, notLeader, 1)
+    lane.linked(2, 1)
+    expect(retries(lane)).toEqual([false])
+  })
+
+  test('after one without an answer, for good', () => {
+    const lane = inFlight(1)
+    lane.unlinked(1, 1)
+    lane.linked(2, 1)
+    expect(retries(lane)).toEqual([true])
+    lane.answer(2, notLeader, 2)
+    lane.tick(100)
+    lane.linked(3, 100)
+    expect(retries(lane)).toEqual([true])
+  })
+
+  test('after an answer that nobody can tell', () => {
+    const lane = inFlight(1)
+    lane.answer(1, failure('LEADERSHIP_LOST', { retryable: true, outcome: 'unknown' }), 1)
+    lane.tick(100)
+    lane.linked(2, 100)
+    expect(retries(lane)).toEqual([true])
+  })
+
+  test('not under a new number', () => {
+    const lane = inFlight(2)
+    lane.answer(1, failure('RECORD_TOO_LARGE'), 1)
+    lane.unlinked(1, 2)
+    lane.linked(2, 3)
+    const sent = lane.takeActions().filter(action => action.type === 'send')
+    expect(sent).toMatchObject([{ epoch: 1, sequence: 0, retry: false }])
   })
 })
 
@@ -215,6 +288,12 @@ test('against a simulated partition: no duplicates, order kept, every batch sett
     }),
     { numRuns: seeds },
   )
+})
+
+test('the simulation finds a client that never says that it tries again', () => {
+  const problems: string[] = []
+  for (let seed = 0; seed < 600; seed++) problems.push(...simulate(seed, { flagged: false }).problems)
+  expect(problems.filter(problem => problem.endsWith('stored twice')).length).toBeGreaterThan(0)
 })
 
 test('the simulation reaches what it is for', () => {

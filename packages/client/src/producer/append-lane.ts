@@ -192,7 +192,8 @@ export class AppendLane {
     if (failure.outcome === 'unknown' && failure.code !== 'PRODUCER_UNKNOWN') slot.uncertain = true
     switch (verdictOf(failure)) {
       case 'forgotten':
-        this.#forgotten = failure
+        // Behind a batch that was refused for now the partition need not know the producer yet: that is a gap.
+        if (slot === this.#slots[0]) this.#forgotten = failure
         return
       case 'conflict':
         slot.refusal = failure
@@ -318,6 +319,7 @@ export class AppendLane {
         producerId: this.#producerId,
         epoch: this.#epoch,
         sequence: slot.sequence,
+        retry: slot.uncertain,
       })
       if (slot.batch.conditional) return
     }

@@ -9,7 +9,7 @@ import type { Answer } from './answer.ts'
 export type Expectation =
   /** The partition's next offset. */
   | { readonly partitionOffset: number }
-  /** Offset of the newest record with this key, or that there is none. */
+  /** Offset of the newest record with this key, or that there is none. Brokers of this version answer UNSUPPORTED. */
   | { readonly keyOffset: number | 'none' }
 
 /** One batch as it goes on the wire. */
@@ -19,6 +19,8 @@ export interface BatchRequest {
   readonly producerId: Uint8Array
   readonly epoch: number
   readonly sequence: number
+  /** An earlier attempt may have been stored. */
+  readonly retry: boolean
   readonly expect: Expectation | undefined
   readonly bytes: Uint8Array
   readonly crc: number

@@ -6,6 +6,7 @@ import {
   type AppendStreamRequest,
   AppendStreamRequestSchema,
   type ExpectationSchema,
+  type ProducerPositionSchema,
 } from '@millrace/proto'
 import { MillraceError } from '@millrace/record'
 import { detailFailure, errorFailure } from '../cluster/rpc-error.ts'
@@ -25,13 +26,18 @@ export function streamRequest(id: number, request: BatchRequest): AppendStreamRe
     id: BigInt(id),
     topic: request.topic,
     partition: request.partition,
-    producer: { id: request.producerId, epoch: request.epoch, sequence: request.sequence },
+    producer: wireProducer(request),
     ...(expect === undefined ? {} : { expect }),
     payloadCrc: request.crc,
     count: request.count,
     codec: request.codec,
     recordSet: request.bytes,
   })
+}
+
+export function wireProducer(request: BatchRequest): MessageInitShape<typeof ProducerPositionSchema> {
+  const { producerId, epoch, sequence, retry } = request
+  return { id: producerId, epoch, sequence, retry }
 }
 
 export function wireExpectation(

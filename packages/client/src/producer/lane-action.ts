@@ -28,6 +28,8 @@ export type LaneAction =
       readonly producerId: Uint8Array
       readonly epoch: number
       readonly sequence: number
+      /** An earlier attempt of this batch under this number may have been stored. */
+      readonly retry: boolean
     }
   /** Tell the caller. */
   | { readonly type: 'settle'; readonly batch: LaneBatch; readonly answer: Answer }

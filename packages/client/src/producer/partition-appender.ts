@@ -192,7 +192,7 @@ export class PartitionAppender {
   #send(action: Extract<LaneAction, { type: 'send' }>): void {
     const batch = this.#batches.get(action.batch.id)!
     const link = this.#link!
-    const { attempt, producerId, epoch, sequence } = action
+    const { attempt, producerId, epoch, sequence, retry } = action
     link.send(
       {
         topic: this.topic,
@@ -200,6 +200,7 @@ export class PartitionAppender {
         producerId,
         epoch,
         sequence,
+        retry,
         expect: batch.expect,
         bytes: batch.bytes,
         crc: batch.crc,

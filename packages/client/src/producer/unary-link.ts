@@ -8,7 +8,7 @@ import type { Connection } from '../cluster/connection.ts'
 import { errorFailure, rpcError } from '../cluster/rpc-error.ts'
 import type { Answer } from './answer.ts'
 import type { AppendLink, BatchRequest } from './append-link.ts'
-import { storedAnswer, wireExpectation } from './append-wire.ts'
+import { storedAnswer, wireExpectation, wireProducer } from './append-wire.ts'
 
 export class UnaryLink implements AppendLink {
   readonly id: number
@@ -48,7 +48,7 @@ export class UnaryLink implements AppendLink {
           topic: request.topic,
           partition: request.partition,
           body: { case: 'recordSet', value: request.bytes },
-          producer: { id: request.producerId, epoch: request.epoch, sequence: request.sequence },
+          producer: wireProducer(request),
           ...(expect === undefined ? {} : { expect }),
           timeoutMs: this.#timeoutMs,
         },

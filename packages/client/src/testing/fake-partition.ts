@@ -1,12 +1,12 @@
 /** A partition in memory that decides about appends as a leader does: numbers, expectations, offsets. No Raft. */
-import type { Expectation } from '@millrace/proto'
+import type { Expectation, ProducerPosition } from '@millrace/proto'
 import { crc32, FrameKind, MillraceError, nextOffsetAfter, recordSetIndex, sealFrame } from '@millrace/record'
 
 export interface FakeBatch {
   readonly recordSet: Uint8Array
   readonly codec: number
   readonly count: number
-  readonly producer: { readonly id: Uint8Array; readonly epoch: number; readonly sequence: number } | undefined
+  readonly producer: ProducerPosition | undefined
   readonly expect: Expectation | undefined
 }
 
@@ -50,8 +50,8 @@ export class FakePartition {
     }
     const crc = crc32(batch.recordSet)
     const producer = Buffer.from(batch.producer?.id ?? []).toString('hex')
-    const { epoch = 0, sequence = 0 } = batch.producer ?? {}
-    const stored = producer === '' ? undefined : this.#decide(producer, epoch, sequence, crc)
+    const { epoch = 0, sequence = 0, retry = false } = batch.producer ?? {}
+    const stored = producer === '' ? undefined : this.#decide(producer, { epoch, sequence, retry, crc })
     if (stored !== undefined) return stored
     this.#expect(batch.expect, index.key(0))
     const baseOffset = this.highWatermark
@@ -88,11 +88,14 @@ export class FakePartition {
     this.#waiting.clear()
   }
 
-  #decide(producer: string, epoch: number, sequence: number, crc: number): FakeEntry | undefined {
+  #decide(
+    producer: string,
+    { epoch, sequence, retry, crc }: Pick<FakeEntry, 'epoch' | 'sequence' | 'crc'> & { readonly retry: boolean },
+  ): FakeEntry | undefined {
     const known = this.entries.slice(this.forgottenBefore).filter(entry => entry.producer === producer)
     const newest = known.at(-1)
     if (newest === undefined) {
-      if (sequence === 0) return undefined
+      if (sequence === 0 && !(retry && this.forgottenBefore > 0)) return undefined
       throw new MillraceError('PRODUCER_UNKNOWN', 'this producer is not known')
     }
     if (epoch < newest.epoch) throw new MillraceError('PRODUCER_FENCED', 'an old epoch')

@@ -27,6 +27,7 @@ interface Request {
   readonly producer: number
   readonly epoch: number
   readonly sequence: number
+  readonly retry: boolean
 }
 
 interface Entry extends Request {
@@ -64,8 +65,9 @@ function failure(code: ErrorCode, retryable: boolean, outcome: Outcome = 'not_st
   return { ok: false, code, outcome, retryable, message: code }
 }
 
-export function simulate(seed: number): SimulationResult {
-  return new Simulation(seed).run()
+/** @param flagged false: a retry looks like a first attempt to the partition, as from a client that never says so */
+export function simulate(seed: number, { flagged = true }: { readonly flagged?: boolean } = {}): SimulationResult {
+  return new Simulation(seed, flagged).run()
 }
 
 class Simulation {
@@ -74,10 +76,12 @@ class Simulation {
   readonly #events: { at: number; order: number; run: () => void }[] = []
   readonly #log: Entry[] = []
   readonly #settled = new Map<number, Answer>()
-  readonly #released = new Set<number>()
   readonly #connections = new Map<number, Connection>()
   readonly #problems: string[] = []
   readonly #faults: Readonly<Record<'loss' | 'elections' | 'refusals' | 'throttle' | 'zombies' | 'forget', number>>
+  /** First attempts of number 0 that have not arrived. */
+  readonly #firsts = new Set<Request>()
+  readonly #flagged: boolean
   #now = 0
   #order = 0
   #leader = 0
@@ -87,18 +91,17 @@ class Simulation {
   #producers = 0
   #forgottenBefore = 0
 
-  constructor(seed: number) {
+  constructor(seed: number, flagged: boolean) {
+    this.#flagged = flagged
     this.#random = generator(seed)
     const pick = (most: number): number => (this.#random() < 0.5 ? 0 : this.#random() * most)
-    const forget = this.#random() < 0.2 ? 0.01 : 0
     this.#faults = {
       loss: pick(0.1),
       elections: pick(0.08),
       refusals: pick(0.1),
       throttle: pick(0.1),
-      // A partition that forgets a producer cannot tell a late first batch of it from a new one.
-      zombies: forget > 0 ? 0 : pick(1),
-      forget,
+      zombies: pick(1),
+      forget: this.#random() < 0.3 ? this.#random() * 0.2 : 0,
     }
     const config = { inflightBatchesMax: 5, attemptTimeoutMs: 300, backoffMinMs: 10, backoffMaxMs: 100 }
     const producerId = (): Uint8Array => new Uint8Array(16).fill(++this.#producers)
@@ -153,10 +156,12 @@ class Simulation {
     if (lost !== undefined) this.#close(lost)
   }
 
-  /** Not while a retry of sequence 0 may come: nobody could tell that from the first batch of a new producer. */
+  /**
+   * The producers of all that is committed. Not while a first attempt of number 0 is under way: nothing would tell it from
+   * a new producer, and a partition takes longer to forget than a message to arrive.
+   */
   #forget(): void {
-    if (this.#log.some(entry => entry.sequence === 0 && !this.#released.has(entry.batch))) return
-    this.#forgottenBefore = this.#log.length
+    if (this.#firsts.size === 0) this.#forgottenBefore = this.#log.findLastIndex(entry => entry.committed) + 1
   }
 
   /** The new leader keeps what is committed and perhaps some of the rest, which is then committed. */
@@ -181,7 +186,6 @@ class Simulation {
     for (const action of this.#lane.takeActions()) {
       if (action.type === 'find') this.#at(this.#now + 1, () => this.#find())
       else if (action.type === 'send') this.#send(action)
-      else if (action.type === 'release') this.#released.add(action.batch.id)
       else if (action.type === 'suspect') {
         // Some clients close the connection, some go on listening to it.
         const connection = this.#connections.get(action.link)!
@@ -223,7 +227,9 @@ class Simulation {
       producer: action.producerId[0]!,
       epoch: action.epoch,
       sequence: action.sequence,
+      retry: action.retry && this.#flagged,
     }
+    if (action.sequence === 0 && !action.retry) this.#firsts.add(request)
     connection.arrivesAt = Math.max(connection.arrivesAt, this.#now + this.#delay()) + 0.001
     this.#at(connection.arrivesAt, () => {
       // What was in the buffers of a closed connection arrives, or does not, or much later.
@@ -231,7 +237,7 @@ class Simulation {
       else if (this.#random() < this.#faults.zombies) {
         connection.arrivesAt = Math.max(connection.arrivesAt, this.#now + this.#random() * 800) + 0.001
         this.#at(connection.arrivesAt, () => this.#arrive(connection, request))
-      }
+      } else this.#firsts.delete(request)
     })
   }
 
@@ -240,6 +246,7 @@ class Simulation {
   }
 
   #arrive(connection: Connection, request: Request): void {
+    this.#firsts.delete(request)
     const verdict = this.#decide(connection.node, request)
     if (verdict === 'accept') this.#accept(connection, request)
     else if ('batch' in verdict) this.#whenCommitted(verdict, connection, request.attempt)
@@ -255,7 +262,9 @@ class Simulation {
     if (faulty && this.#random() < this.#faults.refusals) return failure('RECORD_TOO_LARGE', false)
     const known = this.#log.slice(this.#forgottenBefore).filter(entry => entry.producer === request.producer)
     const newest = known.at(-1)
-    if (newest === undefined && request.sequence > 0) return failure('PRODUCER_UNKNOWN', false, 'unknown')
+    if (newest === undefined && (request.sequence > 0 || (request.retry && this.#forgottenBefore > 0))) {
+      return failure('PRODUCER_UNKNOWN', false, 'unknown')
+    }
     if (newest !== undefined && request.epoch < newest.epoch) return failure('PRODUCER_FENCED', false)
     const next = newest === undefined || request.epoch > newest.epoch ? 0 : newest.sequence + 1
     if (request.sequence > next) return failure('PRODUCER_SEQUENCE_GAP', true)

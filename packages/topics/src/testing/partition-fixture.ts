@@ -20,6 +20,11 @@ export function idempotent(text: string, sequence: number, epoch = 0, id: Uint8A
   return batch(text, { producer: { id, epoch, sequence } })
 }
 
+/** `idempotent`, after an attempt that was not answered. */
+export function retried(text: string, sequence: number, epoch = 0, id: Uint8Array = PRODUCER_A): AppendBatch {
+  return batch(text, { producer: { id, epoch, sequence, retry: true } })
+}
+
 /** An answer as tests compare it: where it is stored, `=` before a duplicate's place, or the error code. */
 function shown(answer: Appended | MillraceError): string {
   if (answer instanceof MillraceError) return answer.code
