@@ -5,8 +5,8 @@
  * this log holds an entry with the checkpoint's (index, term). State that came from elsewhere says nothing about this
  * log, so without such an entry it is not counted.
  */
-import type { GroupLog, RecoveredLog } from '@millrace/log-store'
-import type { Entry, InitialState, LogIndex, Term } from '@millrace/raft-core'
+import type { BaseRecord, GroupLog, RecoveredLog } from '@millrace/log-store'
+import type { Entry, InitialState, Input, LogIndex, Term } from '@millrace/raft-core'
 import { type Frame, framePayload } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { type EntryPayload, entriesOfFrames } from './entry-frame.ts'
@@ -59,6 +59,8 @@ export async function openGroup(log: GroupLog, machineApplied: AppliedPosition):
       terms: recovered.terms,
       configuration,
       configurationIndex,
+      baseConfiguration: decodeGroupConfiguration(recovered.base.configuration),
+      baseConfigurationIndex: recovered.base.configurationIndex,
       applied,
       entries,
       unappliedConfigIndexes: later.map(frame => frame.header.index),
@@ -68,6 +70,21 @@ export async function openGroup(log: GroupLog, machineApplied: AppliedPosition):
     configuration,
     configurationIndex,
     unapplied: later.map(frame => decodeGroupConfiguration(framePayload(frame))),
+  }
+}
+
+/**
+ * What the core is told when its log was trimmed. Changes below what the state held at the opening are never applied
+ * again, so the core cannot know which of them is in force at the new base: its record says it.
+ */
+export function trimmedTo(base: BaseRecord): Extract<Input<EntryPayload>, { type: 'compacted' }> {
+  const { index, term, configurationIndex } = base
+  return {
+    type: 'compacted',
+    index,
+    term,
+    configuration: decodeGroupConfiguration(base.configuration),
+    configurationIndex,
   }
 }
 

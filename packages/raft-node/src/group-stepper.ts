@@ -8,6 +8,7 @@ import type { GroupLog } from '@millrace/log-store'
 import {
   type ApplyTask,
   type Input,
+  type LogIndex,
   type Message,
   type Output,
   RaftGroup,
@@ -19,7 +20,7 @@ import {
 import { frameBytes } from '@millrace/record'
 import type { EntryPayload } from './entry-frame.ts'
 import type { GroupInbox } from './group-inbox.ts'
-import type { GroupOpening } from './group-opening.ts'
+import { type GroupOpening, trimmedTo } from './group-opening.ts'
 import { GroupStorage, type Responses } from './group-storage.ts'
 import type { HostServices } from './host-services.ts'
 import type { LogTail } from './log-tail.ts'
@@ -57,6 +58,8 @@ export class GroupStepper {
   readonly #tail: LogTail
   readonly #storage: GroupStorage
   readonly #once: ReportOnce
+  /** Base of the log as the core knows it. */
+  #baseIndex: LogIndex
 
   constructor(options: GroupStepperOptions) {
     const { services, log, opening, inbox, places } = options
@@ -65,6 +68,7 @@ export class GroupStepper {
     this.#replica = log.recovered.replicaId
     this.#once = new ReportOnce(event => services.report(event))
     this.#tail = opening.tail
+    this.#baseIndex = opening.initial.base.index
     const config = {
       id: this.#replica,
       electionTicks: Math.max(2, Math.round(electionTimeoutMinMs / heartbeatMs)),
@@ -116,7 +120,16 @@ export class GroupStepper {
     for (let i = 0; i < ticks; i++) this.#core.step({ type: 'tick', nowMs })
     for (const input of inbox.takeInputs()) this.#core.step(input)
     for (const message of inbox.takeMessages()) this.#stepMessage(message as Message<EntryPayload>)
+    if (ticks > 0) this.#noticeTrim()
     return ticks
+  }
+
+  /** Who trims the log does so in the store; the core hears of it here, once its log is durable that far. */
+  #noticeTrim(): void {
+    const { base } = this.#options.log
+    if (base.index === this.#baseIndex || base.index > this.#core.status().durableIndex) return
+    this.#baseIndex = base.index
+    this.#core.step(trimmedTo(base))
   }
 
   /** Carries out what the core says, until it has nothing more to say or the turn is long enough. */

@@ -1,0 +1,115 @@
+import type { BaseRecord } from '@millrace/log-store'
+import { MemoryLogStore } from '@millrace/log-store/memory'
+import { type Message, RaftGroup } from '@millrace/raft-core'
+import { type Frame, type FrameBody, FrameKind, sealFrame } from '@millrace/record'
+import { afterEach, expect, test } from 'vitest'
+import { birthRecord } from './birth-record.ts'
+import { encodeGroupConfiguration } from './configuration-codec.ts'
+import { type EntryPayload, plainBody } from './entry-frame.ts'
+import type { GroupConfiguration } from './group-handle.ts'
+import { openGroup, trimmedTo } from './group-opening.ts'
+import type { RaftGroupHandle } from './raft-group-handle.ts'
+import { configurationOf, TestCluster } from './testing/test-cluster.ts'
+import { until } from './testing/until.ts'
+
+const GROUP = 7
+const TERM = 2
+/** In force at the base, from index 3 and from index 5 on. */
+const AT_BASE = configurationOf([1, 2, 3])
+const FROM_3 = configurationOf([1, 2])
+const FROM_5: GroupConfiguration = { ...configurationOf([1]), learners: [14] }
+
+function configurationBody(configuration: GroupConfiguration): FrameBody {
+  return plainBody(FrameKind.configuration, encodeGroupConfiguration(configuration))
+}
+
+/** A log of the entries 2 to 6, all committed, with changes at 3 and 5. */
+async function logWithChanges(): Promise<{ frames: Frame[]; store: MemoryLogStore }> {
+  const store = new MemoryLogStore()
+  const base = birthRecord({ clusterId: 't', group: GROUP, createIndex: 1, createTimestamp: 1, configuration: AT_BASE })
+  const log = await store.create(GROUP, { replicaId: 11, base })
+  const empty = plainBody(FrameKind.noop, new Uint8Array(0))
+  const bodies = [empty, configurationBody(FROM_3), empty, configurationBody(FROM_5), empty]
+  const frames: Frame[] = []
+  for (const [i, body] of bodies.entries()) {
+    const previousChain = frames.at(-1)?.header.chain ?? base.chain
+    const at = { group: GROUP, index: 2 + i, term: TERM, baseOffset: 0, timestamp: 1, previousChain }
+    frames.push(sealFrame(body, at))
+  }
+  await new Promise<void>(done => log.write({ frames, ballot: { term: TERM, vote: 11 }, commit: 6 }, done))
+  return { frames, store: store.reopen() }
+}
+
+/** Carries out what the core says, as a disk and a state machine without delay; @returns what it sends. */
+function settle(core: RaftGroup<EntryPayload>): Message<EntryPayload>[] {
+  const sent: Message<EntryPayload>[] = []
+  while (core.hasOutput()) {
+    const { messages, append, apply } = core.takeOutput()
+    for (const message of [...messages, ...(append?.responses ?? []), ...(apply?.responses ?? [])]) {
+      if (message.to === 11) core.step({ type: 'message', message })
+      else sent.push(message)
+    }
+  }
+  return sent
+}
+
+/** The snapshot that a learner without a log is sent. */
+function snapshotFor(core: RaftGroup<EntryPayload>): unknown {
+  core.step({ type: 'campaign' })
+  settle(core)
+  const { term } = core.status()
+  const refusal = { type: 'appendResponse', from: 14, to: 11, term, rejected: true, hintIndex: 0, hintTerm: 0 } as const
+  const probed = core.status().peers.find(peer => peer.id === 14)!.next - 1
+  core.step({ type: 'message', message: { ...refusal, index: probed } })
+  const message = settle(core).find(({ type }) => type === 'snapshot')
+  return message?.type === 'snapshot' ? message.snapshot : undefined
+}
+
+async function openedAhead(): Promise<{ frames: Frame[]; core: RaftGroup<EntryPayload> }> {
+  const { frames, store } = await logWithChanges()
+  const { initial } = await openGroup(store.groups()[0]!, { index: 6, term: TERM })
+  return { frames, core: new RaftGroup({ id: 11 }, initial, () => 0) }
+}
+
+test('a state ahead of the base: a snapshot at the base still says the configuration there', async () => {
+  const { core } = await openedAhead()
+  expect(core.status().configuration).toMatchObject({ voters: [11], learners: [14] })
+  expect(snapshotFor(core)).toMatchObject({ index: 1, configuration: AT_BASE, configurationIndex: 1 })
+})
+
+test('a log trimmed between changes that are never applied again: its base record says what is in force', async () => {
+  const { frames, core } = await openedAhead()
+  const { header } = frames[2]!
+  const base: BaseRecord = {
+    ...{ index: 4, term: TERM, chain: header.chain, timestamp: 1, nextOffset: 0, voidBelow: 0 },
+    ...{ configuration: encodeGroupConfiguration(FROM_3), configurationIndex: 3 },
+  }
+  core.step(trimmedTo(base))
+  expect(snapshotFor(core)).toMatchObject({ index: 4, configuration: FROM_3, configurationIndex: 3 })
+})
+
+const clusters: TestCluster[] = []
+afterEach(async () => {
+  for (const cluster of clusters.splice(0)) await cluster.stop()
+})
+
+test('the core hears that its log was trimmed: a follower before the base is not sent entries any more', async () => {
+  const c = await TestCluster.start()
+  clusters.push(c)
+  await c.append('a')
+  const leader = await c.leader()
+  const cut = c.nodeIds.find(node => node !== leader)!
+  c.network.isolate(cut)
+  for (const text of ['b', 'c', 'd']) await c.append(text)
+  const { log } = c.handle(leader)
+  await until('the log is durable', () => log.durable.index === log.end.index)
+  const { header } = (await log.read(log.end.index - 1, log.end.index, 1))[0]!
+  const { index, term, chain, timestamp, baseOffset, recordCount } = header
+  await log.trimPrefix({ ...log.base, index, term, chain, timestamp, nextOffset: baseOffset + recordCount })
+  const { replica } = c.handle(leader) as RaftGroupHandle
+  await until('the core knows', () => replica.status().baseIndex === index)
+  c.network.heal()
+  const said = (): boolean => c.up.get(leader)!.events.some(event => event.message.includes("behind this log's base"))
+  await until('the leader says that it would need a snapshot', said)
+  expect(c.machine(cut).entries).toHaveLength(1)
+})
