@@ -33,9 +33,9 @@ def frame_at(path, data, at):
 def segment_header(path, data, group, base, generation):
     head = opened(path, data, 0, 128, b"MLS1", 124)
     length, gen, salt, grp, index, term, time, offset, chain, count = struct.unpack_from("<II8sQQQQQII", head, 8)
-    configurations, = struct.unpack_from("<I", head, 84)
+    configurations, crc = struct.unpack_from("<I32xI", head, 84)
     need((grp, index, gen) == (group, base, generation) and length % 512 == 0, path, 0, "header of another segment")
-    need(zlib.crc32(data[128:128 + configurations]) == struct.unpack_from("<I", head, 120)[0], path, 128, "configuration")
+    need(zlib.crc32(data[128:128 + configurations]) == crc, path, 128, "configurations of the header")
     need(not any(head[104:120]) and not any(data[128 + configurations:length]), path, 104, "zeroes of the header")
     at = 128
     for _ in range(count):
