@@ -9,6 +9,7 @@ export const FAULTS = [
   'partition',
   'oneWayPartition',
   'unevenPartition',
+  'isolatedLeader',
   'halfOpen',
   'crash',
   'crashNewLeader',

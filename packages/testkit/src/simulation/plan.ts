@@ -61,7 +61,7 @@ export function planOf(schedule: Schedule): Plan {
   const random = new RandomStream(schedule.seed, 'plan')
   const nodes = random.pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
   const votersPerGroup = Array.from({ length: random.pick([1, 1, 1, 2, 3]) }, () => votersOf(random, nodes))
-  const safetyMs = random.between(20, 90) * 1000
+  const safetyMs = random.between(15, 60) * 1000
   const electionTicks = random.pick([4, 6, 10, 10, 15])
   const tickUs = random.pick([20_000, 50_000, 100_000])
   return {

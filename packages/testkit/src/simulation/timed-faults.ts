@@ -21,6 +21,7 @@ const TIMED: Partial<Record<FaultName, Fault>> = {
   partition: (scene, random) => split(scene, random, false),
   oneWayPartition: (scene, random) => split(scene, random, true),
   unevenPartition,
+  isolatedLeader,
   halfOpen,
   crash,
   powerLoss,
@@ -89,6 +90,19 @@ function unevenPartition(scene: Scene, random: RandomStream): boolean {
   return true
 }
 
+/** A leader that cannot be heard, cannot hear, or neither: it goes on for a while, and may be replaced behind its back. */
+function isolatedLeader(scene: Scene, random: RandomStream): boolean {
+  const leader = random.pick(scene.groups).leader()
+  const others = scene.nodes.filter(node => node !== leader?.node)
+  if (leader === undefined || others.length === 0) return false
+  const out = others.map(node => [leader.node, node] as const)
+  const back = others.map(node => [node, leader.node] as const)
+  // At times one follower stays in touch, and learns what the others never will.
+  const spared = random.chance(0.5) ? 1 : 0
+  cut(scene, random, random.pick([out, back, bothWays(out)]).slice(spared), random.chance(0.7))
+  return true
+}
+
 function halfOpen(scene: Scene, random: RandomStream): boolean {
   const link = someLink(scene, random)
   if (link !== undefined) cut(scene, random, [link], true)
@@ -126,11 +140,14 @@ function crash(scene: Scene, random: RandomStream): boolean {
 /** A new leader dies within moments: before its term is on disk, before anybody has its entries, or just after. */
 export function strikeNewLeader(scene: Scene, node: SimNode): void {
   const { plan, queue, coverage, random } = scene.world
-  if (!plan.faults.has('crashNewLeader') || !random.host.chance(0.2)) return
+  if (!plan.faults.has('crashNewLeader') || !random.host.chance(0.4)) return
   queue.after(random.host.int(2 * plan.network.delayMostUs), () => {
     if (!node.isUp || !scene.world.faulty()) return
     coverage.hit('crashNewLeader')
-    crashAndRestart(scene, random.host, node)
+    // Back at once, it may find its own term still open.
+    const electionUs = plan.tickUs * plan.electionTicks
+    const downUs = random.host.chance(0.5) ? random.host.int(electionUs / 10) : duration(scene, random.host)
+    crashAndRestart(scene, random.host, node, downUs)
   })
 }
 
@@ -140,13 +157,18 @@ function powerLoss(scene: Scene, random: RandomStream): boolean {
   return up.length > 0
 }
 
-function crashAndRestart(scene: Scene, random: RandomStream, node: SimNode): void {
+function crashAndRestart(
+  scene: Scene,
+  random: RandomStream,
+  node: SimNode,
+  downUs: number = duration(scene, random),
+): void {
   const { queue, plan, coverage } = scene.world
   const torn = plan.faults.has('tornWrite') && random.chance(0.7)
   if (torn && [...node.replicas.values()].some(replica => !replica.disk.idle)) coverage.hit('tornWrite')
   node.crash(torn)
   scene.world.network.reset(node.id)
-  queue.after(duration(scene, random), () => node.start())
+  queue.after(downUs, () => node.start())
 }
 
 function pause(scene: Scene, random: RandomStream): boolean {
