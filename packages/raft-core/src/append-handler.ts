@@ -97,6 +97,7 @@ function restore<P>(s: GroupState<P>, meta: SnapshotMeta<P>): boolean {
   s.log.restore(meta)
   s.fetchedForApply = undefined
   s.applyFetch = NONE
+  s.applyRetryDue = false
   s.trace({ type: 'snapshotRestored', id: s.id, index: meta.index, term: meta.term })
   adoptSnapshotConfiguration(s, meta)
   return true

@@ -72,7 +72,7 @@ export class GroupState<P> {
   fetchedForApply: { readonly from: LogIndex; readonly entries: readonly Entry<P>[] } | undefined
   /** Id of the fetch of entries to be applied; 0: none outstanding. */
   applyFetch = 0
-  /** The fetch for apply failed; it is asked for again with the next tick. */
+  /** The fetch for apply failed, or brought what does not fit; it is asked for again with the next tick. */
   applyRetryDue = false
   lastFetchId = 0
 

@@ -29,12 +29,11 @@ function snapshotInstalled<P>(s: GroupState<P>, meta: SnapshotMeta<P>): void {
 }
 
 export function handleStorageApplied<P>(s: GroupState<P>, m: StorageApplied<P>): void {
-  const last = m.entries[m.entries.length - 1]
-  if (last === undefined) return
   for (const entry of m.entries) {
     if (entry.kind === 'config') applyConfigEntry(s, entry)
   }
-  applied(s, last.index, bytesOf(m.entries))
+  // No task is without entries.
+  applied(s, m.entries[m.entries.length - 1]!.index, bytesOf(m.entries))
 }
 
 function applied<P>(s: GroupState<P>, index: number, bytes: number): void {
@@ -86,12 +85,12 @@ export function handleFetched<P>(s: GroupState<P>, request: FetchRequest, entrie
     if (takeSendFetch(s, request)) sendFetched(s, request.peer, request.from, entries)
     return
   }
+  // A snapshot has brought what this was to be fetched for.
   if (s.applyFetch !== request.id) return
-  s.applyFetch = NONE
-  // Committed entries never change, so only the position has to fit.
-  if (request.from === s.apply.applying + 1 && joins(s, request.from, entries)) {
+  if (joins(s, request.from, entries)) {
+    s.applyFetch = NONE
     s.fetchedForApply = { from: request.from, entries }
-  }
+  } else s.applyRetryDue = true
 }
 
 /**
