@@ -11,8 +11,8 @@ import { finishTransfer } from './transfer.ts'
 
 /** Also the leader's acknowledgement of its own entries, once they are durable. */
 export function handleAppendResponse<P>(s: GroupState<P>, m: AppendResponse): void {
-  const progress = s.tracker.progress.get(m.from)
-  if (progress === undefined) return
+  // Answers of strangers have not passed the gate in step.ts.
+  const progress = s.tracker.progress.get(m.from)!
   progress.recentActive = true
   if (m.rejected) handleRefusal(s, m, progress)
   else handleAcknowledgement(s, m, progress)
@@ -57,8 +57,7 @@ function handleAcknowledgement<P>(s: GroupState<P>, m: AppendResponse, progress:
 }
 
 export function handleHeartbeatResponse<P>(s: GroupState<P>, m: HeartbeatResponse): void {
-  const progress = s.tracker.progress.get(m.from)
-  if (progress === undefined) return
+  const progress = s.tracker.progress.get(m.from)!
   progress.recentActive = true
   progress.flowPaused = false
   if (m.lostTail === true && progress.match > 0) forgetMatch(progress, progress.match)

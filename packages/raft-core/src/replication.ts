@@ -72,8 +72,7 @@ function sendFromStorage<P>(s: GroupState<P>, to: ReplicaId, progress: Progress)
 
 /** Sends what was read from storage, and more as long as the window allows. */
 export function sendFetched<P>(s: GroupState<P>, to: ReplicaId, from: LogIndex, entries: readonly Entry<P>[]): void {
-  const progress = s.tracker.progress.get(to)
-  if (progress === undefined) return
+  const progress = s.tracker.progress.get(to)!
   const wanted = progress.state === 'replicate' && !progress.paused && progress.next === from
   if (wanted && s.log.term(from - 1) !== undefined) {
     // What does not fit the log is as good as nothing: the next heartbeat tries again.

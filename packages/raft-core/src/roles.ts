@@ -62,11 +62,10 @@ export function becomeLeader<P>(s: GroupState<P>): void {
   reset(s, s.term)
   s.leader = s.id
   s.role = 'leader'
-  const own = s.tracker.progress.get(s.id)
-  if (own !== undefined) {
-    own.becomeReplicate()
-    own.recentActive = true
-  }
+  // A candidate is a voter, and its configuration stays while it campaigns: no change was waiting to be applied.
+  const own = s.tracker.progress.get(s.id)!
+  own.becomeReplicate()
+  own.recentActive = true
   // The tail may hold a change that is not applied yet: scanning it costs more than waiting until it is applied.
   s.pendingConfigIndex = s.log.lastIndex
   s.trace({ type: 'becameLeader', id: s.id, term: s.term })

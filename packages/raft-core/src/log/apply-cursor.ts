@@ -27,10 +27,6 @@ export class ApplyCursor {
     return Math.max(0, this.#bytesMax - this.#bytes)
   }
 
-  get bytes(): number {
-    return this.#bytes
-  }
-
   /** Entries up to `index` have been handed out, up to `appliable` could have been. */
   handedOut(index: LogIndex, bytes: number, appliable: LogIndex): void {
     this.applying = index

@@ -11,7 +11,7 @@
 import type { TermRun } from '../config.ts'
 import type { Entry, LogIndex, Term } from '../entry.ts'
 import type { SnapshotMeta } from '../message.ts'
-import { bytesOf, EntryWindow } from './entry-window.ts'
+import { EntryWindow } from './entry-window.ts'
 import { TermIndex } from './term-index.ts'
 
 export interface EntryId {
@@ -62,7 +62,7 @@ export class RaftLog<P> {
   }
 
   get lastTerm(): Term {
-    return this.term(this.#last) ?? 0
+    return this.term(this.#last)!
   }
 
   /** Term of the entry at `index`; undefined below the base and above the end. */
@@ -101,10 +101,9 @@ export class RaftLog<P> {
     return 0
   }
 
-  /** Appends entries from position `from` of the array on; whatever the log held from there on is replaced. */
+  /** Appends entries from position `from` of the array on, at least one; whatever the log held from there on is replaced. */
   append(entries: readonly Entry<P>[], from = 0): void {
-    const first = entries[from]?.index
-    if (first === undefined) return
+    const first = entries[from]!.index
     if (first <= this.#last) this.#truncateFrom(first)
     this.window.append(entries, from)
     for (let i = from; i < entries.length; i++) {
@@ -201,11 +200,5 @@ export class RaftLog<P> {
     if (this.configIndexes.length > 0 && this.configIndexes[0]! <= index) {
       this.configIndexes = this.configIndexes.filter(at => at > index)
     }
-  }
-
-  /** Bytes of entries above `index` that are in memory. */
-  bytesAfter(index: LogIndex): number {
-    const from = Math.max(index + 1, this.window.first)
-    return from > this.#last ? 0 : bytesOf(this.window.slice(from, this.#last + 1, Number.POSITIVE_INFINITY))
   }
 }

@@ -50,15 +50,13 @@ export class TermIndex {
     while (this.#runs.length > 0 && this.#runs[this.#runs.length - 1]!.first >= index) this.#runs.pop()
   }
 
-  /** Drops everything at or below `index`; `last` is the end of the log. */
+  /** Drops everything at or below `index`, which is not below the base; `last` is the end of the log. */
   dropTo(index: LogIndex, last: LogIndex): void {
     if (index >= last) {
       this.#runs.length = 0
       return
     }
-    const run = this.#runOf(index + 1)
-    if (run < 0) return
-    this.#runs.splice(0, run)
+    this.#runs.splice(0, this.#runOf(index + 1))
     this.#runs[0]!.first = Math.max(this.#runs[0]!.first, index + 1)
   }
 

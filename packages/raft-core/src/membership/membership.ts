@@ -59,9 +59,14 @@ function latestConfiguration<P>(s: GroupState<P>): Configuration {
   return entry?.config !== undefined && entry.index > s.history.newestIndex ? entry.config.result : s.configuration
 }
 
-/** A configuration entry has been applied: its configuration is in force. */
+/**
+ * A configuration entry has been applied: its configuration is in force.
+ *
+ * @throws Error when it is none
+ */
 export function applyConfigEntry<P>(s: GroupState<P>, entry: Entry<P>): void {
-  if (entry.config === undefined) return
+  // Passing over it would leave this replica with another configuration than everybody else.
+  if (entry.config === undefined) throw new Error(`entry ${entry.index} is no configuration entry: it says none`)
   const newest = s.history.newestIndex
   s.history.record({ index: entry.index, configuration: entry.config.result })
   // After a restart the state machine may be behind the configuration that the group started with.

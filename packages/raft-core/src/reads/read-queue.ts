@@ -61,10 +61,7 @@ export class ReadQueue {
 
   /** The newest round that waits for a quorum; 0: none. Repeated by the heartbeats of the clock, should one be lost. */
   get openContext(): number {
-    for (let i = this.#rounds.length - 1; i >= 0; i--) {
-      if (this.#rounds[i]!.reads.length > 0) return this.#rounds[i]!.context
-    }
-    return 0
+    return this.#rounds.at(-1)?.context ?? 0
   }
 
   waitForFirstCommit(request: ReadRequest): void {

@@ -59,9 +59,8 @@ function answer<P>(s: GroupState<P>, read: ConfirmedRead): void {
   else s.send({ type: 'readIndexResponse', to: from, index: read.index, context })
 }
 
-/** The leader has committed an entry of its term: reads that waited for it go on. */
+/** To be called when the leader has committed an entry of its term: reads that waited for it go on. */
 export function releaseEarlyReads<P>(s: GroupState<P>): void {
-  if (!hasCommittedInTerm(s)) return
   for (const request of s.reads.takeEarly()) takeRead(s, request, undefined)
 }
 
