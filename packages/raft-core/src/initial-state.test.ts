@@ -49,6 +49,16 @@ describe('checkInitialState', () => {
         ],
       },
     ],
+    ['it is empty but has terms', { hardState: { term: 4, vote: 0, commit: 5 }, lastIndex: 5, entries: [] }],
+    [
+      'term 4 begins after its end',
+      {
+        terms: [
+          { first: 6, term: 2 },
+          { first: 9, term: 4 },
+        ],
+      },
+    ],
     ['its last term 4 is above the current term 3', { hardState: { term: 3, vote: 0, commit: 6 } }],
   ])('refuses: %s', (problem, state) => {
     expect(() => checkInitialState({ ...GOOD, ...state })).toThrow(problem)

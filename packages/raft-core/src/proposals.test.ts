@@ -43,6 +43,22 @@ describe('proposals', () => {
     })
   })
 
+  it('that were passed on with a change of the configuration among others are refused as a whole', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: PLAIN })
+    const leader = cluster.elect(1)
+    const change = { steps: [{ kind: 'remove', id: 3 }], transition: 'auto' } as const
+    const config = { change, result: leader.group.status().configuration }
+    const entries = [
+      { kind: 'normal', size: 1, payload: 'a' },
+      { kind: 'config', size: 0, payload: null, config },
+    ] as const
+    expect(leader.receive({ type: 'propose', from: 2, to: 1, term: 2, entries })).toMatchObject({
+      type: 'dropped',
+      reason: 'invalidConfigChange',
+    })
+    expect(leader.group.status().lastIndex).toBe(2)
+  })
+
   it('need an entry', () => {
     const cluster = new TestCluster([1])
     expect(() => cluster.at(1).step({ type: 'propose', entries: [] })).toThrow(RangeError)

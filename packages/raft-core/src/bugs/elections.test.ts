@@ -209,7 +209,7 @@ describe('elections', () => {
     damaged.receive({ type: 'vote', from: 2, to: 3, term: 9, lastIndex: 9, lastTerm: 9, transfer: true })
     expect(answers(damaged)).toMatchObject([{ type: 'voteResponse', granted: false }])
     damaged.restart({ uncertainUntil: { index: 4, term: 2 } })
-    // The leader of an idle group believes that it matches. What it hears in answer to a heartbeat corrects that.
+    // It keeps the term of the request: a leader above it is elected without it, and sends what is missing.
     cluster.tick(40)
     expect(damaged.group.status().uncertainUntil).toBeUndefined()
     expect(damaged.applied).toEqual(['a', 'b'])

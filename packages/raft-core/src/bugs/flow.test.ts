@@ -4,6 +4,7 @@ import { EMPTY_CONFIGURATION } from '../membership/changer.ts'
 import type { Message } from '../message.ts'
 import { RaftGroup } from '../raft-group.ts'
 import { TestCluster } from '../testing/test-cluster.ts'
+import type { TestReplica } from '../testing/test-replica.ts'
 
 const PLAIN = { preVote: false, checkQuorum: false }
 
@@ -18,6 +19,28 @@ function compactedAhead(count: number): TestCluster {
   cluster.at(1).compact(cluster.at(1).group.status().lastIndex)
   cluster.heal()
   return cluster
+}
+
+/** A snapshot of index 7, the end of the leader's log, is on its way to replica 3, which matched up to 2 before. */
+function withSnapshotUnderWay(): { cluster: TestCluster; leader: TestReplica; acknowledge(index: number): void } {
+  const cluster = compactedAhead(5)
+  const leader = cluster.at(1)
+  cluster.lose = message => message.type === 'snapshot'
+  cluster.tick(2)
+  expect(leader.group.status().peers[2]).toMatchObject({ match: 2, state: 'snapshot', pendingSnapshot: 7 })
+  const acknowledge = (index: number): void => {
+    leader.receive({
+      type: 'appendResponse',
+      from: 3,
+      to: 1,
+      term: 2,
+      index,
+      rejected: false,
+      hintIndex: 0,
+      hintTerm: 0,
+    })
+  }
+  return { cluster, leader, acknowledge }
 }
 
 describe('flow', () => {
@@ -79,12 +102,35 @@ describe('flow', () => {
     expect(cluster.at(3).applied).toHaveLength(5)
   })
 
+  it('a peer with a snapshot that the log was compacted beyond meanwhile gets the next one', () => {
+    const { cluster, leader, acknowledge } = withSnapshotUnderWay()
+    cluster.propose(1, 'on')
+    cluster.settle()
+    leader.compact(8)
+    acknowledge(7)
+    expect(leader.group.status().peers[2]).toMatchObject({ match: 7, state: 'snapshot', pendingSnapshot: 8 })
+    expect(leader.drain()).toMatchObject([{ type: 'snapshot', to: 3, snapshot: { index: 8 } }])
+  })
+
+  it('a late acknowledgement from before a snapshot does not end the wait for it', () => {
+    const { leader, acknowledge } = withSnapshotUnderWay()
+    acknowledge(3)
+    expect(leader.group.status().peers[2]).toMatchObject({ match: 3, state: 'snapshot', pendingSnapshot: 7 })
+    expect(leader.drain()).toEqual([])
+  })
+
   it('a snapshot is not sent to a peer that does not answer', () => {
     const cluster = compactedAhead(5)
     cluster.isolate(3)
     cluster.at(1).step({ type: 'unreachable', peer: 3 })
     cluster.tick(15)
-    expect(cluster.at(1).group.status().peers[2]?.state).toBe('probe')
+    cluster.propose(1, 'on')
+    cluster.settle()
+    expect(cluster.at(1).group.status().peers[2]).toMatchObject({ state: 'probe', recentActive: false })
+    // It is one as soon as it is heard from.
+    cluster.heal()
+    cluster.tick(2)
+    expect(cluster.at(3).applied).toEqual(cluster.at(1).applied)
   })
 
   it('a leader that knows no snapshot asks for one', () => {

@@ -177,6 +177,21 @@ describe('membership', () => {
     expect(cluster.at(1).applied).toEqual(['a'])
   })
 
+  it('a change that is made before the last one is applied builds on it', () => {
+    const cluster = new TestCluster([1], { blank: [2, 3], config: { ...PLAIN, validateConfigChanges: false } })
+    cluster.elect(1)
+    expect(propose(cluster, 1, change('addLearner', 2))).toMatchObject({ type: 'accepted', index: 3 })
+    expect(propose(cluster, 1, change('addLearner', 3))).toMatchObject({ type: 'accepted', index: 4 })
+    cluster.settle()
+    expect(cluster.at(1).group.status()).toMatchObject({ configuration: { voters: [1], learners: [2, 3] } })
+  })
+
+  it('a configuration entry that says no configuration stops the replica', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: PLAIN })
+    const entry = { index: 2, term: 1, kind: 'config', size: 0, payload: null } as const
+    expect(() => cluster.at(1).step({ type: 'configApplied', entry })).toThrow(/entry 2 is no configuration entry/)
+  })
+
   it('an empty voter set is refused', () => {
     const cluster = new TestCluster([1], { config: PLAIN })
     cluster.elect(1)

@@ -119,6 +119,20 @@ describe('reads', () => {
     expect(leader.reads).toEqual([])
   })
 
+  it('a round for the read of a follower counts from the reading of the clock that its request came with', () => {
+    const leader = withLease(1_000).leader()
+    const from = leader.id === 1 ? 2 : 1
+    const { term, leaseUntilMs } = leader.group.status()
+    expect(leaseUntilMs).toBe(1_080)
+    const message = { type: 'readIndex', from, to: leader.id, term, context: 5 } as const
+    leader.step({ type: 'message', message, nowMs: 1_050 })
+    const heartbeat = leader.drain().find(sent => sent.type === 'heartbeat')
+    const context = heartbeat?.type === 'heartbeat' ? heartbeat.context : 0
+    leader.receive({ type: 'heartbeatResponse', from, to: leader.id, term, context })
+    expect(leader.drain()).toMatchObject([{ type: 'readIndexResponse', to: from, context: 5 }])
+    expect(leader.group.status().leaseUntilMs).toBe(1_130)
+  })
+
   it('a lease ends for the term when a transfer starts', () => {
     const cluster = withLease(1_000)
     const leader = cluster.leader()

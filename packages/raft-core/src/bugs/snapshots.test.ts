@@ -73,6 +73,20 @@ describe('snapshots', () => {
     expect(replica.group.status()).toMatchObject({ term: 7, applied: 9 })
   })
 
+  it('a newer one that arrives before it is installed is waited for too', () => {
+    const cluster = new TestCluster([1, 2, 3], PLAIN)
+    const replica = cluster.at(1)
+    for (const index of [9, 12]) {
+      replica.receive(snapshot(index, 2))
+      replica.drain()
+    }
+    replica.completeAppend()
+    replica.step({ type: 'campaign' })
+    expect(replica.group.status()).toMatchObject({ role: 'follower', applied: 9, commit: 12 })
+    replica.completeAppend()
+    expect(replica.group.status()).toMatchObject({ applied: 12, applying: 12 })
+  })
+
   it('a crash before it is installed leaves the old log', () => {
     const cluster = new TestCluster([1, 2, 3], PLAIN)
     const replica = cluster.at(1)

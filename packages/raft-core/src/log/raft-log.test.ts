@@ -74,6 +74,32 @@ describe('RaftLog', () => {
     expect(subject.appliable()).toBe(10)
   })
 
+  it('applies nothing before the newest snapshot is installed, whatever came before it', () => {
+    const subject = log()
+    const configuration = { voters: [1], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
+    for (const index of [9, 12]) subject.restore({ index, term: 3, payload: null, configuration })
+    subject.snapshotInstalled(9)
+    expect(subject.appliable()).toBe(0)
+    subject.snapshotInstalled(12)
+    expect(subject.appliable()).toBe(12)
+  })
+
+  it('stays as it is when it is told of a compaction that a later one has overtaken', () => {
+    const subject = log()
+    subject.append([entry(2, 2), entry(3, 4)])
+    subject.durableTo({ index: 3, term: 4 })
+    subject.compactTo({ index: 3, term: 4 })
+    subject.compactTo({ index: 2, term: 2 })
+    expect(subject.base).toEqual({ index: 3, term: 4 })
+    expect([2, 3].map(index => subject.term(index))).toEqual([undefined, 4])
+  })
+
+  it('refuses to be compacted above what is durable', () => {
+    const subject = log()
+    subject.append([entry(2, 2)])
+    expect(() => subject.compactTo({ index: 2, term: 2 })).toThrow(/compacted to 2, above what is durable \(1\)/)
+  })
+
   it('refuses a commit index beyond its end', () => {
     expect(() => log().commitTo(2)).toThrow(/beyond the end of the log at 1/)
   })

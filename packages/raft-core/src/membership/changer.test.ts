@@ -79,6 +79,12 @@ describe('configuration changes', () => {
     expect(changed(leaveJoint(joint))).toEqual(configuration([1], [2]))
   })
 
+  it('do nothing for nobody: replica 0 is none', () => {
+    for (const kind of ['addVoter', 'addLearner', 'remove', 'update'] as const) {
+      expect(changed(changeSimply(configuration([1], [2]), [{ kind, id: 0 }]))).toEqual(configuration([1], [2]))
+    }
+  })
+
   it('say who was removed and added again', () => {
     const result = changeSimply(configuration([1, 2]), [
       { kind: 'remove', id: 2 },
@@ -90,6 +96,14 @@ describe('configuration changes', () => {
   it.each([
     ['removed all voters', () => changeSimply(configuration([1]), [{ kind: 'remove', id: 1 }])],
     ['config is already joint', () => enterJoint({ ...configuration([1]), votersOutgoing: [2] }, false, [])],
+    [
+      'more than one voter changed without entering joint config',
+      () =>
+        changeSimply(configuration([1, 2]), [
+          { kind: 'addVoter', id: 3 },
+          { kind: 'remove', id: 2 },
+        ]),
+    ],
     ["can't leave a non-joint config", () => leaveJoint(configuration([1]))],
     ["can't make a zero-voter config joint", () => enterJoint(EMPTY_CONFIGURATION, false, [])],
     [

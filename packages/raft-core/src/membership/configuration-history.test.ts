@@ -41,6 +41,17 @@ describe('ConfigurationHistory', () => {
     expect(subject.at(10)).toBeUndefined()
   })
 
+  it('learns that what is in force at the base stays so for longer', () => {
+    const subject = history({ baseConfiguration: voters(1), baseConfigurationIndex: 3, applied: 15 })
+    expect(subject.at(9)).toBeUndefined()
+    subject.record({ index: 3, configuration: voters(1) }, 9)
+    expect(subject.at(9)).toMatchObject({ index: 3, configuration: voters(1) })
+    expect(subject.at(10)).toBeUndefined()
+    // To hear less than is known makes nothing unknown.
+    subject.record({ index: 3, configuration: voters(1) }, 6)
+    expect(subject.at(9)).toMatchObject({ index: 3 })
+  })
+
   it('without the configuration of the base knows nothing below the newest one', () => {
     expect(history({}).at(11)).toBeUndefined()
     expect(history({}).at(12)).toBeDefined()

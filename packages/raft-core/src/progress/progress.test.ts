@@ -65,6 +65,20 @@ describe('Progress', () => {
 })
 
 describe('Inflights', () => {
+  it('counts on when the freed part of a long window is given back', () => {
+    const window = new Inflights(1_000, 0)
+    for (let last = 1; last <= 200; last++) window.add(last, last)
+    // Below half, above half, above half once more: the queue is made shorter in between.
+    for (const freed of [70, 130, 150]) {
+      window.freeTo(freed)
+      expect(window.count).toBe(200 - freed)
+      expect(window.bytes).toBe((200 * 201 - freed * (freed + 1)) / 2)
+    }
+    window.add(201, 1)
+    window.freeTo(200)
+    expect([window.count, window.bytes]).toEqual([1, 1])
+  })
+
   it('never exceeds its bounds by more than the message that fills it', () => {
     const step = fc.oneof(
       fc.record({ add: fc.integer({ min: 0, max: 60 }) }),
