@@ -7,6 +7,11 @@ export function percentile(samples: number[], share: number): number {
   return samples[Math.min(samples.length - 1, Math.floor(samples.length * share))] as number
 }
 
+/** The middle one of the samples. Sorts them in place. */
+export function median(samples: number[]): number {
+  return percentile(samples, 0.5)
+}
+
 /** 1234567 → "1,234,567" */
 export function grouped(value: number): string {
   return Math.round(value).toLocaleString('en-US')

@@ -1,0 +1,31 @@
+/**
+ * The log on a real disk, in one run beside what the same disk does for a bare loop. Figures depend on the disk and on
+ * who else uses it; the ratios are what to look at. Asserts nothing.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { benchAppends } from './log-store/appends.ts'
+import { benchOpenings, MEMORY_FLAG, measureMemory } from './log-store/openings.ts'
+import { benchReads } from './log-store/reads.ts'
+
+const DIVISOR_QUICK = 8
+
+/** `pnpm bench log-store [--quick] [--dir FOLDER]`: works in a new folder below FOLDER, and removes it. */
+export async function benchLogStore(args: readonly string[]): Promise<void> {
+  const [flag, state, folder] = args
+  if (flag === MEMORY_FLAG && state !== undefined && folder !== undefined) return measureMemory(state, folder)
+  const isQuick = args.includes('--quick')
+  const at = args.indexOf('--dir')
+  const parent = at < 0 ? tmpdir() : (args[at + 1] ?? tmpdir())
+  const dir = await mkdtemp(join(parent, 'millrace-bench-'))
+  const plan = { dir, divisor: isQuick ? DIVISOR_QUICK : 1 }
+  try {
+    process.stdout.write(`in ${dir}; medians of turns A-B-C-A-B-C; ratios are log-store / bare\n`)
+    await benchAppends(plan)
+    await benchReads(plan)
+    await benchOpenings(plan)
+  } finally {
+    await rm(dir, { recursive: true })
+  }
+}
