@@ -85,7 +85,7 @@ const check: Suite = {
 }
 
 /** Test data that others wrote; it lives outside of the checkout. */
-const CONFORMANCE = process.env.MILLRACE_CONFORMANCE ?? '../shared/conformance/etcd-raft'
+const CONFORMANCE = process.env.CONFORMANCE_DATA ?? '../shared/conformance/etcd-raft'
 
 const SUITES: readonly Suite[] = [
   check,
@@ -95,7 +95,7 @@ const SUITES: readonly Suite[] = [
   // Others every day; all of them: pnpm sim:mutants.
   counted('mutants', ['test/simulation/mutants.ts', '--rotate', '5']),
   vitest('end-to-end', ['--project', 'end-to-end']),
-  program('tour', ['packages/cli/src/main.ts', 'tour', '--input', process.env.MILLRACE_TOUR_INPUT ?? 'pnpm-lock.yaml']),
+  program('tour', ['packages/cli/src/main.ts', 'tour', '--input', process.env.TOUR_INPUT ?? 'pnpm-lock.yaml']),
 ]
 
 async function runSuite(suite: Suite, folder: string): Promise<Outcome & { readonly seconds: number }> {
