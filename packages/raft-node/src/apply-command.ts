@@ -1,0 +1,66 @@
+/** A command for a replicated state machine as a promise of its result. */
+import { FrameKind, MillraceError } from '@millrace/record'
+import { plainBody } from './entry-frame.ts'
+import type { GroupHandle, ProposeResult } from './group-handle.ts'
+
+export interface ApplyOptions {
+  /** Default 10,000. When it is over, the command may still be applied. */
+  readonly timeoutMs?: number
+}
+
+const TIMEOUT_MS = 10_000
+
+/**
+ * Has a command committed and applied, by the group's leader, which must be on this node.
+ *
+ * @param command belongs to the node from now on, at most 8 MiB
+ * @returns what the state machine of this node returned for it
+ * @throws MillraceError whose `outcome` says whether the command was not stored and never will be (`NOT_LEADER`,
+ *   `NO_LEADER`, `LEADER_STARTING`, `THROTTLED`, `DISK_FULL`, `RECORD_TOO_LARGE`, `PARTITION_HALTED`) or nobody can tell
+ *   (`APPEND_TIMEOUT`, `LEADERSHIP_LOST`)
+ */
+export function applyCommand(group: GroupHandle, command: Uint8Array, options: ApplyOptions = {}): Promise<unknown> {
+  const { timeoutMs = TIMEOUT_MS } = options
+  return new Promise((resolve, reject) => {
+    const taken = group.propose(plainBody(FrameKind.command, command), {
+      applied(_frame, result) {
+        clearTimeout(timer)
+        resolve(result)
+      },
+      failed(outcome, reason) {
+        clearTimeout(timer)
+        reject(outcome === 'not_stored' ? notLeading(group, reason) : new MillraceError('LEADERSHIP_LOST', reason))
+      },
+    })
+    const timer = setTimeout(() => {
+      reject(new MillraceError('APPEND_TIMEOUT', `no majority has stored the command within ${timeoutMs} ms`))
+    }, timeoutMs)
+    if (taken.type === 'accepted') return
+    clearTimeout(timer)
+    reject(refusal(group, taken))
+  })
+}
+
+function notLeading({ group, leaderNode, term }: GroupHandle, reason: string): MillraceError {
+  const details = { leaderNode, term }
+  if (leaderNode === 0) return new MillraceError('NO_LEADER', `group ${group} has no leader: ${reason}`, { details })
+  return new MillraceError('NOT_LEADER', `node ${leaderNode} leads group ${group}: ${reason}`, { details })
+}
+
+function refusal(group: GroupHandle, taken: Extract<ProposeResult, { type: 'dropped' }>): MillraceError {
+  const { reason, message } = taken
+  switch (reason) {
+    case 'starting':
+      return new MillraceError('LEADER_STARTING', message)
+    case 'uncommittedBytesMax':
+      return new MillraceError('THROTTLED', message)
+    case 'diskFull':
+      return new MillraceError('DISK_FULL', message)
+    case 'halted':
+      return new MillraceError('PARTITION_HALTED', message)
+    case 'transferring':
+      return new MillraceError('NO_LEADER', message)
+    default:
+      return notLeading(group, message)
+  }
+}

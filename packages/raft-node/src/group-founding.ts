@@ -1,0 +1,37 @@
+/**
+ * Founding a group whose nodes are known from the start and written down in nobody's catalogue: for programs that run a
+ * fixed set of nodes.
+ *
+ * Every founding node calls it once, with the same arguments but its own id. A replica that was born once must never be
+ * born again under its id: it would have forgotten its votes and what it acknowledged.
+ */
+import type { GroupLog, LogStore } from '@millrace/log-store'
+import { birthRecord } from './birth-record.ts'
+import type { ReplicaPlace } from './group-handle.ts'
+
+export interface GroupFounding {
+  readonly clusterId: string
+  readonly group: number
+  /** Ids of all founding nodes, this one among them, in any order; each gets a replica that votes. */
+  readonly nodes: readonly number[]
+  /** The node whose store this is. */
+  readonly nodeId: number
+}
+
+/**
+ * Makes this node's replica of a new group, durably. Not for a node that comes later, or whose folder was lost.
+ *
+ * @throws RangeError where `nodeId` is not one of the founding nodes
+ * @throws LogError EXISTS where the store holds the group already
+ */
+export async function birthGroup(store: LogStore, founding: GroupFounding): Promise<GroupLog> {
+  const { clusterId, group, nodeId } = founding
+  const nodes = [...new Set(founding.nodes)].sort((a, b) => a - b)
+  const places = nodes.map((node, i): ReplicaPlace => ({ replica: i + 1, node }))
+  const own = places.find(place => place.node === nodeId)
+  if (own === undefined) throw new RangeError(`node ${nodeId} is not one of the founding nodes ${nodes.join(', ')}`)
+  const voters = places.map(place => place.replica)
+  const configuration = { voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false, places }
+  const base = birthRecord({ clusterId, group, createIndex: 0, createTimestamp: 0, configuration })
+  return await store.create(group, { replicaId: own.replica, base })
+}
