@@ -37,7 +37,7 @@ export interface ReadOptions {
 export interface ObserveOptions {
   /** Default `latest`. */
   readonly from?: ReadFrom
-  /** Complete at what was committed at the start. Default true: go on for ever. */
+  /** False: complete at what was committed at the start. Default true: go on for ever. */
   readonly live?: boolean
   readonly partitions?: readonly number[]
   readonly batchBytesMax?: number

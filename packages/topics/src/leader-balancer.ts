@@ -25,6 +25,13 @@ export interface BalanceTiming {
   readonly moveRetryMs?: number
 }
 
+export const BALANCE_DEFAULTS: Readonly<Required<BalanceTiming>> = {
+  balanceIntervalMs: 500,
+  leaderSettleMs: 2_000,
+  moveTimeoutMs: 3_000,
+  moveRetryMs: 10_000,
+}
+
 /** A preferred replica that lacks more entries than this would make its group wait. */
 const LAG_ENTRIES_MAX = 1_000
 
@@ -51,13 +58,7 @@ export class LeaderBalancer {
     this.#node = node
     this.#clock = clock
     this.#replicas = replicas
-    this.#timing = {
-      balanceIntervalMs: 500,
-      leaderSettleMs: 2_000,
-      moveTimeoutMs: 3_000,
-      moveRetryMs: 10_000,
-      ...timing,
-    }
+    this.#timing = { ...BALANCE_DEFAULTS, ...timing }
   }
 
   start(): void {

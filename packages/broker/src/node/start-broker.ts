@@ -1,6 +1,7 @@
 /** A broker inside the caller's process: for tests and small tools. Memory by default, a durable single node on request. */
 import { randomUUID } from 'node:crypto'
 import { inspectDataFolder, type LogError } from '@millrace/log-store'
+import type { NodeTiming } from '@millrace/raft-node'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
 import type { TopicConfig } from '@millrace/topics'
 import pino, { type Logger } from 'pino'
@@ -47,7 +48,7 @@ export interface Broker {
 const LEADERS_WAIT_MS = 5_000
 
 /** One node alone needs no patience with others. */
-const TIMING = { heartbeatMs: 20, electionTimeoutMinMs: 50 }
+export const ALONE_TIMING: NodeTiming = { heartbeatMs: 20, electionTimeoutMinMs: 50 }
 
 /**
  * Starts a broker on 127.0.0.1.
@@ -113,7 +114,7 @@ function runAlone(
     transport: createMemoryNetwork().transport(nodeId),
     nodes: [{ node: nodeId, clientUrl, peerAddress: '' }],
     counters,
-    timing: TIMING,
+    timing: ALONE_TIMING,
     durable,
     log,
   })
