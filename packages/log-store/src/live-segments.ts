@@ -14,6 +14,10 @@ import {
   segmentHeaderLength,
 } from './segment-header.ts'
 
+const HEADERS_AT_ONCE = 8
+/** Longer headers, with many configurations, take a second read. */
+const HEADER_READ_BYTES = 4_096
+
 export interface NamedSegments {
   /** Rising by base, each with its last live index; the last one is open. */
   readonly live: readonly (SegmentName & { readonly limit: number })[]
@@ -27,8 +31,9 @@ export function sortSegments(names: readonly string[], baseIndex: number, voidBe
   const all = names.map(parseSegmentFileName).filter(name => name !== null)
   const live: (SegmentName & { limit: number })[] = []
   const dead: SegmentName[] = []
+  const limitOf = limitsOf(all)
   for (const name of all) {
-    const limit = limitOf(name, all)
+    const limit = limitOf(name)
     if (name.generation < voidBelow || name.base >= limit || limit <= baseIndex) dead.push(name)
     else live.push({ ...name, limit })
   }
@@ -37,13 +42,16 @@ export function sortSegments(names: readonly string[], baseIndex: number, voidBe
   return { live, dead, highestGeneration }
 }
 
-function limitOf(name: SegmentName, all: readonly SegmentName[]): number {
-  let limit = Number.POSITIVE_INFINITY
-  for (const other of all) {
-    const follows = other.generation === name.generation ? other.base > name.base : other.generation > name.generation
-    if (follows) limit = Math.min(limit, other.base)
+/** The smallest base among those of the same generation that are higher, and all of higher generations. */
+function limitsOf(all: readonly SegmentName[]): (name: SegmentName) => number {
+  const limits = new Map<SegmentName, number>()
+  const falling = all.toSorted((a, b) => b.generation - a.generation || b.base - a.base)
+  let lowest = Number.POSITIVE_INFINITY
+  for (const name of falling) {
+    limits.set(name, lowest)
+    lowest = Math.min(lowest, name.base)
   }
-  return limit
+  return name => limits.get(name)!
 }
 
 /**
@@ -59,9 +67,10 @@ export async function openSegments(
   base: LogPosition,
 ): Promise<Segment[]> {
   const segments: Segment[] = []
-  for (const name of named.live) {
+  const headers = await readHeaders(disk, folder, named)
+  for (const [at, name] of named.live.entries()) {
     const path = segmentPath(folder, name.base, name.generation)
-    const { header, size } = await readHeader(disk, path)
+    const { header, size } = headers[at]!
     if (header.group !== group || header.generation !== name.generation || header.base.index !== name.base) {
       throw damaged(path, `its header is that of group ${header.group}, base ${header.base.index}`)
     }
@@ -72,15 +81,34 @@ export async function openSegments(
   return segments
 }
 
-async function readHeader(disk: Disk, path: string): Promise<{ header: SegmentHeader; size: number }> {
+interface FoundHeader {
+  readonly header: SegmentHeader
+  readonly size: number
+}
+
+/** In the order of `named.live`, several at a time. */
+async function readHeaders(disk: Disk, folder: string, { live }: NamedSegments): Promise<readonly FoundHeader[]> {
+  const found: FoundHeader[] = []
+  for (let at = 0; at < live.length; at += HEADERS_AT_ONCE) {
+    const some = live.slice(at, at + HEADERS_AT_ONCE)
+    found.push(
+      ...(await Promise.all(some.map(name => readHeader(disk, segmentPath(folder, name.base, name.generation))))),
+    )
+  }
+  return found
+}
+
+async function readHeader(disk: Disk, path: string): Promise<FoundHeader> {
   const file = await openIfThere(disk, path, 'read')
   if (file === null) throw damaged(path, 'the file is gone')
   try {
-    const fixed = new Uint8Array(SEGMENT_HEADER_FIXED_BYTES)
-    const length = segmentHeaderLength(fixed.subarray(0, await file.read(fixed, 0)))
+    const first = new Uint8Array(HEADER_READ_BYTES)
+    const start = first.subarray(0, await file.read(first, 0))
+    const length = segmentHeaderLength(start.subarray(0, SEGMENT_HEADER_FIXED_BYTES))
     if (typeof length === 'string') throw damaged(path, `its header is unreadable: ${length}`)
-    const bytes = new Uint8Array(length)
-    const header = decodeSegmentHeader(bytes.subarray(0, await file.read(bytes, 0)))
+    const bytes = length <= start.length ? start.subarray(0, length) : new Uint8Array(length)
+    if (length > start.length) await file.read(bytes, 0)
+    const header = decodeSegmentHeader(bytes)
     if (typeof header === 'string') throw damaged(path, `its header is unreadable: ${header}`)
     return { header, size: await file.size() }
   } finally {

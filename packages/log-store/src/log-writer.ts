@@ -13,10 +13,9 @@ import { positionAfter } from './frame-sequence.ts'
 import type { Ballot, BaseRecord, LogPosition } from './log-store.ts'
 import { buildRound, type Round, type RoundContent } from './round.ts'
 import { SALT_BYTES } from './round-record.ts'
-import { type Segment, segmentOf, segmentPath } from './segment.ts'
+import { ownerOf, type Segment, segmentOf, segmentPath } from './segment.ts'
 import { decodeSegmentHeader, encodeSegmentHeader, type SegmentPredecessor } from './segment-header.ts'
 import { SegmentIndex } from './segment-index.ts'
-import { ownerOf } from './segment-reader.ts'
 import type { StoreContext } from './store-context.ts'
 
 /** Index entries are saved this many at a time: about once per MiB of log. */

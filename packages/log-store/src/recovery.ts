@@ -12,6 +12,7 @@ import { discardSegment, type LogState } from './log-writer.ts'
 import type { MarkEntry } from './mark-file.ts'
 import { judgeEnd, judgeReplica } from './recovery-table.ts'
 import { type Segment, segmentPath } from './segment.ts'
+import { resumeScan } from './segment-resume.ts'
 import { type SegmentScan, scanSegment } from './segment-scanner.ts'
 import { groupFolder, type StoreContext } from './store-context.ts'
 import type { VoteSlot } from './vote-slot.ts'
@@ -114,10 +115,9 @@ async function recoverLog(
   const named = sortSegments(evidence.names, base.index, base.voidBelow)
   const segments = await openSegments(context.disk, folder, group, named, base)
   const terms = new TermRuns(base.index)
-  for (const [at, next] of segments.slice(1).entries())
-    await addSealedTerms(context.disk, segments[at]!, next, base, terms)
+  for (const [at, next] of segments.slice(1).entries()) await addSealedTerms(context, segments[at]!, next, base, terms)
   const lastSegment = segments.at(-1)
-  const scan = lastSegment === undefined ? null : await scanLast(context.disk, lastSegment, base)
+  const scan = lastSegment === undefined ? null : await scanLast(context, lastSegment, base, evidence.mark)
   const end = endOfLog(lastSegment, scan, base)
   if (scan !== null) terms.addEntries(scan, end.index)
   const round = scan?.lastRound ?? null
@@ -183,9 +183,9 @@ async function removeLeftovers(disk: Disk, folder: string): Promise<readonly str
   }
 }
 
-/** Terms of a sealed segment: from the headers around it where they agree, else by a scan. */
+/** Terms of a sealed segment: from the headers around it where they agree, else from its index and the log after that. */
 async function addSealedTerms(
-  disk: Disk,
+  context: StoreContext,
   segment: Segment,
   next: Segment,
   base: BaseRecord,
@@ -195,7 +195,7 @@ async function addSealedTerms(
     terms.add(segment.header.base.index + 1, segment.header.base.term)
     return
   }
-  const scan = await scanFile(disk, segment, base.index)
+  const scan = await scanFile(context, segment, base.index, Number.POSITIVE_INFINITY)
   if (scan.last.index < segment.limit) throw stoppedEarly(segment, scan)
   if (scan.last.index === segment.limit && scan.last.chain !== next.header.base.chain) {
     throw damaged(segment.path, `it does not end in the chain that ${next.path} continues`)
@@ -203,18 +203,33 @@ async function addSealedTerms(
   terms.addEntries(scan, segment.limit)
 }
 
-async function scanLast(disk: Disk, segment: Segment, base: BaseRecord): Promise<SegmentScan> {
-  const scan = await scanFile(disk, segment, base.index)
+async function scanLast(
+  context: StoreContext,
+  segment: Segment,
+  base: BaseRecord,
+  mark: MarkEntry | undefined,
+): Promise<SegmentScan> {
+  const { header } = segment
+  const isOfIt = mark?.generation === header.generation && mark.lastIndex > header.base.index
+  const scan = await scanFile(context, segment, base.index, isOfIt ? mark.position : 0)
   const startsWithRound = scan.end > segment.header.length
   if (scan.stop.kind === 'damaged' || !startsWithRound) throw stoppedEarly(segment, scan)
   return scan
 }
 
-async function scanFile(disk: Disk, segment: Segment, baseIndex: number): Promise<SegmentScan> {
+/** Scans what comes after `durableBefore`, and a little of what comes before it; all of a small segment. */
+async function scanFile(
+  { disk, limits }: StoreContext,
+  segment: Segment,
+  baseIndex: number,
+  durableBefore: number,
+): Promise<SegmentScan> {
   const file = await openIfThere(disk, segment.path, 'read')
   if (file === null) throw damaged(segment.path, 'the file is gone')
   try {
-    return await scanSegment(file, segment.header, baseIndex)
+    const from = Math.min(durableBefore, segment.end - limits.recoveryScanBytesMin)
+    const resumed = from > 0 ? await resumeScan(disk, file, segment, from, baseIndex) : null
+    return resumed ?? (await scanSegment(file, segment.header, baseIndex))
   } finally {
     await file.close()
   }

@@ -16,7 +16,7 @@ import {
   viewOf,
 } from './format.ts'
 import type { LogPosition } from './log-store.ts'
-import { SALT_BYTES } from './round-record.ts'
+import { type RoundRecord, SALT_BYTES } from './round-record.ts'
 
 export const SEGMENT_HEADER_FIXED_BYTES = 128
 /** Bound of a header with its configuration frames: anything longer is not a header. */
@@ -68,6 +68,17 @@ export function parseSegmentFileName(name: string): SegmentName | null {
   const match = /^([0-9a-f]{16})-([0-9a-f]{8})\.log$/.exec(name)
   if (match === null) return null
   return { base: Number.parseInt(match[1]!, 16), generation: Number.parseInt(match[2]!, 16) }
+}
+
+/** Whether a valid record is one of this segment, at the place where it was written. */
+export function isRecordOf(header: SegmentHeader, record: RoundRecord, position: number): boolean {
+  const { generation, group, salt } = header
+  return (
+    record.position === position &&
+    record.generation === generation &&
+    record.group === group &&
+    record.salt.every((byte, at) => byte === salt[at])
+  )
 }
 
 /** The header as bytes, padded to sectors; its `length` is taken from what it holds. */

@@ -74,6 +74,12 @@ export class SegmentIndex {
     this.#saved = Math.min(this.#saved, this.#entries.length)
   }
 
+  /** Forgets entries of frames at or after a position in the segment. */
+  cutFrom(position: number): void {
+    while ((this.#entries.at(-1)?.position ?? -1) >= position) this.#entries.pop()
+    this.#saved = Math.min(this.#saved, this.#entries.length)
+  }
+
   /** The last entry for which `before` holds, or the first entry; `before` is true, then false, along the log. */
   lastWhere(before: (entry: IndexEntry) => boolean): IndexEntry | undefined {
     const at = firstWhere(0, this.#entries.length, i => !before(this.#entries[i]!))

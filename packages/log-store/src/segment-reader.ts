@@ -17,8 +17,9 @@ import { alignToSector, viewOf } from './format.ts'
 import { LogError } from './log-store.ts'
 import type { OpenFiles } from './open-files.ts'
 import { decodeRoundRecord, ROUND_RECORD_BYTES } from './round-record.ts'
-import type { Segment } from './segment.ts'
-import { type IndexEntry, type IndexOwner, SegmentIndex } from './segment-index.ts'
+import { ownerOf, type Segment } from './segment.ts'
+import { isRecordOf } from './segment-header.ts'
+import { type IndexEntry, SegmentIndex } from './segment-index.ts'
 import { scanSegment } from './segment-scanner.ts'
 
 const CHUNK_BYTES = 262_144
@@ -154,11 +155,6 @@ function folderOf(segment: Segment): string {
   return segment.path.slice(0, segment.path.lastIndexOf('/'))
 }
 
-export function ownerOf(segment: Segment): IndexOwner {
-  const { generation, salt, group, base } = segment.header
-  return { generation, salt, group, base: base.index }
-}
-
 /** One walk along the frames of a segment, verifying each against the one before. */
 class SegmentWalk {
   /** Frames that were verified and handed to the visitor. */
@@ -208,9 +204,7 @@ class SegmentWalk {
     this.#position = alignToSector(this.#position)
     const record = decodeRoundRecord(await window.load(this.#position, ROUND_RECORD_BYTES))
     if (typeof record === 'string') throw this.#damaged(`round record: ${record}`)
-    const { header } = this.#segment
-    const ours = record.generation === header.generation && record.salt.every((byte, at) => byte === header.salt[at])
-    if (!ours || record.position !== this.#position || record.firstIndex !== this.#nextIndex) {
+    if (!isRecordOf(this.#segment.header, record, this.#position) || record.firstIndex !== this.#nextIndex) {
       throw this.#damaged('round record of another place')
     }
     if (record.chainBefore !== this.#chain) throw this.#damaged('round of another chain')

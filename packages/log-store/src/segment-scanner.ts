@@ -18,7 +18,7 @@ import { alignToSector, allZero, SECTOR_BYTES } from './format.ts'
 import { positionAfter } from './frame-sequence.ts'
 import type { LogPosition } from './log-store.ts'
 import { decodeRoundRecord, lastIndexOf, ROUND_RECORD_BYTES, type RoundRecord, roundEnd } from './round-record.ts'
-import type { SegmentHeader } from './segment-header.ts'
+import { isRecordOf, type SegmentHeader } from './segment-header.ts'
 import { SegmentIndex } from './segment-index.ts'
 
 const CHUNK_BYTES = 1_048_576
@@ -53,12 +53,29 @@ export interface SegmentScan {
   readonly configurations: readonly Frame[]
 }
 
+/** A round in the middle of a segment that a scan may start at, and what is known of what comes before it. */
+export interface ScanStart {
+  /** A valid record of this segment. */
+  readonly record: RoundRecord
+  /** Just after the last frame before it. */
+  readonly framesEnd: number
+  /** Entries of the frames before it; taken over. */
+  readonly index: SegmentIndex
+  /** Configuration frames before it, rising. */
+  readonly configurations: readonly Frame[]
+}
+
 /**
- * Scans a segment. Damage is skipped only where the record after it starts at or below `skipBelow` + 1: nothing before
+ * Scans a segment, from its header or from `start` on. Damage is skipped only where the record after it starts at or below `skipBelow` + 1: nothing before
  * that record is in the log any more.
  */
-export async function scanSegment(file: DiskFile, header: SegmentHeader, skipBelow: number): Promise<SegmentScan> {
-  const scanner = new SegmentScanner(file, header, await file.size())
+export async function scanSegment(
+  file: DiskFile,
+  header: SegmentHeader,
+  skipBelow: number,
+  start?: ScanStart,
+): Promise<SegmentScan> {
+  const scanner = new SegmentScanner(file, header, await file.size(), start)
   for (;;) {
     const fault = await scanner.nextRound()
     if (fault === null) continue
@@ -71,21 +88,24 @@ class SegmentScanner {
   readonly #size: number
   readonly #header: SegmentHeader
   readonly #window: FileWindow
-  readonly #index = new SegmentIndex()
-  readonly #configurations: Frame[] = []
+  readonly #index: SegmentIndex
+  readonly #configurations: Frame[]
   #position: number
   #last: LogPosition
-  #framesEnd = 0
+  #framesEnd: number
   #lastRound: CompleteRound | null = null
   /** The record at the position is whole and fits; its frames do not. */
   #recordFits = false
 
-  constructor(file: DiskFile, header: SegmentHeader, size: number) {
+  constructor(file: DiskFile, header: SegmentHeader, size: number, start: ScanStart | undefined) {
     this.#size = size
     this.#header = header
     this.#window = new FileWindow(file, CHUNK_BYTES, size)
-    this.#position = header.length
-    this.#last = header.base
+    this.#position = start?.record.position ?? header.length
+    this.#last = start === undefined ? header.base : positionBefore(start.record)
+    this.#framesEnd = start?.framesEnd ?? 0
+    this.#index = start?.index ?? new SegmentIndex()
+    this.#configurations = [...(start?.configurations ?? [])]
   }
 
   /** Takes one complete round, or says why there is none. */
@@ -123,13 +143,7 @@ class SegmentScanner {
     this.#position = position
     this.#lastRound = null
     this.#framesEnd = 0
-    this.#last = {
-      index: record.firstIndex - 1,
-      term: record.previousTerm,
-      chain: record.chainBefore,
-      timestamp: record.previousTimestamp,
-      nextOffset: record.nextOffset,
-    }
+    this.#last = positionBefore(record)
     return true
   }
 
@@ -147,21 +161,13 @@ class SegmentScanner {
 
   #isRecordAt(sector: Uint8Array, position: number): boolean {
     const record = decodeRoundRecord(sector)
-    return typeof record !== 'string' && record.position === position && this.#isOfThisSegment(record)
-  }
-
-  #isOfThisSegment(record: RoundRecord): boolean {
-    const { generation, group, salt } = this.#header
-    return (
-      record.generation === generation && record.group === group && record.salt.every((byte, at) => byte === salt[at])
-    )
+    return typeof record !== 'string' && isRecordOf(this.#header, record, position)
   }
 
   #misfit(record: RoundRecord): string | null {
     const last = this.#last
     const previous = this.#lastRound?.record
-    if (!this.#isOfThisSegment(record)) return 'of another segment'
-    if (record.position !== this.#position) return 'of another position'
+    if (!isRecordOf(this.#header, record, this.#position)) return 'of another segment or position'
     if (previous !== undefined && record.number !== previous.number + 1) return 'round number'
     if (previous !== undefined && record.previousPosition !== previous.position) return 'position of the round before'
     if (record.firstIndex !== last.index + 1) return 'first index'
@@ -224,8 +230,19 @@ export function frameMisfit(frame: Frame, previous: LogPosition, group: number):
   return header.baseOffset === previous.nextOffset ? null : 'offset'
 }
 
-/** A configuration outlives the megabyte around it. */
-function copyOf(frame: Frame): Frame {
+/** Where the log stands before the frames of a round. */
+function positionBefore(record: RoundRecord): LogPosition {
+  return {
+    index: record.firstIndex - 1,
+    term: record.previousTerm,
+    chain: record.chainBefore,
+    timestamp: record.previousTimestamp,
+    nextOffset: record.nextOffset,
+  }
+}
+
+/** A frame with bytes of its own: a configuration outlives the megabyte around it. */
+export function copyOf(frame: Frame): Frame {
   const copy = decodeFrame(frame.bytes.slice())
   if (typeof copy === 'string') throw new RangeError(`a verified frame is ${copy} in its copy`)
   return copy

@@ -1,7 +1,7 @@
 /** One live segment of a group in memory: what its header says, how far it counts, and its sparse index. */
 import type { SegmentHeader } from './segment-header.ts'
 import { segmentFileName } from './segment-header.ts'
-import type { SegmentIndex } from './segment-index.ts'
+import type { IndexOwner, SegmentIndex } from './segment-index.ts'
 
 export interface Segment {
   readonly header: SegmentHeader
@@ -20,6 +20,12 @@ export interface Segment {
 
 export function segmentPath(folder: string, base: number, generation: number): string {
   return `${folder}/${segmentFileName({ base, generation })}`
+}
+
+/** What the index file of a segment must say of itself. */
+export function ownerOf(segment: Segment): IndexOwner {
+  const { generation, salt, group, base } = segment.header
+  return { generation, salt, group, base: base.index }
 }
 
 /** The segment that holds entry `index`. */

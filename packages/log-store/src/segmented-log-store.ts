@@ -118,6 +118,7 @@ class SegmentedLogStore implements LogStore {
         segmentBytesMax: options.segmentBytesMax ?? 128 * MIB,
         segmentAgeMaxMs: options.segmentAgeMaxMs ?? 7 * 86_400_000,
         roundBytesMax: options.roundBytesMax ?? 8 * MIB,
+        recoveryScanBytesMin: options.recoveryScanBytesMin ?? MIB,
       },
       counters: { bytesWritten: 0 },
       refuse: (group, reason) => store.#refuse(group, reason),

@@ -17,6 +17,8 @@ export interface StoreLimits {
   readonly segmentAgeMaxMs: number
   /** Frames of one round; a single larger write still goes in one. Default 8 MiB. */
   readonly roundBytesMax: number
+  /** Recovery reads at least this much of a segment, what is known to be durable included. Default 1 MiB. */
+  readonly recoveryScanBytesMin: number
 }
 
 export interface StoreContext {

@@ -4,7 +4,7 @@
  */
 import type { LogStore } from '../log-store.ts'
 import { CRASH_GROUP, CrashModel, CrashViolation, describe, isSame, type ModelState, NO_LOG } from './crash-model.ts'
-import { runUntilStop, type WorkloadName } from './crash-workloads.ts'
+import { type CrashOptions, crashOptions, runUntilStop, type WorkloadName } from './crash-workloads.ts'
 import { FaultDisk, type FaultDiskFaults, type Random, seededRandom } from './fault-disk.ts'
 import { readAll, written } from './log-store-contract.ts'
 import { openOn } from './store-on.ts'
@@ -43,7 +43,7 @@ export const CRASH_MODES: readonly CrashMode[] = [
  */
 export async function exploreCrashes(workload: WorkloadName, mode: CrashMode, seed: number): Promise<number> {
   const whole = newDisk(seed, mode.faults)
-  await runUntilStop(whole, workload, new CrashModel())
+  await runUntilStop(whole, workload, new CrashModel(), crashOptions(seed))
   for (let at = 1; at <= whole.operations; at++) {
     try {
       await visit(workload, mode, seed, at)
@@ -59,11 +59,13 @@ export async function exploreCrashes(workload: WorkloadName, mode: CrashMode, se
 async function visit(workload: WorkloadName, mode: CrashMode, seed: number, at: number): Promise<void> {
   const disk = newDisk(seed * 1_000 + at, { ...mode.faults, crashAt: at })
   const model = new CrashModel()
-  await runUntilStop(disk, workload, model)
+  const options = crashOptions(seed)
+  await runUntilStop(disk, workload, model, options)
   const crash = (stopped: FaultDisk): FaultDisk => (mode.stop === 'kill' ? stopped.kill() : stopped.losePower())
   let after = crash(disk)
-  if (mode.againInRecovery === true) after = crash(await stopInRecovery(after, seededRandom(seed * 7_000 + at)))
-  const store = await openOn(after)
+  if (mode.againInRecovery === true)
+    after = crash(await stopInRecovery(after, options, seededRandom(seed * 7_000 + at)))
+  const store = await openOn(after, options)
   const found = await stateOf(store)
   const ballot = ballotOf(store)
   model.assertPromised(found, ballot)
@@ -74,14 +76,14 @@ async function visit(workload: WorkloadName, mode: CrashMode, seed: number, at: 
   if (appends) await written(log, { frames })
   const added = frames.map(frame => Buffer.from(frame.bytes).toString('hex'))
   const expected = { exists: true, base: log.base.index, frames: [...found.frames, ...added] }
-  const again = await openOn(after.losePower())
+  const again = await openOn(after.losePower(), options)
   assertKept(await stateOf(again), ballotOf(again), expected, ballot)
 }
 
 /** Starts a recovery and stops it half-way. */
-async function stopInRecovery(disk: FaultDisk, random: Random): Promise<FaultDisk> {
+async function stopInRecovery(disk: FaultDisk, options: CrashOptions, random: Random): Promise<FaultDisk> {
   disk.faults.crashAt = 1 + Math.floor(random() * 12)
-  const opened = openOn(disk)
+  const opened = openOn(disk, options)
   let over = false
   void opened.then(() => {
     over = true

@@ -5,6 +5,7 @@
 import { FrameKind } from '@millrace/record'
 import { positionAfter } from '../frame-sequence.ts'
 import type { GroupLog, LogStore } from '../log-store.ts'
+import type { SegmentedLogStoreOptions } from '../segmented-log-store.ts'
 import { CRASH_GROUP, type CrashModel, NO_LOG } from './crash-model.ts'
 import type { FaultDisk } from './fault-disk.ts'
 import { written } from './log-store-contract.ts'
@@ -14,12 +15,21 @@ import { TestLog, testBase } from './test-log.ts'
 
 const REPLICA = 9
 
+/** How every process of an exploration opens the store. */
+export type CrashOptions = Pick<SegmentedLogStoreOptions, 'recoveryScanBytesMin'>
+
+/** By the seed: some recoveries read whole segments, some as little as they may. */
+export function crashOptions(seed: number): CrashOptions {
+  return { recoveryScanBytesMin: seed % 2 === 0 ? 0 : 1 << 20 }
+}
+
 /** The process that a workload runs in. */
 interface Running {
   store: LogStore
   log: GroupLog
   readonly disk: FaultDisk
   readonly clock: ManualClock
+  readonly options: CrashOptions
   readonly model: CrashModel
 }
 
@@ -106,9 +116,9 @@ const drop: Step = ({ store, model }) => {
 
 /** A stop in order and a new start. */
 const restart: Step = async running => {
-  const { disk, clock } = running
+  const { disk, clock, options } = running
   await running.store.close()
-  running.store = await openOn(disk, { clock })
+  running.store = await openOn(disk, { ...options, clock })
   running.log = running.store.groups()[0]!
 }
 
@@ -177,13 +187,18 @@ const WORKLOADS: Readonly<Record<WorkloadName, readonly Step[]>> = {
 
 export const WORKLOAD_NAMES: readonly WorkloadName[] = Object.keys(WORKLOADS) as WorkloadName[]
 
-async function runWorkload(disk: FaultDisk, steps: readonly Step[], model: CrashModel): Promise<void> {
+async function runWorkload(
+  disk: FaultDisk,
+  steps: readonly Step[],
+  model: CrashModel,
+  options: CrashOptions,
+): Promise<void> {
   const clock = new ManualClock()
-  const store = await openOn(disk, { clock })
+  const store = await openOn(disk, { ...options, clock })
   const acknowledge = model.submit({ exists: true, base: testBase().index, frames: [] })
   const log = await store.create(CRASH_GROUP, { replicaId: REPLICA, base: testBase() })
   acknowledge()
-  const running: Running = { store, log, disk, clock, model }
+  const running: Running = { store, log, disk, clock, options, model }
   for (const [at, step] of steps.entries()) {
     await step(running)
     // Every second step the mark is written.
@@ -193,10 +208,15 @@ async function runWorkload(disk: FaultDisk, steps: readonly Step[], model: Crash
 }
 
 /** Runs a workload until it is over or the process stops. */
-export async function runUntilStop(disk: FaultDisk, name: WorkloadName, model: CrashModel): Promise<void> {
+export async function runUntilStop(
+  disk: FaultDisk,
+  name: WorkloadName,
+  model: CrashModel,
+  options: CrashOptions,
+): Promise<void> {
   let over = false
   let failure: unknown
-  runWorkload(disk, WORKLOADS[name], model).then(
+  runWorkload(disk, WORKLOADS[name], model, options).then(
     () => {
       over = true
     },

@@ -5,7 +5,7 @@
 import type { GroupLog } from '../log-store.ts'
 import { decodeRoundRecord } from '../round-record.ts'
 import { CRASH_GROUP, CrashModel, CrashViolation } from './crash-model.ts'
-import { runUntilStop, WORKLOAD_NAMES, type WorkloadName } from './crash-workloads.ts'
+import { type CrashOptions, crashOptions, runUntilStop, WORKLOAD_NAMES, type WorkloadName } from './crash-workloads.ts'
 import { FaultDisk, type Random, seededRandom } from './fault-disk.ts'
 import { openOn } from './store-on.ts'
 
@@ -35,6 +35,7 @@ const DAMAGES: readonly Damage[] = [
 interface Remains {
   readonly disk: FaultDisk
   readonly model: CrashModel
+  readonly options: CrashOptions
   readonly framesBeforeLastRound: number
 }
 
@@ -58,9 +59,10 @@ export async function exploreDamage(seed: number, count: number): Promise<number
 async function run(workload: WorkloadName, seed: number): Promise<Remains> {
   const disk = new FaultDisk(seededRandom(seed))
   const model = new CrashModel()
-  await runUntilStop(disk, workload, model)
+  const options = crashOptions(seed)
+  await runUntilStop(disk, workload, model, options)
   const { frames, base } = model.newest
-  return { disk, model, framesBeforeLastRound: Math.min(frames.length, firstOfLastRound(disk) - base - 1) }
+  return { disk, model, options, framesBeforeLastRound: Math.min(frames.length, firstOfLastRound(disk) - base - 1) }
 }
 
 /** Index of the first entry of the newest round. */
@@ -95,11 +97,11 @@ async function visit(workload: WorkloadName, remains: Remains, random: Random): 
 /** Why what is found in a damaged folder breaks a promise, or null. */
 async function judge(
   disk: FaultDisk,
-  { model, framesBeforeLastRound }: Remains,
+  { model, options, framesBeforeLastRound }: Remains,
   { isCut }: Damage,
 ): Promise<string | null> {
   const before = segments(disk).map(path => disk.contentOf(path).length)
-  const store = await openOn(disk)
+  const store = await openOn(disk, options)
   const [log] = store.groups()
   if (log === undefined) {
     if (store.refused().length === 0) return 'the group vanished in silence'
