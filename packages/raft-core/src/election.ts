@@ -94,16 +94,20 @@ function mayVoteFor<P>(s: GroupState<P>, m: VoteRequest): boolean {
 }
 
 /**
- * Counts an answer to this replica's own campaign. What a refusal says of committed entries holds in any role and term: an
- * entry with the same index and term is the same entry, and so is everything before it.
+ * What a refusal says of committed entries holds in any role and term: an entry with the same index and term is the same
+ * entry, and so is everything before it.
  */
+export function learnCommitted<P>(s: GroupState<P>, m: VoteResponse): void {
+  if (m.committed === undefined || s.role === 'leader' || !s.log.matches(m.committed)) return
+  commitTo(s, m.committed.index)
+  // The campaign was for a configuration that is known to be out of date now.
+  const campaigns = s.role !== 'follower'
+  if (campaigns && s.log.hasConfigEntry(s.apply.applied, s.log.commit)) becomeFollower(s, s.term, NONE)
+}
+
+/** Counts an answer to this replica's own campaign. */
 export function handleVoteResponse<P>(s: GroupState<P>, m: VoteResponse): void {
-  if (m.committed !== undefined && s.role !== 'leader' && s.log.matches(m.committed)) {
-    commitTo(s, m.committed.index)
-    // The campaign was for a configuration that is known to be out of date now.
-    const campaigns = s.role !== 'follower'
-    if (campaigns && s.log.hasConfigEntry(s.apply.applied, s.log.commit)) becomeFollower(s, s.term, NONE)
-  }
+  learnCommitted(s, m)
   // An answer to a pre-campaign that arrives during the campaign, or the other way round, is for neither.
   const awaitedBy = m.type === 'preVoteResponse' ? 'preCandidate' : 'candidate'
   if (s.role !== awaitedBy) return

@@ -3,7 +3,14 @@
  * in which role.
  */
 import { handleAppend, handleHeartbeat, handleSnapshot } from './append-handler.ts'
-import { handleVoteRequest, handleVoteResponse, inLease, refuseVote, startElection } from './election.ts'
+import {
+  handleVoteRequest,
+  handleVoteResponse,
+  inLease,
+  learnCommitted,
+  refuseVote,
+  startElection,
+} from './election.ts'
 import { NONE } from './entry.ts'
 import type { GroupState } from './group-state.ts'
 import type { Input, StepResult } from './input.ts'
@@ -144,7 +151,7 @@ function isFromLeader<P>(m: Message<P>): m is AppendRequest<P> | Heartbeat | Ins
 /**
  * A sender of an earlier term. With pre-vote or check-quorum this replica's higher term disturbs nobody by itself: an
  * isolated candidate would never be heard, and stuck. The answer makes that leader step down, or that pre-candidate learn
- * the term. Everything else of an earlier term is void.
+ * the term. Of everything else of an earlier term only what it says of committed entries counts.
  */
 function answerLowerTerm<P>(s: GroupState<P>, m: Message<P>): void {
   const { checkQuorum, preVote } = s.settings
@@ -152,6 +159,9 @@ function answerLowerTerm<P>(s: GroupState<P>, m: Message<P>): void {
     s.send({ type: 'appendResponse', to: m.from, index: 0, rejected: false, hintIndex: 0, hintTerm: 0 })
   } else if (m.type === 'preVote') {
     refuseVote(s, m.from, 'preVoteResponse')
+  } else if (m.type === 'preVoteResponse' || m.type === 'voteResponse') {
+    // A refused pre-vote raises nobody's term: those who refuse may stay in an earlier one for ever.
+    learnCommitted(s, m)
   }
 }
 
