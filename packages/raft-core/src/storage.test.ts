@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import type { Configuration } from './configuration.ts'
+import type { FetchRequest, Input } from './input.ts'
 import { EMPTY_CONFIGURATION } from './membership/changer.ts'
 import type { InstallSnapshot, Message } from './message.ts'
 import { RaftGroup } from './raft-group.ts'
 import { TestCluster } from './testing/test-cluster.ts'
-import type { TestReplica } from './testing/test-replica.ts'
+import type { Disk, TestReplica } from './testing/test-replica.ts'
 
 const PLAIN = { preVote: false, checkQuorum: false }
 
@@ -30,6 +31,19 @@ function applying(): TestReplica {
   replica.drain()
   expect(replica.fetches).toMatchObject([{ purpose: 'apply', from: 2, to: 5 }])
   return replica
+}
+
+/** Installs the snapshot and lets the replica ask for entry 10, which follows it. */
+function askAgainAfterSnapshot(replica: TestReplica): void {
+  replica.receive(SNAPSHOT)
+  const entry = { index: 10, term: 2, kind: 'normal', size: 1, payload: 'a' } as const
+  const append = { type: 'append', from: 2, to: 1, term: 2, prevIndex: 9, prevTerm: 2, commit: 9 } as const
+  replica.receive({ ...append, entries: [entry] })
+  replica.drain()
+  replica.completeAppend()
+  replica.receive({ type: 'heartbeat', from: 2, to: 1, term: 2, commit: 10, context: 0 })
+  replica.drain()
+  expect(replica.fetches).toMatchObject([{ from: 10, to: 11 }])
 }
 
 describe('entries that are fetched to be applied', () => {
@@ -59,35 +73,30 @@ describe('entries that are fetched to be applied', () => {
     expect(replica.fetches).toMatchObject([{ purpose: 'apply', from: 2, to: 5 }])
   })
 
-  it('and arrive, or fail to, after a snapshot has brought them are of no use', () => {
-    const replica = applying()
-    const request = replica.fetches.shift()!
-    replica.receive(SNAPSHOT)
-    replica.drain()
-    replica.step({ type: 'entriesFetched', request, entries: replica.disk.entries })
-    replica.step({ type: 'fetchFailed', request, reason: 'compacted' })
-    replica.completeAppend()
-    replica.step({ type: 'tick' })
-    replica.drain()
-    expect([replica.fetches, replica.applyTasks]).toEqual([[], []])
-    expect(replica.applied).toEqual(['state'])
-  })
-
-  it('are not asked for twice because an earlier request failed before a snapshot came', () => {
+  it('and failed to arrive before a snapshot came are not asked for twice because of that', () => {
     const replica = applying()
     replica.step({ type: 'fetchFailed', request: replica.fetches.shift()!, reason: 'io' })
-    replica.receive(SNAPSHOT)
-    const entry = { index: 10, term: 2, kind: 'normal', size: 1, payload: 'a' } as const
-    const append = { type: 'append', from: 2, to: 1, term: 2, prevIndex: 9, prevTerm: 2, commit: 9 } as const
-    replica.receive({ ...append, entries: [entry] })
-    replica.drain()
-    replica.completeAppend()
-    replica.receive({ type: 'heartbeat', from: 2, to: 1, term: 2, commit: 10, context: 0 })
-    replica.drain()
-    expect(replica.fetches).toMatchObject([{ from: 10, to: 11 }])
+    askAgainAfterSnapshot(replica)
     replica.step({ type: 'tick' })
     replica.drain()
     expect(replica.fetches).toHaveLength(1)
+  })
+
+  it.each<[string, (request: FetchRequest, disk: Disk) => Input<string>]>([
+    ['arrive', (request, disk) => ({ type: 'entriesFetched', request, entries: disk.entries })],
+    ['fail to', request => ({ type: 'fetchFailed', request, reason: 'compacted' })],
+  ])('and %s after a snapshot has brought them change nothing', (_what, late) => {
+    const replica = applying()
+    const input = late(replica.fetches.shift()!, { ...replica.disk })
+    askAgainAfterSnapshot(replica)
+    replica.step(input)
+    replica.step({ type: 'tick' })
+    replica.drain()
+    expect(replica.fetches).toHaveLength(1)
+    replica.completeFetch()
+    replica.drain()
+    replica.completeApply()
+    expect(replica.applied).toEqual(['state', 'a'])
   })
 })
 
@@ -128,7 +137,11 @@ describe('entries that are fetched to be sent', () => {
   it('and arrive, or fail to, after the leadership has ended are sent to nobody', () => {
     const { leader } = sending()
     const request = leader.fetches.shift()!
-    leader.receive({ type: 'heartbeat', from: 2, to: 1, term: 9, commit: 7, context: 0 })
+    const { lastIndex } = leader.group.status()
+    const entry = { index: lastIndex + 1, term: 9, kind: 'normal', size: 1, payload: 'a' } as const
+    const append = { type: 'append', from: 2, to: 1, term: 9, prevIndex: lastIndex, prevTerm: 2, commit: 2 } as const
+    leader.receive({ ...append, entries: [entry] })
+    expect(leader.group.status()).toMatchObject({ role: 'follower', lastIndex: lastIndex + 1 })
     leader.drain()
     leader.step({ type: 'entriesFetched', request, entries: leader.disk.entries.slice(1) })
     leader.step({ type: 'fetchFailed', request, reason: 'compacted' })
@@ -189,11 +202,12 @@ describe('a compaction', () => {
     expect(group.takeOutput().snapshotWanted).toBe(true)
   })
 
-  it('changes nothing about a configuration that is known', () => {
-    const { group, snapshotSent } = leaderWithGap()
-    group.step({ type: 'compacted', index: 6, term: 2, configuration: earlier, configurationIndex: 4 })
-    expect(snapshotSent()).toMatchObject([
-      { to: 2, snapshot: { index: 6, configuration: { voters: [1, 2], learners: [] }, configurationIndex: 6 } },
-    ])
+  it('that says what is known does not make it newer than it is', () => {
+    const cluster = new TestCluster([1], { config: PLAIN })
+    const { group } = cluster.elect(1)
+    const { configuration, configurationIndex } = group.status()
+    expect(configurationIndex).toBe(1)
+    group.step({ type: 'compacted', index: 2, term: 2, configuration })
+    expect(group.status()).toMatchObject({ baseIndex: 2, configurationIndex: 1 })
   })
 })

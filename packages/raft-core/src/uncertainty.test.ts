@@ -5,14 +5,15 @@ import type { TestReplica } from './testing/test-replica.ts'
 
 const PLAIN = { config: { preVote: false, checkQuorum: false } }
 
-/** A group at rest with entries 2 to 4 committed, of which replica 3 has lost all after entry 2. */
-function withLostTail(): { cluster: TestCluster; damaged: TestReplica } {
+/** A group at rest with entries 2 to 4 committed, of which replica 3 has lost all after entry `kept`. */
+function withLostTail(kept = 2): { cluster: TestCluster; damaged: TestReplica } {
   const cluster = new TestCluster([1, 2, 3], PLAIN)
   cluster.elect(1)
   cluster.propose(1, 'a', 'b')
   cluster.settle()
   const damaged = cluster.at(3)
-  damaged.disk.entries.length = 1
+  damaged.disk.entries.length = kept - 1
+  damaged.disk.hard = { ...damaged.disk.hard, commit: 2 }
   damaged.restart({ uncertainUntil: { index: 4, term: 2 } })
   return { cluster, damaged }
 }
@@ -39,6 +40,12 @@ describe('a replica whose log has lost its end', () => {
     expect(damaged.group.status()).toMatchObject({ commit: 3, lastIndex: 3 })
   })
 
+  it('commits nothing by a heartbeat that its leader has not matched, though its log goes that far', () => {
+    const { damaged } = withLostTail(3)
+    damaged.receive({ type: 'heartbeat', from: 1, to: 3, term: 2, commit: 3, context: 0 })
+    expect(damaged.group.status()).toMatchObject({ commit: 2, lastIndex: 3 })
+  })
+
   it('is repaired by the heartbeats of an idle leader, which believes that it matches', () => {
     const { cluster, damaged } = withLostTail()
     expect(cluster.at(1).group.status().peers[2]).toMatchObject({ match: 4 })
@@ -46,6 +53,15 @@ describe('a replica whose log has lost its end', () => {
     expect(damaged.applied).toEqual(['a', 'b'])
     expect(damaged.group.status().uncertainUntil).toBeUndefined()
     expect(cluster.leader().group.status()).toMatchObject({ id: 1, term: 2 })
+  })
+
+  it('is matched only by an entry of at least the term where it once ended, however long the log', () => {
+    const { damaged } = withLostTail()
+    damaged.restart({ uncertainUntil: { index: 4, term: 3 } })
+    damaged.receive(append(1, 4, 2, 9))
+    damaged.drain()
+    while (damaged.appendTasks.length > 0) damaged.completeAppend()
+    expect(damaged.group.status()).toMatchObject({ durableIndex: 9, uncertainUntil: { index: 4, term: 3 } })
   })
 
   it('stays out of elections when the leader that matched it is deposed before the write is durable', () => {

@@ -10,8 +10,9 @@ export function settleUncertainty<P>(s: GroupState<P>): void {
   const until = s.uncertainUntil
   if (until === undefined || s.log.snapshot !== undefined) return
   const index = Math.min(s.leaderMatch, s.log.durable)
-  const term = s.log.term(index) ?? 0
-  if (index === 0 || term < until.term || (term === until.term && index < until.index)) return
+  const term = s.log.term(index)
+  // Matched up to below the base: what follows has not been matched in this term.
+  if (term === undefined || term < until.term || (term === until.term && index < until.index)) return
   s.uncertainUntil = undefined
   s.trace({ type: 'certain', id: s.id, index, term })
 }

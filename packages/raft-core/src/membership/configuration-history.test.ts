@@ -47,6 +47,7 @@ describe('ConfigurationHistory', () => {
     subject.record({ index: 3, configuration: voters(1) }, 9)
     expect(subject.at(9)).toMatchObject({ index: 3, configuration: voters(1) })
     expect(subject.at(10)).toBeUndefined()
+    expect(subject.at(12)).toMatchObject({ index: 12 })
     // To hear less than is known makes nothing unknown.
     subject.record({ index: 3, configuration: voters(1) }, 6)
     expect(subject.at(9)).toMatchObject({ index: 3 })

@@ -48,6 +48,24 @@ describe('section 6.2: leaders step down', () => {
     expect([2, 3]).toContain(cluster.leader().id)
   })
 
+  it('a leader counts itself as heard from, however slow its own disk is', () => {
+    const cluster = new TestCluster([1, 2, 3])
+    cluster.stalled.add(1)
+    const leader = cluster.at(1)
+    leader.step({ type: 'campaign' })
+    // Its pre-vote and its vote for itself are stored; its first entry is not, for the whole test.
+    for (let i = 0; i < 2; i++) {
+      cluster.settle()
+      cluster.network.push(...leader.completeAppend())
+    }
+    cluster.settle()
+    expect(leader.group.status()).toMatchObject({ role: 'leader', durableIndex: 1 })
+    expect(leader.group.status().peers[0]).toMatchObject({ match: 1, state: 'replicate' })
+    cluster.isolate(3)
+    cluster.tick(25)
+    expect(leader.group.status()).toMatchObject({ role: 'leader', term: 2, durableIndex: 1 })
+  })
+
   it('a leader that can send but not receive steps down too', () => {
     const cluster = new TestCluster([1, 2, 3])
     cluster.elect(1)
