@@ -20,4 +20,17 @@ describe('the gate of messages', () => {
     candidate.receive({ type: 'timeoutNow', from: 2, to: 1, term: 2 })
     expect(candidate.group.status()).toMatchObject({ role: 'candidate', term: 2 })
   })
+
+  it('a refusal of an earlier term tells what is committed, and is no vote', () => {
+    const cluster = new TestCluster([1, 2, 3])
+    const candidate = cluster.at(1)
+    candidate.load([2, 2, 2], 5)
+    candidate.step({ type: 'campaign' })
+    const refusal = { type: 'preVoteResponse', to: 1, term: 3, granted: false } as const
+    for (const from of [2, 3]) candidate.receive({ ...refusal, from, committed: { index: 3, term: 2 } })
+    expect(candidate.group.status()).toMatchObject({ role: 'preCandidate', term: 5, commit: 3 })
+    // What is not in this log says nothing about it.
+    candidate.receive({ ...refusal, from: 2, committed: { index: 4, term: 3 } })
+    expect(candidate.group.status()).toMatchObject({ commit: 3 })
+  })
 })
