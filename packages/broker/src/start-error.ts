@@ -17,9 +17,9 @@ export type StartErrorCode =
   | 'FOLDER_IN_USE'
   | 'FOLDER_NOT_WRITABLE'
   | 'DISK_FULL'
-  /** `serve` on a folder that `init` never saw. */
+  /** `serve` on a folder that `init` never saw, or did not finish. */
   | 'FOLDER_EMPTY'
-  /** `init` on a folder that holds something. */
+  /** `init` on a folder that holds more than an `init` of the same node that was interrupted. */
   | 'FOLDER_NOT_EMPTY'
   /** The folder belongs to another node or cluster than the config says. */
   | 'IDENTITY_MISMATCH'

@@ -64,6 +64,7 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
   const { storage, ports, nodes, counters, log } = parts
   const { logStore, stateStore, identity } = storage
   const { nodeId, clusterId } = identity
+  await storage.beginServing()
   const report = raftLog(log)
   const node = await createNode({ nodeId, logStore, transport: parts.transport, timing: parts.timing, log: report })
   opened.push(() => node.shutdown())

@@ -1,6 +1,6 @@
 /** A broker inside the caller's process: for tests and small tools. Memory by default, a durable single node on request. */
 import { randomUUID } from 'node:crypto'
-import { inspectDataFolder, type LogError } from '@millrace/log-store'
+import type { LogError } from '@millrace/log-store'
 import type { NodeTiming } from '@millrace/raft-node'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
 import type { TopicConfig } from '@millrace/topics'
@@ -14,7 +14,7 @@ import { type Address, formatAddress } from '../config/address.ts'
 import { loadConfig } from '../config/load-config.ts'
 import type { NodeConfig } from '../config/node-config.ts'
 import { checkPlaintext } from '../config/plaintext.ts'
-import { StartError } from '../start-error.ts'
+import { foundingOf } from './founding.ts'
 import { initNode } from './init-node.ts'
 import { type NodePorts, openPorts } from './ports.ts'
 import { type RunningNode, runNode } from './running-node.ts'
@@ -83,10 +83,8 @@ export async function startBroker(options: StartBrokerOptions = {}): Promise<Bro
 async function openStorage(options: StartBrokerOptions, config: NodeConfig, log: Logger): Promise<Storage> {
   const { dataDir } = options
   if (dataDir === undefined) return memoryStorage({ clusterId: randomUUID(), nodeId: config.node })
-  const state = await inspectDataFolder(dataDir).catch((error: unknown) => {
-    throw StartError.from(error, `data folder ${dataDir}`)
-  })
-  if (state.kind !== 'existing') await initNode({ ...config, dataDir })
+  const founding = await foundingOf(dataDir)
+  if (founding.state !== 'founded') await initNode({ ...config, dataDir })
   const onFatal =
     options.onFatal ??
     ((error: LogError) => {

@@ -11,6 +11,7 @@ import type { Logger } from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
 import { DiskUsage } from './disk-usage.ts'
+import { markServed, wasServed } from './founding.ts'
 import { checkFreeSpace } from './free-space.ts'
 
 /** Whose a folder is. */
@@ -25,6 +26,12 @@ export interface Storage {
   readonly stateStore: StateStore
   /** Undefined in memory. */
   readonly usage: DiskUsage | undefined
+  /**
+   * To be called before the node answers anybody: from then on the folder can never be founded again.
+   *
+   * @throws StartError FOLDER_EMPTY where its founding was interrupted
+   */
+  beginServing(): Promise<void>
   /** Finishes what is queued and lets go of the files. */
   close(): Promise<void>
 }
@@ -91,12 +98,31 @@ async function openStores(
     }
     const usage = new DiskUsage(folder.path)
     await usage.refresh()
-    return { identity: folder.identity, logStore, stateStore, usage, close }
+    const beginServing = () => serveFrom(folder.path, opened)
+    return { identity: folder.identity, logStore, stateStore, usage, beginServing, close }
   } catch (error) {
     await logStore?.close()
     await folder.close()
     throw StartError.from(error, `data folder ${folder.path}`)
   }
+}
+
+/** A folder without the catalogue's replica that no node has run on is one that `init` has not finished. */
+async function serveFrom(dataDir: string, logStore: LogStore): Promise<void> {
+  try {
+    const replicas = [...logStore.groups(), ...logStore.refused()]
+    if (replicas.length > 0) await markServed(dataDir)
+    else if (!(await wasServed(dataDir))) throw interrupted(dataDir)
+  } catch (error) {
+    throw StartError.from(error, `data folder ${dataDir}`)
+  }
+}
+
+function interrupted(dataDir: string): StartError {
+  return new StartError(
+    'FOLDER_EMPTY',
+    `data folder ${dataDir}: its init was interrupted; run init again, it finishes what it began`,
+  )
 }
 
 /** Everything in memory, a cluster of one, founded here. */
@@ -109,6 +135,7 @@ export async function memoryStorage(identity: NodeIdentity): Promise<Storage> {
     logStore,
     stateStore,
     usage: undefined,
+    beginServing: async () => {},
     close: async () => {
       await logStore.close()
       await stateStore.close()
