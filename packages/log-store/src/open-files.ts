@@ -40,6 +40,11 @@ export class OpenFiles {
     }
   }
 
+  /** The same where nobody has to wait for it; null: all turns are taken. */
+  readIfFree<T>(path: string, use: (file: DiskFile) => Promise<T>): Promise<T> | null {
+    return this.#readsFree === 0 ? null : this.read(path, use)
+  }
+
   /** Closes a file whose path means something else from now on. */
   async forget(path: string): Promise<void> {
     const entry = this.#open.get(path)

@@ -2,61 +2,54 @@
  * Cold reads: frames of segments that are no longer in memory. Starts where the sparse index says and verifies every
  * frame and every round record on the way, so a wrong index costs a scan and never a wrong answer.
  */
-import {
-  chainOf,
-  decodeFrame,
-  decodeFrameHeader,
-  FRAME_HEADER_BYTES,
-  FRAME_MAGIC,
-  type Frame,
-  frameBytes,
-} from '@millrace/record'
-import type { Disk, DiskFile } from './disk.ts'
-import { FileWindow } from './file-window.ts'
-import { alignToSector, viewOf } from './format.ts'
+import type { Frame } from '@millrace/record'
+import type { Disk } from './disk.ts'
 import { LogError } from './log-store.ts'
 import type { OpenFiles } from './open-files.ts'
-import { decodeRoundRecord, ROUND_RECORD_BYTES } from './round-record.ts'
 import { ownerOf, type Segment } from './segment.ts'
-import { isRecordOf } from './segment-header.ts'
 import { type IndexEntry, SegmentIndex } from './segment-index.ts'
 import { scanSegment } from './segment-scanner.ts'
+import { SegmentWalk, type Visit } from './segment-walk.ts'
 
-const CHUNK_BYTES = 262_144
 const INDEXES_MAX = 64
 /** An index whose last entry is further from the end than any frame can be is cut off. */
 const INDEX_GAP_BYTES_MAX = 4 * 1_048_576
 
-/** Takes a frame and where it ends; false: enough. */
-type Visit = (frame: Frame, end: number) => boolean
+/** Walks that rest where the next read may go on: each holds at most two stretches of 256 KiB. */
+const RESTING_MAX = 16
 
 export class SegmentReader {
   readonly #disk: Disk
   readonly #files: OpenFiles
   /** Indexes of sealed segments, least recently used first. */
   readonly #indexes = new Map<string, Promise<LoadedIndex>>()
+  /** Least recently used first. */
+  #resting: SegmentWalk[] = []
 
   constructor(disk: Disk, files: OpenFiles) {
     this.#disk = disk
     this.#files = files
   }
 
-  /** Frames [from, to) of a segment up to about `bytesMax` bytes or one stretch of the disk, at least one. */
+  /**
+   * Frames [from, to) of a segment up to about `bytesMax` bytes, at least one. A read that starts where another ended
+   * goes on from there, and reads ahead.
+   */
   async frames(segment: Segment, from: number, to: number, bytesMax: number): Promise<readonly Frame[]> {
     const found: Frame[] = []
     let bytes = 0
-    await this.#walk(
-      segment,
-      entry => entry.index <= from,
-      to - 1,
-      frame => {
-        if (frame.header.index < from) return true
-        bytes += frame.bytes.length
-        if (found.length > 0 && bytes > bytesMax) return false
-        found.push(frame)
-        return bytes < bytesMax
-      },
-    )
+    const visit: Visit = frame => {
+      if (frame.header.index < from) return 'next'
+      bytes += frame.bytes.length
+      if (found.length > 0 && bytes > bytesMax) return 'notThis'
+      found.push(frame)
+      return bytes < bytesMax ? 'next' : 'last'
+    }
+    const resting = this.#resting.findIndex(walk => walk.segment === segment && walk.nextIndex === from)
+    const [rested] = resting < 0 ? [] : this.#resting.splice(resting, 1)
+    const last = Math.min(to - 1, segment.limit)
+    if (rested !== undefined) await this.#files.read(segment.path, file => rested.run(file, last, visit))
+    this.#rest(rested ?? (await this.#walk(segment, entry => entry.index <= from, last, visit)))
     return found
   }
 
@@ -69,7 +62,7 @@ export class SegmentReader {
       index,
       (frame, end) => {
         if (frame.header.index === index) found = { frame, end }
-        return found === undefined
+        return found === undefined ? 'next' : 'last'
       },
     )
     if (found === undefined) throw new LogError('DAMAGED', `${segment.path}: entry ${index} is not where it should be`)
@@ -86,7 +79,7 @@ export class SegmentReader {
     let found: Frame | undefined
     await this.#walk(segment, before, limit, frame => {
       if (reached(frame)) found = frame
-      return found === undefined
+      return found === undefined ? 'next' : 'last'
     })
     return found
   }
@@ -94,22 +87,44 @@ export class SegmentReader {
   /** Forgets what is kept of a segment that is gone or has another limit now. */
   async forget(segment: Segment): Promise<void> {
     this.#indexes.delete(segment.path)
+    this.#resting = this.#resting.filter(walk => walk.segment !== segment)
     await this.#files.forget(segment.path)
   }
 
-  async #walk(segment: Segment, before: (entry: IndexEntry) => boolean, last: number, visit: Visit): Promise<void> {
+  /** Walks from where the index leads to. */
+  async #walk(
+    segment: Segment,
+    before: (entry: IndexEntry) => boolean,
+    last: number,
+    visit: Visit,
+  ): Promise<SegmentWalk> {
     const stop = Math.min(last, segment.limit)
     const { index, fromFile } = await this.#indexOf(segment)
-    const walk = new SegmentWalk(segment, index.lastWhere(before))
+    const walk = this.#newWalk(segment, index.lastWhere(before))
     try {
       await this.#files.read(segment.path, file => walk.run(file, stop, visit))
+      return walk
     } catch (error) {
       // Nothing verified from where the index file led to: the file may be the one that is wrong.
-      if (!fromFile || walk.visited > 0 || !(error instanceof LogError)) throw error
+      if (!fromFile || walk.verified > 0 || !(error instanceof LogError)) throw error
       const scanned = this.#keep(segment, this.#scan(segment))
-      const again = new SegmentWalk(segment, (await scanned).index.lastWhere(before))
+      const again = this.#newWalk(segment, (await scanned).index.lastWhere(before))
       await this.#files.read(segment.path, file => again.run(file, stop, visit))
+      return again
     }
+  }
+
+  #newWalk(segment: Segment, entry: IndexEntry | undefined): SegmentWalk {
+    return new SegmentWalk(segment, entry, (into, position) =>
+      this.#files.readIfFree(segment.path, file => file.read(into, position)),
+    )
+  }
+
+  /** Keeps a walk for the read that comes next, unless its segment is at its end. */
+  #rest(walk: SegmentWalk): void {
+    if (walk.nextIndex > walk.segment.limit) return
+    this.#resting.push(walk)
+    if (this.#resting.length > RESTING_MAX) this.#resting.shift()
   }
 
   async #indexOf(segment: Segment): Promise<LoadedIndex> {
@@ -153,72 +168,4 @@ interface LoadedIndex {
 
 function folderOf(segment: Segment): string {
   return segment.path.slice(0, segment.path.lastIndexOf('/'))
-}
-
-/** One walk along the frames of a segment, verifying each against the one before. */
-class SegmentWalk {
-  /** Frames that were verified and handed to the visitor. */
-  visited = 0
-  readonly #segment: Segment
-  #position: number
-  #nextIndex: number
-  #chain: number
-
-  constructor(segment: Segment, entry: IndexEntry | undefined) {
-    this.#segment = segment
-    this.#position = entry?.position ?? segment.header.length
-    this.#nextIndex = entry?.index ?? segment.header.base.index + 1
-    this.#chain = entry?.chainBefore ?? segment.header.base.chain
-  }
-
-  async run(file: DiskFile, last: number, visit: Visit): Promise<void> {
-    const window = new FileWindow(file, CHUNK_BYTES, this.#segment.end)
-    while (this.#nextIndex <= last) {
-      const frame = await this.#next(window)
-      this.visited++
-      if (!visit(frame, this.#position)) return
-    }
-  }
-
-  async #next(window: FileWindow): Promise<Frame> {
-    let head = await window.load(this.#position, FRAME_HEADER_BYTES)
-    if (!startsFrame(head)) {
-      await this.#passRecord(window)
-      head = await window.load(this.#position, FRAME_HEADER_BYTES)
-    }
-    const header = decodeFrameHeader(head)
-    if (typeof header === 'string') throw this.#damaged(header)
-    const frame = decodeFrame(await window.load(this.#position, frameBytes(header.payloadLength)))
-    if (typeof frame === 'string') throw this.#damaged(frame)
-    if (header.group !== this.#segment.header.group) throw this.#damaged(`frame of group ${header.group}`)
-    if (header.index !== this.#nextIndex) throw this.#damaged(`frame ${header.index}, expected ${this.#nextIndex}`)
-    if (chainOf(frame.bytes, this.#chain) !== header.chain) throw this.#damaged('frame of another chain')
-    this.#nextIndex++
-    this.#chain = header.chain
-    this.#position += frame.bytes.length
-    return frame
-  }
-
-  /** The frames of a round are over: the next round must start at the next sector and join. */
-  async #passRecord(window: FileWindow): Promise<void> {
-    this.#position = alignToSector(this.#position)
-    const record = decodeRoundRecord(await window.load(this.#position, ROUND_RECORD_BYTES))
-    if (typeof record === 'string') throw this.#damaged(`round record: ${record}`)
-    if (!isRecordOf(this.#segment.header, record, this.#position) || record.firstIndex !== this.#nextIndex) {
-      throw this.#damaged('round record of another place')
-    }
-    if (record.chainBefore !== this.#chain) throw this.#damaged('round of another chain')
-    this.#position += ROUND_RECORD_BYTES
-  }
-
-  #damaged(detail: string): LogError {
-    return new LogError(
-      'DAMAGED',
-      `${this.#segment.path} is damaged at byte ${this.#position}, entry ${this.#nextIndex} (${detail}). The entry is intact on other replicas: replace this one`,
-    )
-  }
-}
-
-function startsFrame(bytes: Uint8Array): boolean {
-  return bytes.length >= 4 && viewOf(bytes).getUint32(0, true) === FRAME_MAGIC
 }

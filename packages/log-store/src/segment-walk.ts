@@ -1,0 +1,113 @@
+/**
+ * One walk along the frames of a segment: every frame and every round record on the way is verified against the one
+ * before. A walk may rest between two reads and go on where it stopped, as long as its segment lives.
+ */
+import {
+  chainOf,
+  decodeFrame,
+  decodeFrameHeader,
+  FRAME_HEADER_BYTES,
+  FRAME_MAGIC,
+  type Frame,
+  frameBytes,
+} from '@millrace/record'
+import type { DiskFile } from './disk.ts'
+import { FileWindow, type ReadAhead } from './file-window.ts'
+import { alignToSector, viewOf } from './format.ts'
+import { LogError } from './log-store.ts'
+import { decodeRoundRecord, ROUND_RECORD_BYTES } from './round-record.ts'
+import type { Segment } from './segment.ts'
+import { isRecordOf } from './segment-header.ts'
+import type { IndexEntry } from './segment-index.ts'
+
+const CHUNK_BYTES = 262_144
+
+/** What becomes of a frame, which ends at `end`: go on after it, stop after it, or stop before it. */
+export type Visit = (frame: Frame, end: number) => 'next' | 'last' | 'notThis'
+
+export class SegmentWalk {
+  /** Frames that were verified. */
+  verified = 0
+  readonly segment: Segment
+  readonly #readAhead: ReadAhead
+  #window: FileWindow | null = null
+  #position: number
+  #nextIndex: number
+  #chain: number
+
+  constructor(segment: Segment, entry: IndexEntry | undefined, readAhead: ReadAhead) {
+    this.segment = segment
+    this.#readAhead = readAhead
+    this.#position = entry?.position ?? segment.header.length
+    this.#nextIndex = entry?.index ?? segment.header.base.index + 1
+    this.#chain = entry?.chainBefore ?? segment.header.base.chain
+  }
+
+  /** Index of the frame that comes next. */
+  get nextIndex(): number {
+    return this.#nextIndex
+  }
+
+  /** Visits frames up to `last`. @throws LogError `DAMAGED` at the first that is not what it must be */
+  async run(file: DiskFile, last: number, visit: Visit): Promise<void> {
+    const { end } = this.segment
+    const window = this.#window ?? new FileWindow(file, CHUNK_BYTES, end, this.#readAhead)
+    this.#window = window
+    window.reopen(file, end)
+    while (this.#nextIndex <= last) {
+      const frame = await this.#frame(window)
+      this.verified++
+      const frameEnd = this.#position + frame.bytes.length
+      const wish = visit(frame, frameEnd)
+      if (wish === 'notThis') return
+      this.#nextIndex++
+      this.#chain = frame.header.chain
+      this.#position = frameEnd
+      if (wish === 'last') return
+    }
+  }
+
+  async #frame(window: FileWindow): Promise<Frame> {
+    let head = await load(window, this.#position, FRAME_HEADER_BYTES)
+    if (!startsFrame(head)) {
+      await this.#passRecord(window)
+      head = await load(window, this.#position, FRAME_HEADER_BYTES)
+    }
+    const header = decodeFrameHeader(head)
+    if (typeof header === 'string') throw this.#damaged(header)
+    const frame = decodeFrame(await load(window, this.#position, frameBytes(header.payloadLength)))
+    if (typeof frame === 'string') throw this.#damaged(frame)
+    if (header.group !== this.segment.header.group) throw this.#damaged(`frame of group ${header.group}`)
+    if (header.index !== this.#nextIndex) throw this.#damaged(`frame ${header.index}, expected ${this.#nextIndex}`)
+    if (chainOf(frame.bytes, this.#chain) !== header.chain) throw this.#damaged('frame of another chain')
+    return frame
+  }
+
+  /** The frames of a round are over: the next round must start at the next sector and join. */
+  async #passRecord(window: FileWindow): Promise<void> {
+    this.#position = alignToSector(this.#position)
+    const record = decodeRoundRecord(await load(window, this.#position, ROUND_RECORD_BYTES))
+    if (typeof record === 'string') throw this.#damaged(`round record: ${record}`)
+    if (!isRecordOf(this.segment.header, record, this.#position) || record.firstIndex !== this.#nextIndex) {
+      throw this.#damaged('round record of another place')
+    }
+    if (record.chainBefore !== this.#chain) throw this.#damaged('round of another chain')
+    this.#position += ROUND_RECORD_BYTES
+  }
+
+  #damaged(detail: string): LogError {
+    return new LogError(
+      'DAMAGED',
+      `${this.segment.path} is damaged at byte ${this.#position}, entry ${this.#nextIndex} (${detail}). The entry is intact on other replicas: replace this one`,
+    )
+  }
+}
+
+/** Without a promise where the bytes are there. */
+function load(window: FileWindow, position: number, length: number): Uint8Array | Promise<Uint8Array> {
+  return window.peek(position, length) ?? window.load(position, length)
+}
+
+function startsFrame(bytes: Uint8Array): boolean {
+  return bytes.length >= 4 && viewOf(bytes).getUint32(0, true) === FRAME_MAGIC
+}
