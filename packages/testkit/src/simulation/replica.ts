@@ -114,7 +114,7 @@ export class Replica implements Observed, DiskEvents {
   }
 
   tick(): void {
-    this.#readUnderLease()
+    this.readUnderLease()
     this.step({ type: 'tick', nowMs: this.node.nowMs })
   }
 
@@ -124,8 +124,11 @@ export class Replica implements Observed, DiskEvents {
     noteStep(this.#world, this, input)
     const result = this.#guarded(() => core.step(input))
     const before = this.status
+    const { history } = this.group
+    const committedBefore = history.committedTo
     this.status = core.status()
-    checkStep(this, this.group.history, before, this.status)
+    checkStep(this, history, before, this.status)
+    if (history.committedTo > committedBefore) this.#letOthersRead()
     if (this.status.role === 'leader' && before.role !== 'leader') this.#world.elected(this.node)
     if (this.#roles.takeCertain()) this.disk.uncertainUntil = undefined
     return result
@@ -139,10 +142,16 @@ export class Replica implements Observed, DiskEvents {
   }
 
   /** A read of the applied state alone, as a leader may answer it while its lease lasts. */
-  #readUnderLease(): void {
+  readUnderLease(): void {
     if (this.#world.plan.config.readMode !== 'lease' || !this.core.leaseValid(this.node.nowMs)) return
     this.#world.coverage.hit('leaseRead')
     checkRead(this, this.group.history.committedTo, this.status.commit)
+  }
+
+  /** This one has committed: nobody else may still answer reads without asking. */
+  #letOthersRead(): void {
+    if (this.#world.plan.config.readMode !== 'lease') return
+    for (const other of this.group.running()) if (other !== this) other.readUnderLease()
   }
 
   /** Carries out everything that the core asks for. */
