@@ -131,3 +131,28 @@ test('stops', () => {
   balancer.stop()
   expect(timers).toEqual([])
 })
+
+test('a leader that somebody chose keeps the group for its term', async () => {
+  led = [await leading(1, 2)]
+  const { group } = led[0]!
+  pass(0)
+  balancer.hold(1, group.term)
+  pass(60_000)
+  expect(transfers()).toEqual([0])
+  group.term++
+  pass(0)
+  pass(1_100)
+  expect(transfers()).toEqual([1])
+})
+
+test('a choice is over when another node leads', async () => {
+  led = [await leading(1, 2)]
+  const { group } = led[0]!
+  balancer.hold(1, group.term)
+  group.leading = false
+  pass(0)
+  group.leading = true
+  pass(0)
+  pass(1_100)
+  expect(transfers()).toEqual([1])
+})

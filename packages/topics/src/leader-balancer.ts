@@ -3,7 +3,7 @@
  * Slow on purpose: a few moves at a time, and a group that would not move is left alone for a while.
  *
  * Never takes leadership from anybody: a transfer is the leader's own choice, made only while the preferred replica keeps
- * up.
+ * up. Never undoes what a person asked for: a leader that was put there by hand stays until the next election.
  */
 import type { Clock, GroupStatus, RaftNode } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
@@ -48,6 +48,8 @@ export class LeaderBalancer {
   /** Groups on the move, and until when they may take. */
   readonly #moving = new Map<number, number>()
   readonly #pausedUntil = new Map<number, number>()
+  /** Groups led here by somebody's wish, and the term for which it holds. */
+  readonly #held = new Map<number, number>()
 
   constructor(
     node: Pick<RaftNode, 'nodeId' | 'isConnected'>,
@@ -72,6 +74,11 @@ export class LeaderBalancer {
     this.#timer?.cancel()
   }
 
+  /** Leaves a group here for as long as this replica leads in `term`. */
+  hold(group: number, term: number): void {
+    this.#held.set(group, term)
+  }
+
   /** One look at all groups led here. */
   balance(): void {
     const now = this.#clock.monotonicMs()
@@ -84,7 +91,7 @@ export class LeaderBalancer {
 
   #move({ group, places }: ReplicaPlan, { handle }: PartitionReplica, now: number): void {
     const preferred = places[0]?.node
-    if (preferred === undefined || preferred === this.#node.nodeId) return
+    if (preferred === undefined || preferred === this.#node.nodeId || this.#held.get(group) === handle.term) return
     if (this.#moving.size >= TOPIC_LIMITS.leaderMovesMax || (this.#pausedUntil.get(group) ?? 0) > now) return
     if (!this.#node.isConnected(preferred) || !keepsUp(handle.status(), preferred)) return
     try {
@@ -118,6 +125,7 @@ export class LeaderBalancer {
     this.#ledSince.delete(group)
     this.#moving.delete(group)
     this.#pausedUntil.delete(group)
+    this.#held.delete(group)
   }
 }
 

@@ -202,6 +202,11 @@ class Host implements TopicHost {
     return groups
   }
 
+  holdLeadership(group: number): void {
+    const replica = this.#replicas.get(group)
+    if (replica?.leading) this.#balancer.hold(group, replica.term)
+  }
+
   failed(): readonly FailedReplica[] {
     return [...this.#replicas.failed()]
   }

@@ -55,5 +55,10 @@ export interface Topics {
   waitCatalogue(): Promise<void>
   /** Replicas running here, the catalogue as topic ''. */
   replicas(): readonly StartedGroup[]
+  /**
+   * The group that this node leads stays here until its next election, whatever replica is preferred. Without effect
+   * where this node does not lead it.
+   */
+  holdLeadership(group: number): void
   shutdown(): Promise<void>
 }

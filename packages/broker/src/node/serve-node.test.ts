@@ -6,7 +6,7 @@ import { createClient } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-node'
 import { ClusterService } from '@millrace/proto'
 import pino from 'pino'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
 import { clusterConfigs, type DurableCluster, durableCluster } from '../testing/durable-cluster.ts'
@@ -226,6 +226,20 @@ describe('three nodes, real sockets, real files', () => {
     await expect(client.transferLeadership({ topic: 'demo', partition: 1, toNode: 9 })).rejects.toThrow(/node 9/)
     await client.transferLeadership({ topic: 'demo', partition: 1, toNode })
     await expect.poll(() => leaderOf(1), { interval: 20, timeout: 5_000 }).toBe(toNode)
+  })
+
+  test('a leader that was chosen is told to stay', async () => {
+    await start()
+    const from = await leaderOf(2)
+    const toNode = (from % 3) + 1
+    const { topics } = cluster!.nodes[toNode - 1]!.context
+    const hold = vi.spyOn(topics, 'holdLeadership')
+    const client = createClient(ClusterService, createConnectTransport({ baseUrl: urls()[0]!, httpVersion: '2' }))
+    await client.transferLeadership({ topic: 'demo', partition: 2, toNode })
+    const { group } = topics.describe('demo').partitions[2]!
+    expect(hold.mock.calls).toEqual([[group]])
+    await client.transferLeadership({ topic: 'demo', partition: 2, toNode })
+    expect(hold.mock.calls).toEqual([[group], [group]])
   })
 
   test('the admin port shows what the node did', async () => {

@@ -127,7 +127,8 @@ async function transferLeadership(
     .replicas()
     .find(entry => entry.topic === request.topic && (request.topic === '' || entry.partition === request.partition))
   if (replica?.handle.leading) {
-    await handOver(replica, target(replica, request.toNode), call.signal)
+    if (request.toNode === context.nodeId) topics.holdLeadership(replica.handle.group)
+    else await moveTo(context, request, replica, target(replica, request.toNode), call.signal)
     return
   }
   const what = request.topic === '' ? 'the catalogue' : `${request.topic}/${request.partition}`
@@ -138,6 +139,24 @@ async function transferLeadership(
   await context.forwarder.run(leaderNode, clients =>
     clients.cluster.transferLeadership(request, { signal: call.signal, timeoutMs: 5_000 }),
   )
+}
+
+/** Hands over, and tells the new leader that somebody wants it there: it does not give the leadership back by itself. */
+async function moveTo(
+  { forwarder, log }: BrokerContext,
+  { topic, partition }: TransferLeadershipRequest,
+  replica: StartedGroup,
+  toNode: number,
+  signal: AbortSignal,
+): Promise<void> {
+  await handOver(replica, toNode, signal)
+  try {
+    await forwarder.run(toNode, clients =>
+      clients.cluster.transferLeadership({ topic, partition, toNode }, { signal, timeoutMs: HAND_OVER_MS }),
+    )
+  } catch (error) {
+    log.warn({ topic, partition, toNode, reason: String(error) }, 'the leadership moved, and may be moved back')
+  }
 }
 
 /** How long one attempt may take before it is made again, and how often it is made. */

@@ -96,6 +96,8 @@ export class FakeTopics implements Topics {
   async waitCatalogue(): Promise<void> {}
 
   /** Handles confirm a leadership, unless a test says that there is no majority; they can do nothing else. */
+  holdLeadership(_group: number): void {}
+
   replicas(): readonly StartedGroup[] {
     return this.list().flatMap(({ name, partitions }) =>
       partitions.map(({ partition, group }) => {
