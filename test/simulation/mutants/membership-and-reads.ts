@@ -68,24 +68,7 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
         to: "if (isAlone(s) || s.role === 'leader')",
       },
     ],
-  },
-  {
-    name: 'lease-from-the-answer',
-    says: 'a lease runs from when a round was acknowledged, not from when it was sent',
-    edits: [
-      {
-        file: 'core/reads/reads.ts',
-        from: 's.lease.renew(confirmed.sentMs)',
-        to: 's.lease.renew(s.nowMs ?? confirmed.sentMs)',
-      },
-    ],
-    seeds: 2_000,
-  },
-  {
-    name: 'lease-survives-a-transfer',
-    says: 'a leader that hands over goes on answering under its lease',
-    edits: [{ file: 'core/transfer.ts', from: '  s.lease.end()\n', to: '' }],
-    seeds: 2_000,
+    seeds: 1_000,
   },
   {
     name: 'lease-without-a-clock',
@@ -108,6 +91,6 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
         to: '',
       },
     ],
-    seeds: 1_000,
+    seeds: 2_000,
   },
 ]

@@ -107,18 +107,6 @@ export const REPLICATION: readonly Mutant[] = [
     ],
   },
   {
-    name: 'late-write-confirms-a-new-term',
-    says: 'the completion of a write of an earlier term confirms entries that replaced it',
-    edits: [
-      {
-        file: 'core/storage.ts',
-        from: 'if (m.term === s.term && m.index !== 0)',
-        to: 'if (m.index !== 0)',
-      },
-    ],
-    seeds: 2_000,
-  },
-  {
     name: 'apply-before-durable',
     says: 'committed entries are applied before this disk holds them',
     edits: [
