@@ -14,6 +14,7 @@ export const Magic = {
   vote: 0x3156_4c4d,
   mark: 0x314d_4c4d,
   identity: 0x3144_4c4d,
+  snapshot: 0x3154_4c4d,
 } as const
 export type Magic = (typeof Magic)[keyof typeof Magic]
 

@@ -1,5 +1,7 @@
 export type { Clock, RandomFill, Timer } from './clock.ts'
 export * from './data-folder.ts'
 export type { Disk, DiskFile, DiskOpenMode } from './disk.ts'
+export { openSnapshotStore, type SnapshotStoreOptions } from './file-snapshot-store.ts'
 export * from './log-store.ts'
 export * from './segmented-log-store.ts'
+export type { SnapshotHead, SnapshotInfo, SnapshotReader, SnapshotSink, SnapshotStore } from './snapshot-store.ts'

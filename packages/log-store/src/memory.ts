@@ -21,6 +21,8 @@ import {
   type WriteDone,
 } from './log-store.ts'
 
+export { MemorySnapshotStore } from './memory-snapshots.ts'
+
 export interface MemoryLogStoreOptions {
   /** Runs a task on a later turn of the event loop. Default `setImmediate`; a simulator gives its own. */
   readonly schedule?: (task: () => void) => void

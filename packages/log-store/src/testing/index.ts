@@ -1,5 +1,6 @@
 export * from './fault-disk.ts'
 export * from './log-store-contract.ts'
 export * from './manual-clock.ts'
+export * from './snapshot-store-contract.ts'
 export * from './store-on.ts'
 export * from './test-log.ts'
