@@ -204,7 +204,7 @@ class Host implements TopicHost {
 
   holdLeadership(group: number): void {
     const replica = this.#replicas.get(group)
-    if (replica?.leading) this.#balancer.hold(group, replica.term)
+    if (replica?.handle.leading) this.#balancer.hold(group, replica.term)
   }
 
   failed(): readonly FailedReplica[] {

@@ -126,9 +126,12 @@ async function transferLeadership(
   const replica = topics
     .replicas()
     .find(entry => entry.topic === request.topic && (request.topic === '' || entry.partition === request.partition))
+  if (replica !== undefined && request.toNode === context.nodeId && (await startsHere(context, replica, call.signal))) {
+    topics.holdLeadership(replica.handle.group)
+    return
+  }
   if (replica?.handle.leading) {
-    if (request.toNode === context.nodeId) topics.holdLeadership(replica.handle.group)
-    else await moveTo(context, request, replica, target(replica, request.toNode), call.signal)
+    await moveTo(context, request, replica, target(replica, request.toNode), call.signal)
     return
   }
   const what = request.topic === '' ? 'the catalogue' : `${request.topic}/${request.partition}`
@@ -139,6 +142,15 @@ async function transferLeadership(
   await context.forwarder.run(leaderNode, clients =>
     clients.cluster.transferLeadership(request, { signal: call.signal, timeoutMs: 5_000 }),
   )
+}
+
+/** Whether this node leads the group, once its election is over: the old leader knows of it sooner than it is. */
+async function startsHere({ nodeId }: BrokerContext, { handle }: StartedGroup, signal: AbortSignal): Promise<boolean> {
+  const deadline = performance.now() + HAND_OVER_MS
+  while (!handle.leading && handle.leaderNode === nodeId && performance.now() < deadline && !signal.aborted) {
+    await sleep(5, signal)
+  }
+  return handle.leading
 }
 
 /** Hands over, and tells the new leader that somebody wants it there: it does not give the leadership back by itself. */
