@@ -103,7 +103,7 @@ export class SegmentIndex {
     }
   }
 
-  /** Reads what a file says up to `limit`, as far as its own checksums hold; null where it is of another segment. */
+  /** Reads what a file says up to `limit`, as far as its own checksums hold; null where it is of another segment or start. */
   static async load(disk: Disk, folder: string, owner: IndexOwner, limit: number): Promise<SegmentIndex | null> {
     const bytes = await readWhole(disk, `${folder}/${indexFileName(owner)}`)
     if (bytes === null || !isHeaderOf(bytes, owner)) return null
@@ -113,6 +113,8 @@ export class SegmentIndex {
       if (entry === null || entry.index > limit || entry.index <= (index.#entries.at(-1)?.index ?? owner.base)) break
       index.#entries.push(entry)
     }
+    // One that does not begin at the first frame would lead past frames.
+    if (index.#entries.length > 0 && index.#entries[0]!.index !== owner.base + 1) return null
     index.#saved = index.#entries.length
     return index
   }

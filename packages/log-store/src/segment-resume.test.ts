@@ -12,6 +12,8 @@ const ROUNDS = 280
 const OPTIONS = { segmentBytesMax: 2_500_000 }
 
 let killed: FaultDisk
+/** Both copies of the mark, as they were when the newest segment was young. */
+let earlyMark: ReadonlyMap<string, Uint8Array>
 let frames: readonly string[]
 
 /** Terms change and configurations come inside of every segment; the last five rounds are above the mark. */
@@ -26,14 +28,23 @@ beforeAll(async () => {
     const made = source.append(2, { term, payload: new Uint8Array(8_000).fill(round) })
     if (round % 30 === 7) made.push(source.next({ kind: FrameKind.configuration }))
     await written(log, { frames: made, commit: Math.max(1, source.position.index - 500), ballot: { term, vote: 1 } })
-    if (round === ROUNDS - 6) {
-      clock.advance(1_000)
-      await new Promise<void>(resolve => setTimeout(resolve, 5))
-    }
+    if (round !== 170 && round !== ROUNDS - 6) continue
+    const before = marks(disk)
+    clock.advance(1_000)
+    while (isSameMark(marks(disk), before)) await new Promise<void>(resolve => setImmediate(resolve))
+    if (round === 170) earlyMark = marks(disk)
   }
   frames = (await readAll(log)).map(hex)
   killed = disk.kill()
 })
+
+function marks(disk: FaultDisk): ReadonlyMap<string, Uint8Array> {
+  return new Map(['log/mark-a', 'log/mark-b'].map(path => [path, disk.contentOf(path)]))
+}
+
+function isSameMark(a: ReadonlyMap<string, Uint8Array>, b: ReadonlyMap<string, Uint8Array>): boolean {
+  return [...a].every(([path, bytes]) => Buffer.compare(bytes, b.get(path)!) === 0)
+}
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')
@@ -83,7 +94,9 @@ function counting(disk: FaultDisk): { disk: Disk; read: () => number } {
 }
 
 async function expectWhole(log: GroupLog): Promise<void> {
-  expect((await readAll(log)).map(hex)).toEqual(frames)
+  const read = (await readAll(log)).map(hex)
+  expect(read.length).toBe(frames.length)
+  expect(read.findIndex((frame, at) => frame !== frames[at])).toBe(-1)
 }
 
 test('both ways find the same, and the log goes on the same', async () => {
@@ -143,6 +156,29 @@ test('damage above the mark is still refused at the start', async () => {
   expect(store.refused()).toMatchObject([{ group: GROUP, reason: { code: 'DAMAGED' } }])
 })
 
+test('damage above an early mark is refused, although the index file leads to rounds after it', async () => {
+  const disk = killed.clone()
+  for (const [path, bytes] of earlyMark) disk.replace(path, bytes)
+  expect(only(await open(disk.clone(), 0)).recovered).toEqual(only(await open(disk.clone(), EVERYTHING)).recovered)
+  const path = files(disk, '.log').at(-1)!
+  const bytes = Uint8Array.from(disk.contentOf(path))
+  // Some 30 rounds after the mark, 60 before the last index entry.
+  bytes[1_000_000]! ^= 1
+  disk.replace(path, bytes)
+  const store = await open(disk, 0)
+  expect(store.refused()).toMatchObject([{ group: GROUP, reason: { code: 'DAMAGED' } }])
+})
+
+/** An index file without the entries for which `leavesOut` holds. */
+function without(bytes: Uint8Array, leavesOut: (entry: { term: number; isLast: boolean }) => boolean): Uint8Array {
+  const kept = [bytes.subarray(0, 64)]
+  for (let at = 64; at + 64 <= bytes.length; at += 64) {
+    const term = Buffer.from(bytes).readUInt32LE(at + 24)
+    if (!leavesOut({ term, isLast: at + 128 > bytes.length })) kept.push(bytes.subarray(at, at + 64))
+  }
+  return Uint8Array.from(Buffer.concat(kept))
+}
+
 describe('an index file is not believed', () => {
   const damages: Readonly<Record<string, (bytes: Uint8Array) => Uint8Array | null>> = {
     missing: () => null,
@@ -154,6 +190,9 @@ describe('an index file is not believed', () => {
       return bytes
     },
     'an entry left out': bytes => Uint8Array.of(...bytes.subarray(0, 64 * 9), ...bytes.subarray(64 * 10)),
+    'the entries of a term left out': bytes => without(bytes, ({ term }) => term === 3 || term === 9),
+    'the entries of the last terms left out, but the last entry': bytes =>
+      without(bytes, ({ term, isLast }) => (term === 6 || term > 9) && !isLast),
     'entries in another order': bytes => {
       const moved = bytes.slice()
       moved.set(bytes.subarray(64 * 4, 64 * 5), 64 * 8)

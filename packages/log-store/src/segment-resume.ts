@@ -61,7 +61,7 @@ class ResumePoint {
       const isConfiguration = entry.kind === FrameKind.configuration
       if (entry.term === term && !isConfiguration) continue
       const bytes = await this.#frameAt(entry, isConfiguration)
-      if (bytes === null || entry.term < term) return null
+      if (bytes === null || (entry.term !== term && (await this.#termBefore(entry)) !== term)) return null
       const frame = isConfiguration ? decodeFrame(bytes) : null
       if (typeof frame === 'string') return null
       if (frame !== null) configurations.push(copyOf(frame))
@@ -70,6 +70,21 @@ class ResumePoint {
     if (term !== record.previousTerm) return null
     const framesEnd = previous.position + ROUND_RECORD_BYTES + previous.framesLength
     return { record, framesEnd, index, configurations }
+  }
+
+  /** Term of the frame before that of an entry: from the record of its round, or the frames between. */
+  async #termBefore(entry: IndexEntry): Promise<number | null> {
+    const record = await this.#recordAt(entry.roundPosition)
+    if (record === null) return null
+    let term = record.previousTerm
+    let position = record.position + ROUND_RECORD_BYTES
+    while (position < entry.position) {
+      const header = decodeFrameHeader(await this.#window.load(position, FRAME_HEADER_BYTES))
+      if (typeof header === 'string') return null
+      term = header.term
+      position += frameBytes(header.payloadLength)
+    }
+    return position === entry.position ? term : null
   }
 
   async #recordAt(position: number): Promise<RoundRecord | null> {
