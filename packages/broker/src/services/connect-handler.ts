@@ -30,7 +30,8 @@ export function connectHandler(context: BrokerContext, turns: TurnPicker): Conne
     acceptCompression: [],
     readMaxBytes: MESSAGE_BYTES_MAX,
     interceptors: [typedErrors(context)],
-    jsonOptions: { ignoreUnknownFields: false },
+    // A reader of JSON sees offset 0 as 0, not as an absent field.
+    jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
   })
   addServices(router, context, turns)
   const handlers = new Map(router.handlers.map(handler => [handler.requestPath, handler]))
