@@ -33,14 +33,19 @@ export class GroupInbox {
   #inputs: Input<EntryPayload>[] = []
   #released: Responses[] = []
   #ticks = 0
+  /** There were messages when they were taken last. */
+  #heard = false
   #closed = false
 
   constructor(options: GroupInboxOptions) {
     this.#options = options
   }
 
-  /** @returns why the message was not taken, or undefined where it was */
-  receive(fromNode: number, message: Message<Frame>): string | undefined {
+  /**
+   * @param urgent false: it may wait until something else gives the replica a part in a turn
+   * @returns why the message was not taken, or undefined where it was
+   */
+  receive(fromNode: number, message: Message<Frame>, urgent: boolean = true): string | undefined {
     const { replica, places } = this.#options
     if (REFUSED_TYPES.has(message.type)) return `messages of type ${message.type} are not accepted by this version`
     if (message.to !== replica && message.to !== NONE) return `it is for replica ${message.to}, here is ${replica}`
@@ -48,7 +53,9 @@ export class GroupInbox {
       return `replica ${message.from} is on node ${places.nodeOf(message.from)}`
     }
     // An append does not say for which replica of the node it is.
-    this.#add(this.#messages, message.to === NONE ? { ...message, to: replica } : message)
+    const addressed = message.to === NONE ? { ...message, to: replica } : message
+    if (urgent) this.#add(this.#messages, addressed)
+    else if (!this.#closed) this.#messages.push(addressed)
     return undefined
   }
 
@@ -61,20 +68,23 @@ export class GroupInbox {
     this.#add(this.#released, responses)
   }
 
-  tick(): void {
+  /**
+   * @param gathered ticks that may wait for a message, as long as there was one the last time; 0: none may
+   */
+  tick(gathered: number = 0): void {
     this.#ticks += 1
-    if (!this.#closed) this.#options.wake()
+    if (!this.#closed && (!this.#heard || this.#ticks > gathered)) this.#options.wake()
   }
 
   takeReleased(): readonly Responses[] {
     const taken = this.#released
-    this.#released = []
+    if (taken.length > 0) this.#released = []
     return taken
   }
 
   takeInputs(): readonly Input<EntryPayload>[] {
     const taken = this.#inputs
-    this.#inputs = []
+    if (taken.length > 0) this.#inputs = []
     return taken
   }
 
@@ -86,8 +96,14 @@ export class GroupInbox {
 
   /** The oldest messages, a bounded number; the rest stays for another turn. */
   takeMessages(): readonly Message<Frame>[] {
+    this.#heard = this.#messages.length > 0
+    if (this.#messages.length <= MESSAGES_PER_TURN_MAX) {
+      const all = this.#messages
+      if (this.#heard) this.#messages = []
+      return all
+    }
     const taken = this.#messages.splice(0, MESSAGES_PER_TURN_MAX)
-    if (this.#messages.length > 0) this.#options.wake()
+    this.#options.wake()
     return taken
   }
 

@@ -25,6 +25,11 @@ import type { StateMachine } from './state-machine.ts'
 /** Payload of one proposal; it has to fit in one message between peers. */
 const PROPOSAL_BYTES_MAX = 8 * 1024 * 1024
 
+/** Of a leader to which nothing happens: its heartbeats are that many ticks apart. */
+const QUIET_LEADER_TICKS = 2
+/** Ticks of an election timeout that leave room for heartbeats further apart. */
+const GATHER_ELECTION_TICKS_MIN = 8
+
 export interface GroupReplicaOptions {
   readonly services: HostServices
   readonly log: GroupLog
@@ -53,6 +58,7 @@ export class GroupReplica implements FailoverSubject {
   readonly #once: ReportOnce
   readonly #wake: () => void
   readonly #observers = new Set<GroupObserver>()
+  readonly #mayGather: boolean
   #campaignDue = false
   #configuration: GroupConfiguration
   #halted: string | undefined
@@ -64,6 +70,8 @@ export class GroupReplica implements FailoverSubject {
     this.group = log.group
     this.replica = log.recovered.replicaId
     this.#wake = () => options.wake(this)
+    const { electionTimeoutMinMs, heartbeatMs } = services.timing
+    this.#mayGather = electionTimeoutMinMs >= GATHER_ELECTION_TICKS_MIN * heartbeatMs
     this.#configuration = opening.configuration
     for (const configuration of [opening.configuration, ...opening.unapplied]) this.places.learn(configuration)
     this.#inbox = new GroupInbox({ replica: this.replica, places: this.places, wake: this.#wake })
@@ -129,14 +137,14 @@ export class GroupReplica implements FailoverSubject {
 
   /** A message of a peer, for the next turn. */
   receive(fromNode: number, message: Message<Frame>): void {
-    const refusal = this.#inbox.receive(fromNode, message)
+    const refusal = this.#inbox.receive(fromNode, message, !this.#stepper.mayWait(message))
     if (refusal === undefined) return
     const dropped = `dropped a message of node ${fromNode}: ${refusal}`
     this.#once.report({ level: 'warn', group: this.group, message: dropped })
   }
 
   tick(): void {
-    this.#inbox.tick()
+    this.#inbox.tick(this.#ticksGathered())
   }
 
   /** Messages to a node were lost, or its connection is gone. */
@@ -247,6 +255,14 @@ export class GroupReplica implements FailoverSubject {
     this.#end(reason, true, new MillraceError('SHUTTING_DOWN', `group ${this.group}: ${reason}`))
   }
 
+  /** A quiet leader has a part in every second tick; a follower takes its ticks together with the heartbeats. */
+  #ticksGathered(): number {
+    const { role, leader } = this.leadership
+    if (!this.#mayGather) return 0
+    if (role === 'leader') return this.#stepper.isQuiet ? QUIET_LEADER_TICKS - 1 : 0
+    return role === 'follower' && leader !== NONE ? QUIET_LEADER_TICKS : 0
+  }
+
   #end(reason: string, machineToo: boolean, error: MillraceError): void {
     this.#halted = reason
     this.failover.stop()
@@ -264,6 +280,7 @@ export class GroupReplica implements FailoverSubject {
   }
 
   #leadershipChanged(soft: SoftState | undefined, term: Term): void {
+    if (soft === undefined && term === this.leadership.term) return
     const { clock, timing } = this.#services
     const expireAtMs = clock.monotonicMs() + 2 * timing.electionTimeoutMinMs
     if (this.leadership.update(soft, term, expireAtMs)) this.#leaderNews()

@@ -24,6 +24,7 @@ import { type GroupOpening, trimmedTo } from './group-opening.ts'
 import { GroupStorage, type Responses } from './group-storage.ts'
 import type { HostServices } from './host-services.ts'
 import type { LogTail } from './log-tail.ts'
+import { Quietness } from './quietness.ts'
 import type { ReplicaPlaces } from './replica-places.ts'
 import { ReportOnce } from './report-once.ts'
 import type { GroupMessage } from './transport.ts'
@@ -32,6 +33,9 @@ import type { GroupMessage } from './transport.ts'
 const OUTPUTS_IN_A_ROW_MAX = 32
 /** What an empty entry counts for. */
 const OWN_ENTRY_BYTES = frameBytes(0)
+
+/** Trims are rare, and nothing waits for the core to hear of one. */
+const TRIM_CHECK_TURNS = 8
 
 /** What the core says beside messages and writes. */
 export interface StepperEffects {
@@ -58,6 +62,8 @@ export class GroupStepper {
   readonly #tail: LogTail
   readonly #storage: GroupStorage
   readonly #once: ReportOnce
+  readonly #quietness: Quietness
+  #turnsWithTicks = 0
   /** Base of the log as the core knows it. */
   #baseIndex: LogIndex
 
@@ -77,6 +83,7 @@ export class GroupStepper {
       ownEntryBytes: OWN_ENTRY_BYTES,
     }
     this.#core = new RaftGroup(config, opening.initial, services.randomInt)
+    this.#quietness = new Quietness(this.#core)
     this.#storage = new GroupStorage({
       services,
       log,
@@ -108,7 +115,17 @@ export class GroupStepper {
     return this.#core.status()
   }
 
+  get isQuiet(): boolean {
+    return this.#quietness.isQuiet
+  }
+
+  /** Nothing is lost when this message is handled together with the next tick. */
+  mayWait(message: Message): boolean {
+    return this.#quietness.mayWait(message)
+  }
+
   step(input: Input<EntryPayload>): StepResult {
+    this.#quietness.disturb()
     return this.#core.step(input)
   }
 
@@ -118,10 +135,16 @@ export class GroupStepper {
     for (const responses of inbox.takeReleased()) this.deliver(responses)
     const ticks = inbox.takeTicks()
     for (let i = 0; i < ticks; i++) this.#core.step({ type: 'tick', nowMs })
-    for (const input of inbox.takeInputs()) this.#core.step(input)
+    for (const input of inbox.takeInputs()) this.step(input)
     for (const message of inbox.takeMessages()) this.#stepMessage(message as Message<EntryPayload>)
-    if (ticks > 0) this.#noticeTrim()
+    if (ticks > 0) this.#ticked()
     return ticks
+  }
+
+  #ticked(): void {
+    this.#quietness.tick()
+    this.#turnsWithTicks += 1
+    if (this.#turnsWithTicks % TRIM_CHECK_TURNS === 0) this.#noticeTrim()
   }
 
   /** Who trims the log does so in the store; the core hears of it here, once its log is durable that far. */
@@ -152,6 +175,7 @@ export class GroupStepper {
   }
 
   #stepMessage(message: Message<EntryPayload>): void {
+    this.#quietness.heard(message)
     if (message.type !== 'append' || message.entries.length === 0) {
       this.#core.step({ type: 'message', message })
       return

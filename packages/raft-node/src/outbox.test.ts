@@ -55,3 +55,12 @@ test('of acknowledgements of one term the last says it all; refusals are kept', 
   expect(sent(acknowledgement(2), acknowledgement(5, { rejected: true }))).toHaveLength(2)
   expect(sent(acknowledgement(2), acknowledgement(5, { term: 2 }))).toHaveLength(2)
 })
+
+test('heartbeats of ticks that were stepped together become one; others stay apart', () => {
+  const heartbeat = (group: number, context: number, commit = 5): GroupMessage => ({
+    group,
+    message: { type: 'heartbeat', from: 1, to: 2, term: 3, commit, context },
+  })
+  const left = sent(heartbeat(1, 0), heartbeat(1, 0), heartbeat(1, 4), heartbeat(1, 4, 6), heartbeat(2, 4, 6))
+  expect(left).toMatchObject([{ context: 0 }, { context: 4, commit: 5 }, { context: 4, commit: 6 }, { commit: 6 }])
+})

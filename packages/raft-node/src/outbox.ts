@@ -2,10 +2,10 @@
  * What a turn has to say to each peer, handed to the transport once, at the end of the turn's steps.
  *
  * The core answers every input with messages of its own. Within a turn, appends of a group that continue each other
- * become one append, and of several acknowledgements the last one says it all, so a turn with 64 proposals is one
- * message and one answer per follower.
+ * become one append, and of several acknowledgements or equal heartbeats the last one says it all, so a turn with 64
+ * proposals is one message and one answer per follower.
  */
-import type { AppendRequest, AppendResponse, Entry } from '@millrace/raft-core'
+import type { AppendRequest, AppendResponse, Entry, Heartbeat } from '@millrace/raft-core'
 import type { Frame } from '@millrace/record'
 import type { GroupMessage, Transport } from './transport.ts'
 
@@ -56,11 +56,20 @@ function merge(box: PeerBox, last: GroupMessage, next: GroupMessage): boolean {
   const a = last.message
   const b = next.message
   if (a.type === 'append' && b.type === 'append') return mergeAppends(box, last.group, a, b)
-  if (a.type === 'appendResponse' && b.type === 'appendResponse' && supersedes(a, b)) {
+  const superseded =
+    a.type === 'heartbeat' && b.type === 'heartbeat'
+      ? sameHeartbeat(a, b)
+      : a.type === 'appendResponse' && b.type === 'appendResponse' && supersedes(a, b)
+  if (superseded) {
     box.messages[box.messages.length - 1] = next
     return true
   }
   return false
+}
+
+/** Of ticks that were stepped together. */
+function sameHeartbeat(a: Heartbeat, b: Heartbeat): boolean {
+  return a.term === b.term && a.to === b.to && a.context === b.context && a.commit === b.commit
 }
 
 function supersedes(a: AppendResponse, b: AppendResponse): boolean {
