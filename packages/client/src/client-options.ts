@@ -70,10 +70,13 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const resolved: ResolvedOptions = { ...CLIENT_DEFAULTS, ...given }
   for (const [name, value] of Object.entries(resolved)) {
-    if (!(name in CLIENT_DEFAULTS)) throw new MillraceError('INVALID_ARGUMENT', `option ${name} does not exist`)
-    if (typeof value === 'number' && !(value > 0)) {
-      throw new MillraceError('INVALID_ARGUMENT', `option ${name}: ${value} is not above 0`)
+    const rule = ruleOf(name)
+    if (rule === undefined) {
+      const known = Object.keys(CLIENT_DEFAULTS).join(', ')
+      throw new MillraceError('INVALID_ARGUMENT', `option ${name} does not exist; there are ${known}`)
     }
+    if (rule.holds(value)) continue
+    throw new MillraceError('INVALID_ARGUMENT', `option ${name}: ${shown(value)} is not ${rule.text}`)
   }
   const { batchBytesMax } = resolved
   if (batchBytesMax > LIMITS.recordSetBytesMax) {
@@ -85,13 +88,37 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
   return resolved
 }
 
+interface Rule {
+  readonly text: string
+  holds(value: unknown): boolean
+}
+
+const NUMBER: Rule = { text: 'a number above 0', holds: value => typeof value === 'number' && value > 0 }
+const CHOICES: Readonly<Record<string, readonly unknown[]>> = {
+  routing: ['leader', 'any'],
+  compression: ['none', 'zstd'],
+}
+
+function ruleOf(name: string): Rule | undefined {
+  const choices = CHOICES[name]
+  if (choices !== undefined) return { text: `one of ${choices.join(', ')}`, holds: value => choices.includes(value) }
+  return Object.hasOwn(CLIENT_DEFAULTS, name) ? NUMBER : undefined
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
+}
+
 export function targetOf(target: Target): ConnectTarget {
   const { urls, dial } = asTarget(target)
   if (urls.length === 0) throw new MillraceError('INVALID_ARGUMENT', 'connect needs at least one URL')
   return { urls: urls.map(checkedUrl), ...(dial === undefined ? {} : { dial }) }
 }
 
-function asTarget(target: Target): ConnectTarget {
+function asTarget(target: Target | null | undefined): ConnectTarget {
+  if (target === undefined || target === null) {
+    throw new MillraceError('INVALID_ARGUMENT', 'connect needs a URL like http://127.0.0.1:7070, or a broker')
+  }
   if (typeof target === 'string') return { urls: [target] }
   if ('urls' in target) return target
   return { urls: 'url' in target ? [target.url] : target }

@@ -138,6 +138,7 @@ export class Client {
       if (!(reason instanceof MillraceError && reason.code === 'APPEND_TIMEOUT')) throw reason
     }
     for (const producer of this.#producers.values()) producer.close(error)
+    this.#directory.close(error)
     this.#links.close()
     this.#connections.close(error)
     this.#status.close()

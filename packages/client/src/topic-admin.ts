@@ -116,6 +116,7 @@ function wireConfig(config: TopicConfig): {
   retentionMs?: bigint
   retentionBytes?: bigint
 } {
+  for (const [name, value] of Object.entries(config)) if (value !== undefined) checkSetting(name, value)
   return {
     partitions: config.partitions ?? 0,
     replication: config.replication ?? 0,
@@ -123,6 +124,19 @@ function wireConfig(config: TopicConfig): {
     ...(config.retentionBytes === undefined ? {} : { retentionBytes: BigInt(config.retentionBytes) }),
   }
 }
+
+/** On the wire 0 says "the default" for the first two. @throws INVALID_ARGUMENT */
+function checkSetting(name: string, value: unknown): void {
+  const min = LEAST[name]
+  if (min === undefined) {
+    const known = Object.keys(LEAST).join(', ')
+    throw new MillraceError('INVALID_ARGUMENT', `a topic has no setting ${name}; there are ${known}`)
+  }
+  if (Number.isSafeInteger(value) && Number(value) >= min) return
+  throw new MillraceError('INVALID_ARGUMENT', `${name}: ${String(value)} is no whole number from ${min} on`)
+}
+
+const LEAST: Readonly<Record<string, number>> = { partitions: 1, replication: 1, retentionMs: 0, retentionBytes: 0 }
 
 function described(topic: WireTopic): TopicDescription {
   return {

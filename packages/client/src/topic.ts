@@ -1,4 +1,5 @@
 /** A topic as callers hold it: codecs bound to a name. Making one asks the cluster nothing. */
+import { MillraceError } from '@millrace/record'
 import type { Observable } from 'rxjs'
 import { CALL_DEFAULTS } from './client-options.ts'
 import { cancelled } from './cluster/cluster-directory.ts'
@@ -68,7 +69,7 @@ export class Topic<T, K = string> {
   constructor(context: TopicContext, name: string, options: TopicOptions<T, K>) {
     this.name = name
     this.#context = context
-    this.#value = options.value
+    this.#value = checkedCodec(name, options?.value)
     this.#key = options.key ?? (text as unknown as Codec<K>)
     this.#partitioner = options.partitioner ?? defaultPartitioner
   }
@@ -83,9 +84,9 @@ export class Topic<T, K = string> {
   append(input: AppendInput<T, K>): Promise<Appended> {
     const call = new AppendOne()
     try {
+      const record = encodeInput(input, this.#value, this.#key)
       const { signal } = input
       if (signal?.aborted) throw cancelled(signal)
-      const record = encodeInput(input, this.#value, this.#key)
       const producer = this.#context.producer()
       producer.append(record, call, 0, this.#route(input))
       if (signal !== undefined) call.watch(signal, waiter => producer.drop(waiter))
@@ -106,6 +107,9 @@ export class Topic<T, K = string> {
     inputs: readonly Omit<AppendInput<T, K>, 'expect' | 'signal'>[],
     options: AppendManyOptions = {},
   ): Promise<Appended[]> {
+    if (!Array.isArray(inputs)) {
+      return Promise.reject(new MillraceError('INVALID_ARGUMENT', 'appendMany takes an array of records'))
+    }
     const call = new AppendMany(inputs.length)
     for (const [mark, input] of inputs.entries()) {
       try {
@@ -135,7 +139,7 @@ export class Topic<T, K = string> {
   read(options: ReadOptions): TopicRead<T, K> {
     return new TopicRead(this.#context.reader, {
       topic: this.name,
-      start: readStart(options.from, options.partitions),
+      start: readStart(options?.from, options?.partitions),
       live: options.live ?? false,
       partitions: options.partitions,
       batchBytesMax: options.batchBytesMax ?? CALL_DEFAULTS.readBatchBytesMax,
@@ -164,4 +168,13 @@ export class Topic<T, K = string> {
   #route(input: Pick<AppendInput<T, K>, 'partition' | 'expect'>): Route {
     return { partition: input.partition, expect: input.expect, partitioner: this.#partitioner }
   }
+}
+
+/** @throws INVALID_ARGUMENT */
+function checkedCodec<T>(topic: string, codec: Codec<T> | undefined): Codec<T> {
+  if (typeof codec?.encode === 'function' && typeof codec.decode === 'function') return codec
+  throw new MillraceError(
+    'INVALID_ARGUMENT',
+    `topic ${topic}: option value needs a codec: json(), text, bytes or protobuf(schema)`,
+  )
 }

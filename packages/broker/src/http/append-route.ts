@@ -20,6 +20,7 @@ export async function appendRoute(
 ): Promise<void> {
   const parameters = parseQuery(query, ['partition', 'key'])
   const partition = numberParameter(parameters, 'partition')
+  checkEncoding(header(request, 'content-encoding'))
   const topic = await findTopic(context, topicName)
   if (partition !== undefined) checkPartition(topic, partition)
   const body = await readBody(request, LIMITS.recordSetBytesMax, 'recordSetBytesMax')
@@ -35,4 +36,10 @@ export async function appendRoute(
   const { baseOffset, count, timestamp } = appended
   const place = (i: number) => ({ partition: appended.partition, offset: baseOffset + i, timestamp })
   sendJson(response, 200, many ? { records: Array.from({ length: count }, (_, i) => place(i)) } : place(0))
+}
+
+/** Compressed bytes would be stored as they are, and read by people who expect what was compressed. */
+function checkEncoding(encoding: string | undefined): void {
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return
+  throw new MillraceError('INVALID_ARGUMENT', `content-encoding ${encoding}: send the bytes as they are`)
 }

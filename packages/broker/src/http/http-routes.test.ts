@@ -288,3 +288,46 @@ test('topics are created, listed, described and deleted over HTTP', async () => 
   expect((await fetch(`${url}/v1/topics/orders`)).status).toBe(404)
   expect(await (await fetch(`${url}/v1/cluster`)).json()).toMatchObject({ cluster: { node: 3 } })
 })
+
+describe('wrong inputs are named', () => {
+  test.each([
+    [{ partitions: 2 }, 'name: is missing'],
+    [{ name: 5 }, 'name: must be text'],
+    [{ name: 'n', partitions: 0 }, 'partitions: must be a whole number from 1 on'],
+    [{ name: 'n', partitions: '3' }, 'partitions: must be a whole number from 1 on'],
+    [{ name: 'n', retentionMs: '7d' }, 'retentionMs: must be a whole number from 0 on'],
+    [{ name: 'n', ifNotExists: 1 }, 'ifNotExists: must be true or false'],
+  ])('POST /v1/topics %j', async (body, message) => {
+    const answer = await fetch(`${nodes[0]!.url}/v1/topics`, { method: 'POST', body: JSON.stringify(body) })
+    expect(answer.status).toBe(400)
+    expect(await answer.json()).toMatchObject({ error: { code: 'INVALID_ARGUMENT', message } })
+  })
+
+  test('a compressed body is refused, not stored as it is', async () => {
+    const answer = await fetch(records(0), { method: 'POST', body: 'x', headers: { 'content-encoding': 'gzip' } })
+    expect(await answer.text()).toContain('content-encoding gzip: send the bytes as they are')
+  })
+
+  test('a Last-Event-ID that is no position', async () => {
+    const answer = await fetch(`${records(0)}?live=true`, { headers: { accept: 'text/event-stream', 'last-event-id': 'zz' } })
+    expect(await answer.text()).toContain('header Last-Event-ID: \\"zz\\" is none of')
+  })
+
+  test('metrics are elsewhere', async () => {
+    const answer = await fetch(`${nodes[0]!.url}/metrics`)
+    expect(answer.status).toBe(404)
+    expect(await answer.text()).toContain('admin port')
+  })
+
+  test.each([
+    ['GET', undefined, 405, 'called with POST'],
+    ['POST', 'text/plain', 415, 'content-type: use application/json'],
+  ])('a service called with %s and %s', async (method, type, status, message) => {
+    const answer = await fetch(`${nodes[0]!.url}/millrace.v1alpha1.TopicService/ListTopics`, {
+      method,
+      ...(type === undefined ? {} : { body: '{}', headers: { 'content-type': type } }),
+    })
+    expect(answer.status).toBe(status)
+    expect(await answer.json()).toMatchObject({ code: 'invalid_argument', message: expect.stringContaining(message) })
+  })
+})

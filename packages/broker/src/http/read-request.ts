@@ -55,9 +55,10 @@ function startOf(
   if (positions !== undefined) return fromVector(topic, positions)
   const timeMs = /^\d{4}-\d{2}-\d{2}(T|$)/.test(text) ? Date.parse(text) : Number.NaN
   if (timeMs >= 0) return () => ({ type: 'time', timeMs })
+  const where = lastEventId === undefined ? 'parameter from' : 'header Last-Event-ID'
   throw new MillraceError(
     'INVALID_ARGUMENT',
-    `parameter from: ${JSON.stringify(text)} is none of earliest, latest, an offset, offsets as 0:12,1:7, a time such as 2026-01-31T12:00:00Z`,
+    `${where}: ${JSON.stringify(text)} is none of earliest, latest, an offset, offsets as 0:12,1:7, a time such as 2026-01-31T12:00:00Z`,
   )
 }
 

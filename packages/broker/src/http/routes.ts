@@ -68,6 +68,8 @@ async function route(
       return byMethod({ GET: () => livezRoute(response) })
     case '/readyz':
       return byMethod({ GET: () => readyzRoute(context, response) })
+    case '/metrics':
+      throw new RouteError(404, 'metrics are on the admin port (listen.admin, 127.0.0.1:7090 by default)')
     case '/':
       return byMethod({
         GET: () => frontPage(response, hostOf(request) ?? 'localhost', context.nodeId, context.version),

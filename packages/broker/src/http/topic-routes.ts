@@ -51,15 +51,18 @@ export async function deleteRoute(
   sendJson(response, 200, { deleted: name })
 }
 
-const number = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
+function whole(min: number): v.GenericSchema<number> {
+  const rule = `must be a whole number from ${min} on`
+  return v.pipe(v.number(rule), v.safeInteger(rule), v.minValue(min, rule))
+}
 
 const createSchema = v.object({
-  name: v.string(),
-  partitions: v.optional(number, 0),
-  replication: v.optional(number, 0),
-  retentionMs: v.optional(number),
-  retentionBytes: v.optional(number),
-  ifNotExists: v.optional(v.boolean(), false),
+  name: v.string('must be text'),
+  partitions: v.optional(whole(1)),
+  replication: v.optional(whole(1)),
+  retentionMs: v.optional(whole(0)),
+  retentionBytes: v.optional(whole(0)),
+  ifNotExists: v.optional(v.boolean('must be true or false'), false),
 })
 
 const CREATE_NAMES: readonly string[] = Object.keys(createSchema.entries)
@@ -76,6 +79,7 @@ function createRequest(body: Uint8Array): {
     const hint = nearest === undefined ? `known are ${CREATE_NAMES.join(', ')}` : `did you mean ${nearest}?`
     throw new MillraceError('INVALID_ARGUMENT', `unknown member ${JSON.stringify(name)}: ${hint}`)
   }
+  if (tree !== null && !('name' in tree)) throw new MillraceError('INVALID_ARGUMENT', 'name: is missing')
   const result = v.safeParse(createSchema, tree)
   if (!result.success) {
     const [issue] = result.issues
@@ -83,7 +87,7 @@ function createRequest(body: Uint8Array): {
     throw new MillraceError('INVALID_ARGUMENT', `${where}: ${issue.message}`)
   }
   const { name, ifNotExists, partitions, replication, retentionMs, retentionBytes } = result.output
-  const config = create(TopicConfigSchema, { partitions, replication })
+  const config = create(TopicConfigSchema, { partitions: partitions ?? 0, replication: replication ?? 0 })
   if (retentionMs !== undefined) config.retentionMs = BigInt(retentionMs)
   if (retentionBytes !== undefined) config.retentionBytes = BigInt(retentionBytes)
   return { name, ifNotExists, config }

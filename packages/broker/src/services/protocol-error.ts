@@ -36,7 +36,8 @@ export async function withErrorDetail(
   answer: UniversalServerResponse,
   convert: (error: MillraceError) => ConnectError,
 ): Promise<UniversalServerResponse> {
-  if (answer.status < 400 || answer.body === undefined) return answer
+  if (answer.status < 400) return answer
+  if (answer.body === undefined) return explained(answer, convert)
   if (answer.header?.get('content-type') !== 'application/json') return answer
   const chunks: Uint8Array[] = []
   for await (const chunk of answer.body) chunks.push(chunk)
@@ -51,6 +52,24 @@ export async function withErrorDetail(
     header,
     body: once(bytes),
   }
+}
+
+/** What connect-es says with a bare status, to people who try a call by hand. */
+const BARE: Readonly<Record<number, string>> = {
+  405: 'services are called with POST, and a JSON object as the body; GET / lists the plain routes',
+  415: 'content-type: use application/json for a unary call, application/connect+json for a stream, or their proto forms',
+}
+
+function explained(
+  answer: UniversalServerResponse,
+  convert: (error: MillraceError) => ConnectError,
+): UniversalServerResponse {
+  const message = BARE[answer.status]
+  if (message === undefined) return answer
+  const error = convert(new MillraceError('INVALID_ARGUMENT', message))
+  const header = new Headers(answer.header)
+  header.set('content-type', 'application/json')
+  return { ...answer, header, body: once(Buffer.from(JSON.stringify(errorToJson(error, undefined)))) }
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

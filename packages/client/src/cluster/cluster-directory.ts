@@ -35,6 +35,7 @@ export class ClusterDirectory {
   readonly #lookups = new Map<string, Promise<TopicView>>()
   /** URLs to ask: given ones first, then found ones. The one that answered last is asked first. */
   #urls: string[]
+  #closed: MillraceError | undefined
 
   constructor(pool: ConnectionPool, options: DirectoryOptions) {
     this.#pool = pool
@@ -113,6 +114,7 @@ export class ClusterDirectory {
   }
 
   async #callAny<T>(make: AnyCall<T>, sent: Sent, signal: AbortSignal = new AbortController().signal): Promise<T> {
+    if (this.#closed !== undefined) throw this.#closed
     const tried: string[] = []
     let last: MillraceError | undefined
     for (const url of this.#urls) {
@@ -129,6 +131,11 @@ export class ClusterDirectory {
       }
     }
     throw new MillraceError('UNREACHABLE', `no broker answers: ${tried.join(', ')}`, { cause: last })
+  }
+
+  /** Refuses every call from now on with `reason`. */
+  close(reason: MillraceError): void {
+    this.#closed = reason
   }
 
   #prefer(url: string): void {
@@ -173,6 +180,8 @@ const OTHER_NODE_MAY_HELP: ReadonlySet<string> = new Set([
   'LEADER_STARTING',
   'SHUTTING_DOWN',
   'LEADERSHIP_LOST',
+  // Of the other side: our own signal is looked at before. Something there speaks no HTTP/2.
+  'CANCELLED',
 ])
 
 /** The error of a call whose signal fired: the reason itself where it is one of ours. */

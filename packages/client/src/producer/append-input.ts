@@ -42,6 +42,10 @@ const utf8 = new TextEncoder()
  * @throws INVALID_ARGUMENT with the codec's error as its cause
  */
 export function encodeInput<T, K>(input: AppendInput<T, K>, value: Codec<T>, key: Codec<K>): RecordInput {
+  if (typeof input !== 'object' || input === null) {
+    throw new MillraceError('INVALID_ARGUMENT', `append takes an object such as { key, value }, not ${String(input)}`)
+  }
+  if (input.expect !== undefined) checkExpectation(input.expect)
   return {
     key: input.key == null ? null : toBytes(encode(key, input.key as K & {}, 'key')),
     value: input.value == null ? tombstone(input.value) : encode(value, input.value as T & {}, 'value'),
@@ -49,6 +53,19 @@ export function encodeInput<T, K>(input: AppendInput<T, K>, value: Codec<T>, key
     contentType: input.contentType ?? value.contentType,
     createTime: input.createTime ?? Date.now(),
   }
+}
+
+/** What cannot be written on the wire has to be refused before it is part of a batch. */
+function checkExpectation(expect: Expectation): void {
+  const [name, ...others] = Object.keys(expect)
+  const offset: unknown = Object.values(expect)[0]
+  const whole = Number.isSafeInteger(offset) && Number(offset) >= 0
+  const known = name === 'partitionOffset' ? whole : name === 'keyOffset' && (whole || offset === 'none')
+  if (known && others.length === 0) return
+  throw new MillraceError(
+    'INVALID_ARGUMENT',
+    `expect: ${JSON.stringify(expect)} is neither { partitionOffset: n } nor { keyOffset: n } nor { keyOffset: 'none' }`,
+  )
 }
 
 function tombstone(value: unknown): null {
@@ -75,8 +92,14 @@ function toBytes(value: Uint8Array | string): Uint8Array {
 }
 
 function toHeaders(headers: HeadersInput): readonly RecordHeader[] {
-  if (isPairs(headers)) return headers
-  return Object.entries(headers).map(([name, value]) => ({ name, value: toBytes(value) }))
+  const pairs = isPairs(headers)
+    ? headers
+    : Object.entries(headers).map(([name, value]) => ({ name, value: toBytes(value) }))
+  for (const { name, value } of pairs) {
+    if (typeof name === 'string' && value instanceof Uint8Array) continue
+    throw new MillraceError('INVALID_ARGUMENT', `headers: the value of ${String(name)} is neither text nor bytes`)
+  }
+  return pairs
 }
 
 function isPairs(headers: HeadersInput): headers is readonly RecordHeader[] {

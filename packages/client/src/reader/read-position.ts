@@ -39,11 +39,12 @@ export interface ReadStart {
 const EARLIEST: PartitionPosition = { at: 'earliest' }
 
 /** @throws INVALID_ARGUMENT naming what is wrong */
-export function readStart(from: ReadFrom, partitions?: readonly number[]): ReadStart {
+export function readStart(from: ReadFrom | undefined, partitions?: readonly number[]): ReadStart {
   if (from === 'earliest') return { named: new Map(), others: EARLIEST }
   if (from === 'latest') return { named: new Map(), others: { at: 'latest' } }
   // A partition that a token does not name was added later: all of it is new.
   if (typeof from === 'string') return { named: parseToken(from), others: EARLIEST }
+  if (typeof from !== 'object' || from === null || !('time' in from || 'offset' in from)) throw noStart(from)
   if ('time' in from) {
     const timeMs = Number(from.time)
     if (!Number.isSafeInteger(timeMs) || timeMs < 0) {
@@ -58,6 +59,14 @@ export function readStart(from: ReadFrom, partitions?: readonly number[]): ReadS
   }
   checkWhole(partition, 'from.partition')
   return { named: new Map([[partition, { at: 'offset', offset: from.offset }]]), others: null }
+}
+
+function noStart(from: unknown): MillraceError {
+  const given = from === undefined ? 'is missing' : `${JSON.stringify(from)} is none`
+  return new MillraceError(
+    'INVALID_ARGUMENT',
+    `from ${given}: use 'earliest', 'latest', a position, { time } or { offset, partition }`,
+  )
 }
 
 function checkWhole(value: number, name: string): void {
