@@ -34,6 +34,12 @@ const OUTPUTS_IN_A_ROW_MAX = 32
 /** What an empty entry counts for. */
 const OWN_ENTRY_BYTES = frameBytes(0)
 
+/**
+ * Durable entries that the core of each group keeps. What it needs beyond that comes from the log's cache, which has one
+ * budget for all groups.
+ */
+const CORE_CACHE_BYTES_MAX = 256 * 1024
+
 /** Trims are rare, and nothing waits for the core to hear of one. */
 const TRIM_CHECK_TURNS = 8
 
@@ -81,6 +87,7 @@ export class GroupStepper {
       heartbeatTicks: 1,
       stepDownOnRemoval: true,
       ownEntryBytes: OWN_ENTRY_BYTES,
+      cacheBytesMax: CORE_CACHE_BYTES_MAX,
     }
     this.#core = new RaftGroup(config, opening.initial, services.randomInt)
     this.#quietness = new Quietness(this.#core)

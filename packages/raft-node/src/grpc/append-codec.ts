@@ -2,7 +2,8 @@
  * AppendEntriesRequest and AppendEntriesResponse as bytes.
  *
  * An append says nothing about its addressee, so followers at one position get the very same bytes: `AppendEncoder`
- * remembers for a moment what it encoded last. Frames are spliced in as they are and read as views on the message.
+ * remembers for a moment what it encoded last. Frames are spliced in as they are. They are read as views on the message or on small
+ * copies of parts of it, never on much more than themselves.
  */
 import { type Message, NONE } from '@millrace/raft-core'
 import { decodeFrameHeader, type Frame, frameBytes } from '@millrace/record'
@@ -138,12 +139,52 @@ function decodeAppend(reader: WireReader, refuse: (group: number, reason: string
     else if (reader.field === FRAMES) frames = reader.bytes()
   }
   try {
-    const entries = frames === undefined ? [] : readFrames(frames).map(entryOfFrame)
+    const entries = frames === undefined ? [] : ownFrames(readFrames(frames)).map(entryOfFrame)
     // The addressee is the replica of the receiving node, which knows its id.
     return { group, message: { type: 'append', from, to: NONE, term, prevIndex, prevTerm, commit, entries } }
   } catch (error) {
     refuse(group, error instanceof Error ? error.message : String(error))
     return undefined
+  }
+}
+
+/** Frames are kept for as long as caches like, so none may keep more than this alive beside itself. */
+const CARRIER_BYTES_MAX = 64 * 1024
+
+/**
+ * Frames in buffers of their own: each at most {@link CARRIER_BYTES_MAX} long or one frame. A view on the message would
+ * keep all of it alive, with the frames of every other group in it. A frame that is nearly the whole message stays there.
+ */
+function ownFrames(frames: readonly Frame[]): readonly Frame[] {
+  const carrierBytes = frames[0]!.bytes.buffer.byteLength
+  if (carrierBytes <= CARRIER_BYTES_MAX || (frames.length === 1 && mostOf(frames[0]!, carrierBytes))) return frames
+  const own: Frame[] = []
+  for (let first = 0; first < frames.length; ) {
+    let bytes = frames[first]!.bytes.length
+    let end = first + 1
+    while (end < frames.length && bytes + frames[end]!.bytes.length <= CARRIER_BYTES_MAX) {
+      bytes += frames[end++]!.bytes.length
+    }
+    copyTogether(frames.slice(first, end), bytes, own)
+    first = end
+  }
+  return own
+}
+
+function mostOf(frame: Frame, carrierBytes: number): boolean {
+  return carrierBytes - frame.bytes.length <= CARRIER_BYTES_MAX
+}
+
+/** `bytes`: of all the frames together. */
+function copyTogether(frames: readonly Frame[], bytes: number, into: Frame[]): void {
+  const buffer = Buffer.from(new ArrayBuffer(bytes))
+  let at = 0
+  for (const frame of frames) {
+    buffer.set(frame.bytes, at)
+    const header = decodeFrameHeader(buffer, at)
+    if (typeof header === 'string') throw new WireError(`a frame that was whole is ${header} in its copy`)
+    into.push({ header, bytes: buffer.subarray(at, at + frame.bytes.length) })
+    at += frame.bytes.length
   }
 }
 

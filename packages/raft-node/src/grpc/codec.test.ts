@@ -38,6 +38,37 @@ test('an append is what the generated code reads, and is read from what the gene
   expect(decoded).toMatchObject({ group: 300, message: envelope })
 })
 
+test('a frame that is kept keeps little more than itself alive, whatever it came with', () => {
+  const ofSize = (group: number, count: number, bytes: number): GroupMessage => {
+    const entries = joinedFrames(group, 6, count, bytes).map(entryOfFrame)
+    return {
+      group,
+      message: { type: 'append', from: 1, to: 0, term: 3, prevIndex: 5, prevTerm: 3, commit: 1, entries },
+    }
+  }
+  const carriers = [[ofSize(1, 1, 100), ofSize(2, 9, 200_000), ofSize(3, 400, 900)], [ofSize(4, 1, 3_000_000)]]
+  for (const sent of carriers) {
+    // As a message arrives: in a buffer of its own.
+    const bytes = Buffer.from(Uint8Array.from(new AppendEncoder().encode(sent)).buffer)
+    const received = decodeAppends(bytes, NEVER)
+    expect(received.map(({ message }) => message.type === 'append' && message.entries.length)).toEqual(
+      sent.map(({ message }) => message.type === 'append' && message.entries.length),
+    )
+    for (const [i, { message }] of received.entries()) {
+      const original = sent[i]!.message
+      if (message.type !== 'append' || original.type !== 'append') throw new Error(message.type)
+      for (const [at, { payload }] of message.entries.entries()) {
+        const beside = payload!.bytes.buffer.byteLength - payload!.bytes.length
+        expect(beside).toBeLessThanOrEqual(64 * 1024)
+        expect(payload!.header.producerId.buffer).toBe(payload!.bytes.buffer)
+        expect(Buffer.compare(payload!.bytes, original.entries[at]!.payload!.bytes)).toBe(0)
+      }
+    }
+    const whole = received.find(({ group }) => group === 4)?.message
+    if (whole?.type === 'append') expect(whole.entries[0]!.payload!.bytes.buffer).toBe(bytes.buffer)
+  }
+})
+
 test('followers at one position get the same encoding, others their own', async () => {
   const encoder = new AppendEncoder()
   const entries = joinedFrames(1, 5, 2).map(entryOfFrame)
