@@ -3,9 +3,10 @@
  * calls that are passed on. Connections are opened when first used and closed with the directory.
  */
 import { type Client, createClient } from '@connectrpc/connect'
-import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
+import { createConnectTransport } from '@connectrpc/connect-node'
 import { ClusterService, LogService, TopicService } from '@millrace/proto'
 import type { ClusterNodeConfig } from '../config/node-config.ts'
+import { PeerSessions } from './peer-sessions.ts'
 
 /** Carried by calls that another node passed on: they are answered here or not at all, never passed on again. */
 export const FORWARDED_HEADER = 'millrace-forwarded'
@@ -22,7 +23,7 @@ export interface PeerClients {
 
 interface Connection {
   readonly clients: PeerClients
-  readonly sessions: Http2SessionManager
+  readonly sessions: PeerSessions
 }
 
 export class NodeDirectory {
@@ -61,7 +62,7 @@ export class NodeDirectory {
 }
 
 function connect(url: string, self: number): Connection {
-  const sessions = new Http2SessionManager(url, { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 })
+  const sessions = new PeerSessions(url, { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 })
   const transport = createConnectTransport({
     baseUrl: url,
     httpVersion: '2',
