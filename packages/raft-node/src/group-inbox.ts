@@ -2,10 +2,11 @@
  * What waits for the next turn of one replica: messages of peers, responses that a finished write released, answers of
  * fetches and other inputs, ticks. Messages that are not for this replica, or not from who they say, never get in.
  */
-import { type Input, type Message, NONE, type ReplicaId } from '@millrace/raft-core'
+import { type AppendRequest, type Input, type Message, NONE, type ReplicaId } from '@millrace/raft-core'
 import type { Frame } from '@millrace/record'
 import type { EntryPayload } from './entry-frame.ts'
 import type { Responses } from './group-storage.ts'
+import type { GroupCredit } from './inbound-credit.ts'
 import type { ReplicaPlaces } from './replica-places.ts'
 
 /** Messages of peers that one group handles in one turn; the others wait for the next. */
@@ -23,6 +24,9 @@ const REFUSED_TYPES: ReadonlySet<Message['type']> = new Set([
 export interface GroupInboxOptions {
   readonly replica: ReplicaId
   readonly places: ReplicaPlaces
+  readonly credit: GroupCredit
+  /** An append was not taken, because its entries are more than the group has credit for. */
+  readonly busy: (append: AppendRequest<Frame>) => void
   /** Something arrived. */
   readonly wake: () => void
 }
@@ -46,11 +50,15 @@ export class GroupInbox {
    * @returns why the message was not taken, or undefined where it was
    */
   receive(fromNode: number, message: Message<Frame>, urgent: boolean = true): string | undefined {
-    const { replica, places } = this.#options
+    const { replica, places, credit, busy } = this.#options
     if (REFUSED_TYPES.has(message.type)) return `messages of type ${message.type} are not accepted by this version`
     if (message.to !== replica && message.to !== NONE) return `it is for replica ${message.to}, here is ${replica}`
     if (!places.admits(message.from, fromNode)) {
       return `replica ${message.from} is on node ${places.nodeOf(message.from)}`
+    }
+    if (message.type === 'append' && !this.#closed && !credit.take(entryBytes(message))) {
+      busy(message)
+      return undefined
     }
     // An append does not say for which replica of the node it is.
     const addressed = message.to === NONE ? { ...message, to: replica } : message
@@ -96,6 +104,12 @@ export class GroupInbox {
 
   /** The oldest messages, a bounded number; the rest stays for another turn. */
   takeMessages(): readonly Message<Frame>[] {
+    const taken = this.#takeMessages()
+    for (const message of taken) if (message.type === 'append') this.#options.credit.giveBack(entryBytes(message))
+    return taken
+  }
+
+  #takeMessages(): readonly Message<Frame>[] {
     this.#heard = this.#messages.length > 0
     if (this.#messages.length <= MESSAGES_PER_TURN_MAX) {
       const all = this.#messages
@@ -110,6 +124,9 @@ export class GroupInbox {
   /** Drops everything, and whatever is still to come. */
   close(): void {
     this.#closed = true
+    for (const message of this.#messages) {
+      if (message.type === 'append') this.#options.credit.giveBack(entryBytes(message))
+    }
     this.#messages = []
     this.#inputs = []
     this.#released = []
@@ -120,4 +137,10 @@ export class GroupInbox {
     queue.push(item)
     this.#options.wake()
   }
+}
+
+function entryBytes(append: AppendRequest<Frame>): number {
+  let bytes = 0
+  for (const entry of append.entries) bytes += entry.size
+  return bytes
 }

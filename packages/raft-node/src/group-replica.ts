@@ -6,7 +6,14 @@
  * and no other.
  */
 import type { GroupLog } from '@millrace/log-store'
-import { type Message, NONE, type ReplicaId, type SoftState, type StepResult, type Term } from '@millrace/raft-core'
+import {
+  type AppendRequest,
+  NONE,
+  type ReplicaId,
+  type SoftState,
+  type StepResult,
+  type Term,
+} from '@millrace/raft-core'
 import { type Frame, type FrameBody, FrameKind, frameBytes, framePayload, MillraceError } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { Failover, type FailoverSubject } from './failover.ts'
@@ -16,11 +23,13 @@ import { GroupInbox } from './group-inbox.ts'
 import type { GroupOpening } from './group-opening.ts'
 import { GroupStepper } from './group-stepper.ts'
 import type { HostServices } from './host-services.ts'
+import type { GroupCredit } from './inbound-credit.ts'
 import { Leadership } from './leadership.ts'
 import { ReadRequests } from './read-requests.ts'
 import { ReplicaPlaces } from './replica-places.ts'
 import { ReportOnce } from './report-once.ts'
 import type { StateMachine } from './state-machine.ts'
+import type { GroupMessage } from './transport.ts'
 
 /** Payload of one proposal; it has to fit in one message between peers. */
 const PROPOSAL_BYTES_MAX = 8 * 1024 * 1024
@@ -58,6 +67,7 @@ export class GroupReplica implements FailoverSubject {
   readonly #once: ReportOnce
   readonly #wake: () => void
   readonly #observers = new Set<GroupObserver>()
+  readonly #credit: GroupCredit
   readonly #mayGather: boolean
   #campaignDue = false
   #configuration: GroupConfiguration
@@ -74,10 +84,15 @@ export class GroupReplica implements FailoverSubject {
     this.#mayGather = electionTimeoutMinMs >= GATHER_ELECTION_TICKS_MIN * heartbeatMs
     this.#configuration = opening.configuration
     for (const configuration of [opening.configuration, ...opening.unapplied]) this.places.learn(configuration)
-    this.#inbox = new GroupInbox({ replica: this.replica, places: this.places, wake: this.#wake })
+    const credit = services.inbound.ofGroup()
+    this.#credit = credit
+    this.#inbox = new GroupInbox({
+      ...{ replica: this.replica, places: this.places, credit, wake: this.#wake },
+      busy: append => this.#answerBusy(append),
+    })
     this.#once = new ReportOnce(event => services.report(event))
     this.#stepper = new GroupStepper({
-      ...{ services, log, opening, inbox: this.#inbox, places: this.places, wake: this.#wake },
+      ...{ services, log, opening, inbox: this.#inbox, places: this.places, credit, wake: this.#wake },
       effects: {
         leadershipChanged: (soft, term) => this.#leadershipChanged(soft, term),
         committed: task => this.applier.add(task),
@@ -136,11 +151,24 @@ export class GroupReplica implements FailoverSubject {
   }
 
   /** A message of a peer, for the next turn. */
-  receive(fromNode: number, message: Message<Frame>): void {
+  receive(fromNode: number, { message, busy }: GroupMessage): void {
+    if (busy === true) {
+      // As if it had been lost: the leader probes, once per heartbeat, until the follower takes it.
+      if (this.places.admits(message.from, fromNode)) this.#inbox.input({ type: 'unreachable', peer: message.from })
+      return
+    }
     const refusal = this.#inbox.receive(fromNode, message, !this.#stepper.mayWait(message))
     if (refusal === undefined) return
     const dropped = `dropped a message of node ${fromNode}: ${refusal}`
     this.#once.report({ level: 'warn', group: this.group, message: dropped })
+  }
+
+  #answerBusy({ from, term, prevIndex }: AppendRequest<Frame>): void {
+    const refusal = { type: 'appendResponse', from: this.replica, to: from, term, index: prevIndex } as const
+    const message = { ...refusal, rejected: true, hintIndex: 0, hintTerm: 0 }
+    this.#services.post(this.places.nodeOf(from), { group: this.group, message, busy: true })
+    // What is posted leaves at the end of a turn.
+    this.#wake()
   }
 
   tick(): void {
@@ -267,6 +295,7 @@ export class GroupReplica implements FailoverSubject {
     this.#halted = reason
     this.failover.stop()
     this.#inbox.close()
+    this.#credit.close()
     this.leadership.close(reason, machineToo)
     this.reads.close(error)
   }

@@ -23,6 +23,7 @@ import type { GroupInbox } from './group-inbox.ts'
 import { type GroupOpening, trimmedTo } from './group-opening.ts'
 import { GroupStorage, type Responses } from './group-storage.ts'
 import type { HostServices } from './host-services.ts'
+import type { GroupCredit } from './inbound-credit.ts'
 import type { LogTail } from './log-tail.ts'
 import { Quietness } from './quietness.ts'
 import type { ReplicaPlaces } from './replica-places.ts'
@@ -56,6 +57,7 @@ export interface GroupStepperOptions {
   readonly opening: GroupOpening
   readonly inbox: GroupInbox
   readonly places: ReplicaPlaces
+  readonly credit: GroupCredit
   readonly effects: StepperEffects
   /** Asks for a part in the next turn. */
   readonly wake: () => void
@@ -98,6 +100,7 @@ export class GroupStepper {
       places,
       ballot: opening.initial.hardState,
       commit: opening.initial.hardState.commit,
+      credit: options.credit,
       released: responses => inbox.release(responses),
       input: input => inbox.input(input),
     })

@@ -11,6 +11,7 @@ import { type Frame, FrameKind, framePayload } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { type EntryPayload, entriesOfFrames, isSealed } from './entry-frame.ts'
 import type { HostServices } from './host-services.ts'
+import type { GroupCredit } from './inbound-credit.ts'
 import type { LogTail } from './log-tail.ts'
 import type { ReplicaPlaces } from './replica-places.ts'
 
@@ -23,6 +24,7 @@ export interface GroupStorageOptions {
   readonly places: ReplicaPlaces
   readonly ballot: { readonly term: Term; readonly vote: ReplicaId }
   readonly commit: LogIndex
+  readonly credit: GroupCredit
   /** Called from a later turn of the event loop, in the order of the writes. */
   readonly released: (responses: Responses) => void
   /** Answers of fetches. */
@@ -36,6 +38,8 @@ export class GroupStorage {
   #vote: ReplicaId
   #commit: LogIndex
   #writesOutstanding = 0
+  /** Of the frames of the write that is being put together: those that a peer has sent. */
+  #inboundBytes = 0
 
   constructor(options: GroupStorageOptions) {
     this.#options = options
@@ -101,6 +105,7 @@ export class GroupStorage {
       let frame: Frame
       if (isSealed(payload)) {
         frame = payload
+        this.#inboundBytes += frame.bytes.length
         tail.append(frame)
       } else {
         frame = tail.seal(entry, wallMs, replica => places.nodeOf(replica))
@@ -111,9 +116,14 @@ export class GroupStorage {
   }
 
   #write(write: LogWrite, responses: Responses): void {
+    const { credit, log } = this.#options
+    const inboundBytes = this.#inboundBytes
+    this.#inboundBytes = 0
     this.#writesOutstanding += 1
-    this.#options.log.write(write, () => {
+    credit.hold(inboundBytes)
+    log.write(write, () => {
       this.#writesOutstanding -= 1
+      credit.giveBack(inboundBytes)
       this.#options.released(responses)
     })
   }

@@ -1,6 +1,7 @@
 /** What a group may ask of the node that it runs on. */
 import type { LogStore } from '@millrace/log-store'
 import type { RandomInt } from '@millrace/raft-core'
+import type { InboundCredit } from './inbound-credit.ts'
 import type { Clock, NodeEvent, NodeTiming } from './node.ts'
 import type { GroupMessage } from './transport.ts'
 
@@ -10,6 +11,7 @@ export interface HostServices {
   readonly randomInt: RandomInt
   readonly timing: Required<NodeTiming>
   readonly store: LogStore
+  readonly inbound: InboundCredit
   isConnected(node: number): boolean
   /** The process that ran as `node` is gone, and no other has connected as that node since. */
   isGone(node: number): boolean

@@ -4,6 +4,7 @@ export { decodeGroupConfiguration, encodeGroupConfiguration } from './configurat
 export { birthGroup, type GroupFounding } from './group-founding.ts'
 export * from './group-handle.ts'
 export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from './grpc/grpc-transport.ts'
+export type { InboundLimits } from './inbound-credit.ts'
 export * from './node.ts'
 export { createNode } from './raft-host.ts'
 export { replayedMachine } from './replayed-machine.ts'

@@ -1,6 +1,7 @@
 /** One node: many Raft groups over one log store and one transport, in one turn loop. Implemented in raft-host.ts. */
 import type { LogStore } from '@millrace/log-store'
 import type { GroupHandle } from './group-handle.ts'
+import type { InboundLimits } from './inbound-credit.ts'
 import type { StateMachine } from './state-machine.ts'
 import type { Transport } from './transport.ts'
 
@@ -34,6 +35,8 @@ export interface NodeOptions {
   /** Uniform integer in [0, bound). */
   readonly randomInt?: (bound: number) => number
   readonly timing?: NodeTiming
+  /** Bounds of what peers have sent and is not durable yet. */
+  readonly inbound?: InboundLimits
   /** Role changes, halts and the like, one line each. */
   readonly log?: (event: NodeEvent) => void
 }

@@ -59,8 +59,10 @@ class Processes {
     return this.#entries.get(1)!
   }
 
+  /** What was in flight when appending stopped may be acknowledged after a node said what it holds. */
   #complete(): boolean {
-    return (this.#entries.get(1)?.length ?? 0) >= this.acknowledged.size
+    const held = new Set(this.#entries.get(1)?.map(entry => entry.split(':')[1]))
+    return [...this.acknowledged.keys()].every(text => held.has(text))
   }
 }
 

@@ -11,6 +11,7 @@ import { openGroup } from './group-opening.ts'
 import { GroupReplica } from './group-replica.ts'
 import { HandOver } from './hand-over.ts'
 import { type HostServices, resolveTiming } from './host-services.ts'
+import { InboundCredit } from './inbound-credit.ts'
 import type { NodeOptions, RaftNode } from './node.ts'
 import { Outbox } from './outbox.ts'
 import { RaftGroupHandle } from './raft-group-handle.ts'
@@ -57,6 +58,7 @@ class RaftHost implements RaftNode, TransportHandler {
       randomInt: options.randomInt ?? systemRandomInt,
       timing: resolveTiming(options.timing),
       store: options.logStore,
+      inbound: new InboundCredit(options.inbound),
       isConnected: node => node === this.nodeId || options.transport.isConnected(node),
       isGone: node => this.#gone.has(node),
       post: (node, message) => outbox.post(node, message),
@@ -123,7 +125,7 @@ class RaftHost implements RaftNode, TransportHandler {
   }
 
   receive(fromNode: number, messages: readonly GroupMessage[]): void {
-    for (const { group, message } of messages) this.#handles.get(group)?.replica.receive(fromNode, message)
+    for (const message of messages) this.#handles.get(message.group)?.replica.receive(fromNode, message)
   }
 
   unreachable(node: number): void {

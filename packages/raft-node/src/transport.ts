@@ -11,6 +11,11 @@ import type { Frame } from '@millrace/record'
 export interface GroupMessage {
   readonly group: number
   readonly message: Message<Frame>
+  /**
+   * On a refusing `appendResponse`: the append was not looked at, because its group is over its credit. To be sent again
+   * after the next heartbeat.
+   */
+  readonly busy?: true
 }
 
 /** What a node does with what arrives. Set once, before `start`. */

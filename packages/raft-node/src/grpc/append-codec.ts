@@ -17,8 +17,6 @@ type AppendMessage = Extract<Message<Frame>, { type: 'append' }>
 const APPENDS = 2
 const RESPONSES = 2
 const FRAMES = 15
-/** Byte credits are not given yet: nobody is over his. */
-const NOT_BUSY = 0
 /** Room for the fields of an append beside its frames. */
 const OVERHEAD_BYTES = 96
 
@@ -205,11 +203,12 @@ function readFrames(bytes: Uint8Array): Frame[] {
 /** Fields `responses` of a response. */
 export function encodeAppendResponses(messages: readonly GroupMessage[]): Buffer {
   const writer = new WireWriter(messages.length * 48)
-  for (const { group, message } of messages) {
+  for (const { group, message, busy } of messages) {
     if (message.type !== 'appendResponse') continue
     const { from, to, term, rejected, index, hintIndex, hintTerm, lostTail } = message
     const lost = lostTail === true ? 1 : 0
-    writer.uints(RESPONSES, [group, from, to, term, rejected ? 1 : 0, index, hintIndex, hintTerm, NOT_BUSY, lost])
+    const over = busy === true ? 1 : 0
+    writer.uints(RESPONSES, [group, from, to, term, rejected ? 1 : 0, index, hintIndex, hintTerm, over, lost])
   }
   return writer.finish()
 }
@@ -223,7 +222,8 @@ export function decodeAppendResponses(bytes: Uint8Array): GroupMessage[] {
     const f = reader.uints(10)
     const envelope = { type: 'appendResponse', from: f[2]!, to: f[3]!, term: f[4]! } as const
     const message = { ...envelope, rejected: f[5] !== 0, index: f[6]!, hintIndex: f[7]!, hintTerm: f[8]! }
-    out.push({ group: f[1]!, message: f[10] === 0 ? message : { ...message, lostTail: true } })
+    const answer = { group: f[1]!, message: f[10] === 0 ? message : ({ ...message, lostTail: true } as const) }
+    out.push(f[9] === 0 ? answer : { ...answer, busy: true })
   }
   return out
 }

@@ -96,7 +96,8 @@ export function randomMessage(type: ExchangedType, group: number, random: Messag
     const value = make(random)
     if (value !== undefined) message[field] = value
   }
-  return { group, message: message as unknown as Message<Frame> }
+  const made = { group, message: message as unknown as Message<Frame> }
+  return type === 'appendResponse' && flag(random) ? { ...made, busy: true } : made
 }
 
 /** Frames as another node may have sealed them: any position, any size, not necessarily one that follows the other. */

@@ -4,6 +4,7 @@ import { MemoryLogStore } from '@millrace/log-store/memory'
 import { type Frame, FrameCodec, FrameKind, NO_PRODUCER } from '@millrace/record'
 import { birthRecord } from '../birth-record.ts'
 import type { GroupConfiguration, GroupHandle, ProposeResult } from '../group-handle.ts'
+import type { InboundLimits } from '../inbound-credit.ts'
 import { createMemoryNetwork, type MemoryNetwork } from '../memory-network.ts'
 import type { NodeEvent, NodeTiming, RaftNode } from '../node.ts'
 import { createNode } from '../raft-host.ts'
@@ -74,6 +75,7 @@ export interface TestClusterOptions {
   readonly nodes?: readonly number[]
   readonly groups?: readonly number[]
   readonly timing?: NodeTiming
+  readonly inbound?: InboundLimits
   readonly transport?: (node: number) => Promise<Transport>
   readonly openStore?: (node: number) => Promise<LogStore>
   /** Ends a store as a crash would, where `openStore` is given. */
@@ -110,6 +112,7 @@ export class TestCluster {
       logStore: store,
       transport,
       timing: this.#options.timing ?? FAST,
+      inbound: this.#options.inbound ?? {},
       log: event => events.push(event),
     })
     const machines = new Map<number, ListMachine>()

@@ -97,14 +97,14 @@ const RANDOM_ROUNDS = 60
 
 /** By type. An append does not travel with its addressee; its frames are compared by their bytes. */
 function byType(messages: readonly GroupMessage[]): Map<string, unknown> {
-  return new Map(
-    messages.map(({ group, message }) => [
-      message.type,
-      message.type === 'append'
-        ? { group, message: { ...message, to: NONE, entries: message.entries.map(comparable) } }
-        : { group, message },
-    ]),
-  )
+  const byType = new Map<string, unknown>()
+  for (const whole of messages) {
+    const { message } = whole
+    const same =
+      message.type === 'append' ? { ...message, to: NONE, entries: message.entries.map(comparable) } : message
+    byType.set(message.type, { ...whole, message: same })
+  }
+  return byType
 }
 
 function comparable(entry: Entry<Frame>): unknown {
@@ -115,11 +115,12 @@ function comparable(entry: Entry<Frame>): unknown {
 function answersTo(questions: readonly GroupMessage[], messages: readonly GroupMessage[]): GroupMessage[] {
   const asked = new Map<string, Message<Frame>>(questions.map(({ message }) => [message.type, message]))
   const answers: GroupMessage[] = []
-  for (const { group, message } of messages) {
+  for (const answer of messages) {
+    const { group, message } = answer
     if (!ANSWER_TYPES.has(message.type)) continue
     const vote = asked.get(message.type.replace('Response', ''))
     const isVote = message.type === 'voteResponse' || message.type === 'preVoteResponse'
-    if (!isVote || vote === undefined) answers.push({ group, message })
+    if (!isVote || vote === undefined) answers.push(answer)
     else answers.push({ group, message: { ...message, from: vote.to, to: vote.from, term: vote.term } })
   }
   return answers
