@@ -309,7 +309,9 @@ describe('wrong inputs are named', () => {
   })
 
   test('a Last-Event-ID that is no position', async () => {
-    const answer = await fetch(`${records(0)}?live=true`, { headers: { accept: 'text/event-stream', 'last-event-id': 'zz' } })
+    const answer = await fetch(`${records(0)}?live=true`, {
+      headers: { accept: 'text/event-stream', 'last-event-id': 'zz' },
+    })
     expect(await answer.text()).toContain('header Last-Event-ID: \\"zz\\" is none of')
   })
 
