@@ -41,6 +41,13 @@ async function verdictOf(part: Part): Promise<Verdict> {
   try {
     return await part.run()
   } catch (error) {
-    return failed(error instanceof Error ? (error.stack ?? error.message) : String(error))
+    return failed(causeOf(error))
   }
+}
+
+/** What went wrong first: cleaning up after it may have failed too, and must not hide it. */
+function causeOf(error: unknown): string {
+  if (error instanceof SuppressedError)
+    return `${causeOf(error.suppressed)}\nthen, cleaning up: ${causeOf(error.error)}`
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
