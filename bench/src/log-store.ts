@@ -11,7 +11,12 @@ import { benchReads } from './log-store/reads.ts'
 
 const DIVISOR_QUICK = 8
 
-/** `pnpm bench log-store [--quick] [--dir FOLDER]`: works in a new folder below FOLDER, and removes it. */
+const PARTS = { appends: benchAppends, reads: benchReads, openings: benchOpenings }
+
+/**
+ * `pnpm bench log-store [appends] [reads] [openings] [--quick] [--dir FOLDER]`: the parts named, or all of them. Works in
+ * a new folder below FOLDER, and removes it.
+ */
 export async function benchLogStore(args: readonly string[]): Promise<void> {
   const [flag, state, folder] = args
   if (flag === MEMORY_FLAG && state !== undefined && folder !== undefined) return measureMemory(state, folder)
@@ -22,9 +27,8 @@ export async function benchLogStore(args: readonly string[]): Promise<void> {
   const plan = { dir, divisor: isQuick ? DIVISOR_QUICK : 1 }
   try {
     process.stdout.write(`in ${dir}; medians of turns A-B-C-A-B-C; ratios are log-store / bare\n`)
-    await benchAppends(plan)
-    await benchReads(plan)
-    await benchOpenings(plan)
+    const named = Object.entries(PARTS).filter(([name]) => args.includes(name))
+    for (const [, run] of named.length > 0 ? named : Object.entries(PARTS)) await run(plan)
   } finally {
     await rm(dir, { recursive: true })
   }

@@ -2,12 +2,12 @@
  * Reading a log from front to back out of its files, against bare reads of the same bytes, from the disk and from the
  * kernel's cache (where only the work differs), and the end of a log out of memory.
  */
-import { spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { GroupLog } from '@millrace/log-store'
-import { inTurns, printRow, ratio, secondsOf } from './figures.ts'
+import { bytesFromStorage, dropFromCache, syncFiles } from './cold-files.ts'
+import { inTurns, type Measure, printRow, ratio, secondsOf } from './figures.ts'
 import { append, createLog, openStore, sealFrames } from './store-log.ts'
 
 const MIB = 1_048_576
@@ -19,45 +19,88 @@ export interface ReadPlan {
   readonly divisor: number
 }
 
+/** What reads the whole log once. @returns the bytes it read */
+type Reader = () => Promise<number>
+
 /** Prints everything about reads. */
 export async function benchReads({ dir, divisor }: ReadPlan): Promise<void> {
-  printRow('sequential read from files, MB/s', ['log-store', 'fs.read', ''])
+  printRow('sequential read from files, MB/s', ['log-store', 'fresh', '', 'one buffer', ''])
   for (const frameBytes of [4_096, 65_536]) {
     const folder = join(dir, `reads-${frameBytes}`)
     await mkdir(folder)
     await fill(folder, frameBytes, (256 * MIB) / divisor)
     const store = await openStore(folder, { tailCacheBytesMax: 0 })
     const [log] = store.groups() as [GroupLog]
-    const group = join(folder, 'groups/1')
-    for (const isCold of [true, false]) {
-      const name = `  frames of ${frameBytes / 1_024} KiB, ${isCold ? 'cold' : 'cached by the kernel'}`
-      if (isCold && !forget(group)) {
-        printRow(name, ['not run: dd cannot drop files from the cache here'])
-        continue
-      }
-      const rate = (read: () => Promise<number>) => async (): Promise<number> => {
-        if (isCold) forget(group)
-        let bytes = 0
-        const seconds = await secondsOf(async () => {
-          bytes = await read()
-        })
-        return bytes / 1e6 / seconds
-      }
-      const figures = await inTurns(TURNS, { store: rate(() => readLog(log)), bare: rate(() => readBare(group)) })
-      printRow(name, [figures.store.toFixed(0), figures.bare.toFixed(0), ratio(figures.store, figures.bare)])
-    }
+    await compare(log, join(folder, 'groups/1'), `frames of ${frameBytes / 1_024} KiB`)
     await store.close()
     await rm(folder, { recursive: true })
   }
   await countCopies(join(dir, 'tail'))
 }
 
-/** Drops the files of a folder from the kernel's cache, as far as GNU dd can. @returns whether it could */
-function forget(folder: string): boolean {
-  return fs.readdirSync(folder).every(name => {
-    const args = [`if=${join(folder, name)}`, 'iflag=nocache', 'count=0', 'status=none']
-    return spawnSync('dd', args, { stdio: 'ignore' }).status === 0
-  })
+/**
+ * The log against two bare loops of reads of the same size over the same files: one with a fresh buffer for every read,
+ * which is what whoever hands bytes out without a copy needs, and one that reads everything into the same buffer.
+ */
+async function compare(log: GroupLog, files: string, name: string): Promise<void> {
+  const hot = new Uint8Array(BARE_READ_BYTES)
+  const readers = {
+    store: () => readLog(log),
+    fresh: () => readBare(files, () => allocate(BARE_READ_BYTES)),
+    hot: () => readBare(files, () => hot),
+  }
+  syncFiles(files)
+  if (!dropFromCache(files)) printRow(`  ${name}, cold`, ['not run: dd cannot drop files from the cache here'])
+  else {
+    const fromStorage: number[] = []
+    const figures = await inTurns(
+      TURNS,
+      eachOf(readers, reader => coldRate(files, reader, fromStorage)),
+    )
+    printRates(`  ${name}, cold`, figures)
+    const least = Math.min(...fromStorage)
+    const proof = Number.isNaN(least) ? 'unknown' : least.toFixed(2)
+    printRow('    bytes from storage per byte, least', [proof])
+  }
+  printRates(`  ${name}, cached by the kernel`, await inTurns(TURNS, eachOf(readers, rate)))
+}
+
+function eachOf<K extends string>(
+  readers: Record<K, Reader>,
+  measure: (reader: Reader) => Measure,
+): Record<K, Measure> {
+  const measures = Object.entries<Reader>(readers).map(([key, reader]) => [key, measure(reader)])
+  return Object.fromEntries(measures) as Record<K, Measure>
+}
+
+function rate(read: Reader): Measure {
+  return async () => {
+    let bytes = 0
+    const seconds = await secondsOf(async () => {
+      bytes = await read()
+    })
+    return bytes / 1e6 / seconds
+  }
+}
+
+/** Notes for each turn how much of what was read came from storage: 1 where nothing was in the kernel's cache. */
+function coldRate(files: string, read: Reader, fromStorage: number[]): Measure {
+  return async () => {
+    dropFromCache(files)
+    const before = bytesFromStorage()
+    let bytes = 0
+    const figure = await rate(async () => {
+      bytes = await read()
+      return bytes
+    })()
+    const after = bytesFromStorage()
+    fromStorage.push(before === null || after === null ? Number.NaN : (after - before) / bytes)
+    return figure
+  }
+}
+
+function printRates(name: string, { store, fresh, hot }: Record<'store' | 'fresh' | 'hot', number>): void {
+  printRow(name, [store.toFixed(0), fresh.toFixed(0), ratio(store, fresh), hot.toFixed(0), ratio(store, hot)])
 }
 
 async function fill(folder: string, frameBytes: number, total: number): Promise<void> {
@@ -79,20 +122,29 @@ async function readLog(log: GroupLog): Promise<number> {
   return bytes
 }
 
-async function readBare(folder: string): Promise<number> {
-  let bytes = 0
-  const into = new Uint8Array(BARE_READ_BYTES)
+/** Without zeroes first, like the store's own. */
+function allocate(length: number): Uint8Array {
+  const buffer = Buffer.allocUnsafeSlow(length)
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, length)
+}
+
+/** Every file from front to back, one read after the other. */
+async function readBare(folder: string, newBuffer: () => Uint8Array): Promise<number> {
+  let total = 0
   for (const name of fs.readdirSync(folder).filter(file => file.endsWith('.log'))) {
     const fd = fs.openSync(join(folder, name), 'r')
-    for (let count = -1; count !== 0; bytes += count) {
-      const position = bytes
+    let position = 0
+    for (let count = -1; count !== 0; position += count) {
+      const into = newBuffer()
+      const at = position
       count = await new Promise<number>((resolve, reject) => {
-        fs.read(fd, into, 0, into.length, position, (error, read) => (error === null ? resolve(read) : reject(error)))
+        fs.read(fd, into, 0, into.length, at, (error, read) => (error === null ? resolve(read) : reject(error)))
       })
     }
     fs.closeSync(fd)
+    total += position
   }
-  return bytes
+  return total
 }
 
 /** How many of the bytes that are read at the end of a log are not the very bytes that were written. */
