@@ -6,9 +6,15 @@ import { join } from 'node:path'
 
 /** Runs a program. @returns null, or what it said when it failed */
 export function troubleOf(program: string, args: readonly string[]): string | null {
-  const { status, error, stderr } = spawnSync(program, args, { encoding: 'utf8' })
-  if (error !== undefined) return error.message
-  return status === 0 ? null : `${program}: ${stderr.trim().split('\n')[0] || `exit code ${status}`}`
+  const { trouble } = run(program, args)
+  return trouble
+}
+
+function run(program: string, args: readonly string[]): { readonly trouble: string | null; readonly stdout: string } {
+  const { status, error, stderr, stdout } = spawnSync(program, args, { encoding: 'utf8' })
+  if (error !== undefined) return { trouble: error.message, stdout: '' }
+  if (status === 0) return { trouble: null, stdout }
+  return { trouble: `${program}: ${stderr.trim().split('\n')[0] || `exit code ${status}`}`, stdout }
 }
 
 /** A file system of its own, unmounted and removed at the end. */
@@ -55,11 +61,23 @@ export class MountedFolder implements AsyncDisposable {
     return troubleOf('umount', [this.path])
   }
 
-  /** The machine loses power: nothing more reaches the device, and what is only in memory is lost. */
-  losePower(): string | null {
-    const shutdown = `import fcntl, os, struct
-fcntl.ioctl(os.open(${JSON.stringify(this.path)}, os.O_RDONLY), 0x8004587d, struct.pack('I', 2))`
-    return troubleOf('python3', ['-c', shutdown])
+  /**
+   * The machine loses power: nothing more reaches the device, and what is only in memory is lost.
+   *
+   * @returns the moment before, on the clock of `process.hrtime`, ns. A process lives on here, as none does without power,
+   *   and ext4 may tell it of an fdatasync that was under way at that moment that it succeeded, though nothing was written
+   *   (so does a bare loop of write and fdatasync, about once in 40 times). Only what was answered before this moment
+   *   was answered by a machine that had power.
+   * @throws Error when it could not be done
+   */
+  losePower(): number {
+    const shutdown = `import fcntl, os, struct, time
+folder = os.open(${JSON.stringify(this.path)}, os.O_RDONLY)
+print(time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+fcntl.ioctl(folder, 0x8004587d, struct.pack('I', 2))`
+    const { trouble, stdout } = run('python3', ['-c', shutdown])
+    if (trouble !== null) throw new Error(trouble)
+    return Number(stdout)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 /** Opens what a writer left and compares it with what it was told is durable. */
-import { openSegmentedLogStore } from '../../packages/log-store/src/index.ts'
+import { type LogStore, openSegmentedLogStore } from '../../packages/log-store/src/index.ts'
 import { readAll, TestLog, testBase } from '../../packages/log-store/src/testing/index.ts'
 import { entriesAfter, WRITER_GROUP, WRITER_SEGMENT_BYTES_MAX } from './writer.ts'
 import type { Acknowledged } from './writer-process.ts'
@@ -8,7 +8,7 @@ import type { Acknowledged } from './writer-process.ts'
  * @returns what is there now, which is promised to the next process
  * @throws an error naming the first broken promise
  */
-export async function assertPromises(dir: string, { index, term, base }: Acknowledged): Promise<Acknowledged> {
+export async function assertPromises(dir: string, promised: Acknowledged): Promise<Acknowledged> {
   const store = await openSegmentedLogStore({
     dir,
     diskReserveBytes: 0,
@@ -17,14 +17,19 @@ export async function assertPromises(dir: string, { index, term, base }: Acknowl
       throw error
     },
   })
+  try {
+    return await compare(store, promised)
+  } finally {
+    await store.close()
+  }
+}
+
+async function compare(store: LogStore, { index, term, base }: Acknowledged): Promise<Acknowledged> {
   const [refused] = store.refused()
   if (refused !== undefined) throw refused.reason
   const [log] = store.groups()
   if (log === undefined && index > testBase().index) throw new Error('the group is gone')
-  if (log === undefined) {
-    await store.close()
-    return { index, term, base }
-  }
+  if (log === undefined) return { index, term, base }
   const { ballot, uncertainUntil } = log.recovered
   if (log.end.index < index) throw new Error(`entry ${index} was acknowledged; the log ends at ${log.end.index}`)
   if (uncertainUntil !== undefined) throw new Error('the log ends below its mark')
@@ -36,7 +41,5 @@ export async function assertPromises(dir: string, { index, term, base }: Acknowl
   for (const [at, frame] of entriesAfter(source, found.length).entries()) {
     if (Buffer.compare(found[at]!, frame.bytes) !== 0) throw new Error(`entry ${frame.header.index} has other bytes`)
   }
-  const now = { index: log.end.index, term: ballot.term, base: log.base.index }
-  await store.close()
-  return now
+  return { index: log.end.index, term: ballot.term, base: log.base.index }
 }

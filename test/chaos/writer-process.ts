@@ -28,6 +28,7 @@ export interface WriterOptions {
 export class WriterProcess {
   readonly lines: string[] = []
   acknowledged: Acknowledged
+  readonly #history: { readonly atNs: number; readonly acknowledged: Acknowledged }[] = []
   /** The longest time between two acknowledgements. */
   longestGapMs = 0
   readonly #child: ChildProcess
@@ -38,6 +39,7 @@ export class WriterProcess {
   constructor(options: WriterOptions) {
     const { dir, before, diskReserveBytes = 0, stopAfter = 1_000_000, inject } = options
     this.acknowledged = before
+    this.#history.push({ atNs: 0, acknowledged: before })
     const node = ['--conditions=millrace-source', WRITER, dir, String(diskReserveBytes), String(stopAfter)]
     const strace = ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', `inject=fdatasync:${inject}`]
     this.#child =
@@ -64,6 +66,11 @@ export class WriterProcess {
     await this.#until(`entry ${goal}`, () => (this.acknowledged.index >= goal ? 'reached' : undefined))
   }
 
+  /** What it had been told before a moment on the clock of `process.hrtime`, ns. */
+  acknowledgedBefore(atNs: number): Acknowledged {
+    return this.#history.findLast(entry => entry.atNs < atNs)!.acknowledged
+  }
+
   /** Waits for the process to end by itself. */
   async ended(): Promise<void> {
     await this.#until('its end', () => (this.#running ? undefined : 'ended'), true)
@@ -78,8 +85,9 @@ export class WriterProcess {
   #take(line: string): void {
     this.lines.push(line)
     if (!line.startsWith('acked ')) return
-    const [, index, term, base] = line.split(' ').map(Number)
+    const [, index, term, base, atNs] = line.split(' ').map(Number)
     this.acknowledged = { index: index!, term: Math.max(term!, this.acknowledged.term), base: base! }
+    this.#history.push({ atNs: atNs!, acknowledged: this.acknowledged })
     const now = performance.now()
     if (this.#newestMs !== undefined) this.longestGapMs = Math.max(this.longestGapMs, now - this.#newestMs)
     this.#newestMs = now

@@ -1,7 +1,7 @@
 /**
  * A process that appends, votes, trims and rolls in one group until it is stopped, and says line by line what was
- * acknowledged: `acked INDEX TERM BASE`, `stuck MS`, `problem TEXT`, `fatal TEXT`. What entry INDEX holds follows from
- * INDEX alone, so that another process can tell what must be there.
+ * acknowledged: `acked INDEX TERM BASE NS` (when it knew, on the clock of `process.hrtime`), `stuck MS`, `problem TEXT`,
+ * `fatal TEXT`. What entry INDEX holds follows from INDEX alone, so that another process can tell what must be there.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Frame } from '@millrace/record'
@@ -43,7 +43,8 @@ async function turn(log: GroupLog, source: TestLog, number: number): Promise<voi
     const { term: at, chain, timestamp, baseOffset, recordCount } = frame!.header
     await log.trimPrefix({ ...log.base, index, term: at, chain, timestamp, nextOffset: baseOffset + recordCount })
   }
-  say(`acked ${log.durable.index} ${number % 5 === 0 ? term : term - (number % 5)} ${log.base.index}`)
+  const now = process.hrtime.bigint()
+  say(`acked ${log.durable.index} ${number % 5 === 0 ? term : term - (number % 5)} ${log.base.index} ${now}`)
 }
 
 /** Prints what the disk does meanwhile. */
