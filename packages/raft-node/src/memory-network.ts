@@ -5,13 +5,15 @@
  * Never calls a handler from inside `send`. Without faults a link delivers in order; messages sent in one call arrive
  * in one call. All chance comes from the `randomInt` and all time from the `clock` that it is given.
  */
+import { MemorySnapshotCall } from './memory-snapshot-calls.ts'
 import type { Clock } from './node.ts'
+import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from './snapshot-calls.ts'
 import { systemClock, systemRandomInt } from './system-clock.ts'
 import type { GroupMessage, Transport, TransportHandler } from './transport.ts'
 
 /** What a link does to what it carries. Absent: nothing. */
 export interface LinkFaults {
-  /** Of 1,000 messages, how many are lost. */
+  /** Of 1,000 messages, how many are lost. A snapshot's transfer does not lose one: it breaks. */
   readonly dropPermille?: number
   /** Of 1,000 messages, how many arrive twice. */
   readonly duplicatePermille?: number
@@ -36,6 +38,8 @@ export interface MemoryNetwork {
   isolate(nodeId: number): void
   /** Undoes every cut. */
   heal(): void
+  /** Breaks the snapshot transfers from one node to another that are under way. @returns how many there were */
+  breakSnapshots(from: number, to: number): number
   /** Faults of all links; `{}` for none. */
   setFaults(faults: LinkFaults): void
   /** Sees every message before it is queued, and may lose it by answering false. */
@@ -55,6 +59,7 @@ class Network implements MemoryNetwork {
   readonly queueBytesMax: number
   readonly ends = new Map<number, MemoryTransport>()
   readonly #cuts = new Set<string>()
+  readonly #calls = new Set<MemorySnapshotCall>()
   #faults: LinkFaults = {}
   #filter: ((from: number, to: number, message: GroupMessage) => boolean) | undefined
 
@@ -84,6 +89,12 @@ class Network implements MemoryNetwork {
 
   heal(): void {
     this.#cuts.clear()
+  }
+
+  breakSnapshots(from: number, to: number): number {
+    const calls = [...this.#calls].filter(call => call.from === from && call.to === to)
+    for (const call of calls) call.break('the connection broke')
+    return calls.length
   }
 
   setFaults(faults: LinkFaults): void {
@@ -132,12 +143,30 @@ class Network implements MemoryNetwork {
   /** The process of `nodeId` is gone: its peers see closed connections and refused ones. */
   left(nodeId: number): void {
     this.ends.delete(nodeId)
+    for (const call of [...this.#calls]) if (call.from === nodeId || call.to === nodeId) call.break('a node is gone')
     for (const peer of this.ends.values()) {
       this.clock.nextTurn(() => {
         peer.handler?.unreachable(nodeId)
         peer.handler?.gone(nodeId)
       })
     }
+  }
+
+  handlerOf(node: number): TransportHandler | undefined {
+    return this.ends.get(node)?.handler
+  }
+
+  fate(from: number, to: number): 'arrives' | 'lost' | 'broken' {
+    if (this.#cuts.has(`${from}>${to}`)) return 'lost'
+    const { dropPermille = 0 } = this.#faults
+    return dropPermille > 0 && this.randomInt(1_000) < dropPermille ? 'broken' : 'arrives'
+  }
+
+  call(from: number, to: number, offer: SnapshotOffer, events: SnapshotCallEvents): SnapshotCall {
+    const over = (ended: MemorySnapshotCall): void => void this.#calls.delete(ended)
+    const call = new MemorySnapshotCall(this, { from, to }, offer, events, over)
+    if (call.isOpen) this.#calls.add(call)
+    return call
   }
 
   isUp(a: number, b: number): boolean {
@@ -184,6 +213,10 @@ class MemoryTransport implements Transport {
 
   queuedBytes(node: number): number {
     return this.#queued.get(node) ?? 0
+  }
+
+  offerSnapshot(toNode: number, offer: SnapshotOffer, events: SnapshotCallEvents): SnapshotCall {
+    return this.#network.call(this.#nodeId, toNode, offer, events)
   }
 
   async close(): Promise<void> {

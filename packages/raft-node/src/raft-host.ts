@@ -15,6 +15,7 @@ import { InboundCredit } from './inbound-credit.ts'
 import type { NodeOptions, RaftNode } from './node.ts'
 import { Outbox } from './outbox.ts'
 import { RaftGroupHandle } from './raft-group-handle.ts'
+import type { IncomingSnapshot, SnapshotAnswer, SnapshotOffer } from './snapshot-calls.ts'
 import type { StateMachine } from './state-machine.ts'
 import { systemClock, systemRandomInt } from './system-clock.ts'
 import { Ticker } from './ticker.ts'
@@ -146,6 +147,15 @@ class RaftHost implements RaftNode, TransportHandler {
     this.#gone.delete(node)
     this.#services.report({ level: 'info', message: `connected to node ${node}`, details: { node } })
     for (const replica of this.#replicas()) replica.failover.connectivity()
+  }
+
+  snapshotOffered(
+    _fromNode: number,
+    { group }: SnapshotOffer,
+    answer: (answer: SnapshotAnswer) => void,
+  ): IncomingSnapshot {
+    answer({ term: 0, received: 0, done: false, refused: `group ${group} takes no snapshots here` })
+    return { chunk: () => undefined, ended: () => undefined }
   }
 
   shutdown(): Promise<void> {

@@ -6,6 +6,13 @@
 
 import type { Message } from '@millrace/raft-core'
 import type { Frame } from '@millrace/record'
+import type {
+  IncomingSnapshot,
+  SnapshotAnswer,
+  SnapshotCall,
+  SnapshotCallEvents,
+  SnapshotOffer,
+} from './snapshot-calls.ts'
 
 /** A Raft message of a group; `append` messages carry sealed frames as payloads. */
 export interface GroupMessage {
@@ -29,12 +36,19 @@ export interface TransportHandler {
    */
   gone(node: number): void
   connected(node: number): void
+  /** A peer offers a snapshot. `answer` may be called until the call is over, and is without effect after that. */
+  snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: (answer: SnapshotAnswer) => void): IncomingSnapshot
 }
 
 export interface Transport {
   start(handler: TransportHandler): Promise<void>
   /** Queues; never waits. All messages handed over in one call travel together where their class allows it. */
   send(toNode: number, messages: readonly GroupMessage[]): void
+  /**
+   * Begins the transfer of a snapshot, apart from all messages: in order and whole until it ends. What is sent is not
+   * queued with a bound here; the sender keeps few chunks unanswered.
+   */
+  offerSnapshot(toNode: number, offer: SnapshotOffer, events: SnapshotCallEvents): SnapshotCall
   isConnected(node: number): boolean
   /** Bytes queued to a peer and not handed to the socket yet. */
   queuedBytes(node: number): number

@@ -8,6 +8,7 @@ import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { Message } from '@millrace/raft-core'
 import type { NodeEvent } from '../node.ts'
 import { ReportOnce } from '../report-once.ts'
+import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from '../snapshot-calls.ts'
 import { systemRandomInt } from '../system-clock.ts'
 import type { GroupMessage, Transport, TransportHandler } from '../transport.ts'
 import { AppendEncoder, decodeAppendResponses, decodeAppends } from './append-codec.ts'
@@ -16,6 +17,7 @@ import { encodeHello, type PeerIdentity } from './handshake.ts'
 import { PeerConnection } from './peer-connection.ts'
 import { PeerServer } from './peer-server.ts'
 import { PEER_METHODS } from './peer-service.ts'
+import { SnapshotClient } from './snapshot-client.ts'
 import { VoteCaller } from './vote-calls.ts'
 
 export interface GrpcTransportOptions {
@@ -75,6 +77,7 @@ const WAYS: Readonly<Record<Message['type'], Way | undefined>> = {
 }
 
 interface Peer {
+  readonly address: string
   readonly connection: PeerConnection
   readonly voteCaller: VoteCaller
   readonly hello: Buffer
@@ -86,6 +89,7 @@ class PeerTransport implements GrpcTransport {
   readonly #server: PeerServer
   readonly #encoder = new AppendEncoder()
   readonly #peers = new Map<number, Peer>()
+  readonly #snapshotCalls = new Set<SnapshotClient>()
   readonly #once: ReportOnce
   #handler: TransportHandler | undefined
 
@@ -107,6 +111,10 @@ class PeerTransport implements GrpcTransport {
         decodeAppends(bytes, (group, reason) => this.#corrupt(fromNode, group, reason)),
       decodeControl: decodeHeartbeats,
       receive: (fromNode, messages) => this.#handler?.receive(fromNode, messages),
+      snapshotOffered: (fromNode, offer, answer) => {
+        if (this.#handler === undefined) throw new Error('the node is stopping')
+        return this.#handler.snapshotOffered(fromNode, offer, answer)
+      },
       saw: (node, incarnation) => this.#peers.get(node)?.connection.sawIncarnation(incarnation),
       ended: node => this.#peers.get(node)?.connection.incomingEnded(),
       refused: reason => this.#reportOnce('warn', `refused a peer: ${reason}`),
@@ -151,7 +159,7 @@ class PeerTransport implements GrpcTransport {
       refused: reason => this.#reportOnce('error', `node ${node} at ${address} refused this node: ${reason}`),
     })
     const voteCaller = new VoteCaller(this.#options.voteDeadlineMs ?? VOTE_DEADLINE_MS, receive)
-    this.#peers.set(node, { connection, voteCaller, hello })
+    this.#peers.set(node, { address, connection, voteCaller, hello })
     connection.connect()
   }
 
@@ -172,6 +180,18 @@ class PeerTransport implements GrpcTransport {
     if (!delivered) setImmediate(() => this.#handler?.unreachable(toNode))
   }
 
+  offerSnapshot(toNode: number, offer: SnapshotOffer, events: SnapshotCallEvents): SnapshotCall {
+    const peer = this.#handler === undefined ? undefined : this.#peers.get(toNode)
+    if (peer !== undefined) {
+      const closed = (ended: SnapshotClient): void => void this.#snapshotCalls.delete(ended)
+      const call = new SnapshotClient(peer.address, peer.hello, offer, events, closed)
+      this.#snapshotCalls.add(call)
+      return call
+    }
+    const timer = setImmediate(() => events.ended(`node ${toNode} cannot be called`))
+    return { send: () => undefined, close: () => clearImmediate(timer) }
+  }
+
   isConnected(node: number): boolean {
     return this.#peers.get(node)?.connection.isUp ?? false
   }
@@ -183,6 +203,7 @@ class PeerTransport implements GrpcTransport {
   async close(): Promise<void> {
     this.#handler = undefined
     for (const { connection } of this.#peers.values()) connection.close()
+    for (const call of [...this.#snapshotCalls]) call.end('the node is stopping')
     await this.#server.close()
   }
 

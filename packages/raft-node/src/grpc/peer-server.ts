@@ -10,13 +10,14 @@ import {
   type ServerDuplexStream,
   status as StatusCode,
 } from '@grpc/grpc-js'
-import type { GroupMessage } from '../transport.ts'
+import type { GroupMessage, TransportHandler } from '../transport.ts'
 import { encodeAppendResponses } from './append-codec.ts'
 import { decodeVotes, encodeHeartbeatResponses } from './control-codec.ts'
 import { widenServerWindow } from './flow-control.ts'
 import { decodeHello, encodeWelcome, type PeerHello, type PeerIdentity, refuseHello } from './handshake.ts'
 import { PEER_METHODS, SERVER_OPTIONS } from './peer-service.ts'
 import { SendQueue } from './send-queue.ts'
+import { SnapshotServer } from './snapshot-server.ts'
 import { VoteAnswers } from './vote-calls.ts'
 
 export interface PeerServerOptions {
@@ -28,6 +29,7 @@ export interface PeerServerOptions {
   readonly decodeAppends: (fromNode: number, bytes: Uint8Array) => GroupMessage[]
   readonly decodeControl: (bytes: Uint8Array) => GroupMessage[]
   readonly receive: (fromNode: number, messages: readonly GroupMessage[]) => void
+  readonly snapshotOffered: TransportHandler['snapshotOffered']
   /** A process that runs as `node` has called. */
   readonly saw: (node: number, incarnation: number) => void
   /** A stream of `node` is over. */
@@ -45,6 +47,7 @@ export class PeerServer {
   readonly #options: PeerServerOptions
   readonly #server: Server
   readonly #votes: VoteAnswers
+  readonly #snapshots: SnapshotServer
   /** Where answers to a node go: on the newest stream that it opened. */
   readonly #answers: Readonly<Record<Kind, Map<number, SendQueue>>> = { appends: new Map(), control: new Map() }
   readonly #calls = new Set<Call>()
@@ -53,12 +56,18 @@ export class PeerServer {
   constructor(options: PeerServerOptions) {
     this.#options = options
     this.#votes = new VoteAnswers(options.voteWindowMs)
+    this.#snapshots = new SnapshotServer({
+      self: options.self,
+      greet: hello => this.#greet(hello),
+      offered: options.snapshotOffered,
+    })
     this.#server = new Server(SERVER_OPTIONS)
     widenServerWindow(this.#server)
     this.#server.addService(PEER_METHODS, {
       appendEntries: this.#streamHandler('appends'),
       heartbeat: this.#streamHandler('control'),
       requestVote: this.#voteHandler(),
+      installSnapshot: this.#snapshots.handler,
     })
   }
 
@@ -112,6 +121,7 @@ export class PeerServer {
         resolve()
       })
       this.#votes.close()
+      this.#snapshots.close()
       for (const call of this.#calls) {
         call.emit('error', { code: StatusCode.UNAVAILABLE, details: 'the node is stopping' })
       }

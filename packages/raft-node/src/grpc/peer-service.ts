@@ -20,15 +20,17 @@ function definition(method: { readonly name: string; readonly methodKind: string
   }
 }
 
-/** What this version serves. InstallSnapshot is in the protocol and answered UNIMPLEMENTED by grpc-js itself. */
+/** What this version serves. */
 export const PEER_METHODS: {
   readonly requestVote: MethodDefinition<Buffer, Buffer>
   readonly appendEntries: MethodDefinition<Buffer, Buffer>
   readonly heartbeat: MethodDefinition<Buffer, Buffer>
+  readonly installSnapshot: MethodDefinition<Buffer, Buffer>
 } = {
   requestVote: definition(PeerService.method.requestVote),
   appendEntries: definition(PeerService.method.appendEntries),
   heartbeat: definition(PeerService.method.heartbeat),
+  installSnapshot: definition(PeerService.method.installSnapshot),
 }
 
 /** Largest message between peers: a full batch, or one frame of the largest size on its own. */

@@ -1,8 +1,16 @@
 /** What every transport does, as one suite: called with a way to make transports of one network. */
 import { type Entry, type Message, NONE } from '@millrace/raft-core'
-import { type Frame, FrameKind, sealFrame } from '@millrace/record'
+import { crc32, type Frame, FrameKind, sealFrame } from '@millrace/record'
 import { afterEach, describe, expect, test } from 'vitest'
+import { encodeGroupConfiguration } from '../configuration-codec.ts'
 import { entryOfFrame, plainBody } from '../entry-frame.ts'
+import type {
+  IncomingSnapshot,
+  SnapshotAnswer,
+  SnapshotCallEvents,
+  SnapshotChunk,
+  SnapshotOffer,
+} from '../snapshot-calls.ts'
 import type { GroupMessage, Transport, TransportHandler } from '../transport.ts'
 import { EXCHANGED_TYPES, MessageRandom, randomMessage } from './random-messages.ts'
 import { until } from './until.ts'
@@ -12,12 +20,51 @@ export interface TransportNetwork {
   transport(node: number): Promise<Transport>
 }
 
+/** A snapshot that was offered, as a recording handler sees it. */
+export interface RecordedSnapshot {
+  readonly fromNode: number
+  readonly offer: SnapshotOffer
+  readonly answer: (answer: SnapshotAnswer) => void
+  readonly chunks: SnapshotChunk[]
+  ends: number
+}
+
+/** Writes down what the maker of a snapshot call hears. */
+export class RecordingEvents implements SnapshotCallEvents {
+  readonly answers: SnapshotAnswer[] = []
+  readonly ends: string[] = []
+
+  answered(answer: SnapshotAnswer): void {
+    this.answers.push(answer)
+  }
+
+  ended(reason: string): void {
+    this.ends.push(reason)
+  }
+}
+
+/** An offer from replica 1 to replica 2, with a value of its own in every field. */
+export function snapshotOffer(contentBytes: number, contentChecksum: number): SnapshotOffer {
+  const places = [1, 2].map(replica => ({ replica, node: replica }))
+  const info = {
+    ...{ index: 2 ** 40 + 1, term: 2 ** 33 + 2, chain: 2 ** 32 - 3, timestamp: 2 ** 41 + 4, nextOffset: 2 ** 42 + 5 },
+    configuration: encodeGroupConfiguration({
+      ...{ voters: [1], votersOutgoing: [2], learners: [2], learnersNext: [2], autoLeave: true, places },
+    }),
+    configurationIndex: 2 ** 39 + 6,
+    contentBytes,
+    contentChecksum,
+  }
+  return { group: 77, from: 1, to: 2, term: 2 ** 34 + 7, snapshotId: 'some-id', info }
+}
+
 /** Writes down what a transport reports. */
 export class RecordingHandler implements TransportHandler {
   readonly received: { fromNode: number; message: GroupMessage }[] = []
   readonly unreachables: number[] = []
   readonly gones: number[] = []
   readonly connects: number[] = []
+  readonly snapshots: RecordedSnapshot[] = []
 
   receive(fromNode: number, messages: readonly GroupMessage[]): void {
     for (const message of messages) this.received.push({ fromNode, message })
@@ -33,6 +80,17 @@ export class RecordingHandler implements TransportHandler {
 
   connected(node: number): void {
     this.connects.push(node)
+  }
+
+  snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: RecordedSnapshot['answer']): IncomingSnapshot {
+    const recorded: RecordedSnapshot = { fromNode, offer, answer, chunks: [], ends: 0 }
+    this.snapshots.push(recorded)
+    return {
+      chunk: chunk => void recorded.chunks.push(chunk),
+      ended: () => {
+        recorded.ends += 1
+      },
+    }
   }
 
   /** The messages by their type, of which each came once. */
@@ -242,6 +300,75 @@ export function describeTransport(name: string, open: () => Promise<TransportNet
       again.send(1, [{ group: 1, message: { ...QUESTIONS[0]!, from: 2, to: 1 } as Message<Frame> }])
       await until('messages flow', () => seenByA.types().includes('heartbeat'))
       expect(seenByB.gones).toEqual([])
+    })
+
+    test('carries a snapshot: the offer, chunks in order and byte for byte, answers in order', async () => {
+      const { a, seenByB } = await pair()
+      const content = Uint8Array.from({ length: 3_000_000 }, (_, at) => (at * 31) >> 3)
+      const offer = snapshotOffer(content.length, crc32(content))
+      const events = new RecordingEvents()
+      const call = a.offerSnapshot(2, offer, events)
+      await until('the offer arrives', () => seenByB.snapshots.length === 1)
+      const [got] = seenByB.snapshots
+      expect(got).toMatchObject({ fromNode: 1, offer })
+      const answers: SnapshotAnswer[] = [
+        { term: 2 ** 35, received: 0, done: false },
+        { term: 1, received: 2 ** 36, done: true },
+        { term: 1, received: 5, done: false, refused: 'because' },
+      ]
+      for (const answer of answers) got!.answer(answer)
+      for (let offset = 0; offset < content.length; offset += 262_144) {
+        const data = content.slice(offset, offset + 262_144)
+        call.send({ offset, data, crc: crc32(data), done: offset + data.length === content.length })
+      }
+      await until('all chunks arrive', () => got!.chunks.at(-1)?.done === true)
+      await until('all answers arrive', () => events.answers.length === answers.length)
+      expect(events.answers).toEqual(answers)
+      expect(Buffer.concat(got!.chunks.map(chunk => chunk.data)).equals(content)).toBe(true)
+      expect(got!.chunks.map(chunk => chunk.offset)).toEqual(got!.chunks.map((_, i) => i * 262_144))
+      expect(got!.chunks.every(chunk => crc32(chunk.data) === chunk.crc)).toBe(true)
+      expect([got!.ends, events.ends]).toEqual([0, []])
+      call.close()
+    })
+
+    test('a snapshot call that its maker closes ends at the other side, once; the maker hears nothing', async () => {
+      const { a, seenByB } = await pair()
+      const events = new RecordingEvents()
+      const call = a.offerSnapshot(2, snapshotOffer(1, 1), events)
+      await until('the offer arrives', () => seenByB.snapshots.length === 1)
+      const [got] = seenByB.snapshots
+      call.close()
+      call.close()
+      call.send({ offset: 0, data: new Uint8Array(1), crc: 0, done: true })
+      await until('it ends', () => got!.ends > 0)
+      got!.answer({ term: 1, received: 1, done: true })
+      // A second call goes the same way after it.
+      const second = a.offerSnapshot(2, snapshotOffer(2, 2), new RecordingEvents())
+      await until('another offer arrives', () => seenByB.snapshots.length === 2)
+      expect([got!.ends, got!.chunks, events.answers, events.ends]).toEqual([1, [], [], []])
+      second.close()
+    })
+
+    test('a snapshot call ends at both sides, once, when either process ends', async () => {
+      for (const ending of [1, 2]) {
+        const { a, b, seenByB } = await pair()
+        const events = new RecordingEvents()
+        a.offerSnapshot(2, snapshotOffer(1, 1), events)
+        await until('the offer arrives', () => seenByB.snapshots.length === 1)
+        await (ending === 1 ? a : b).close()
+        await until('both hear of it', () => events.ends.length > 0 && seenByB.snapshots[0]!.ends > 0)
+        await (ending === 1 ? b : a).close()
+        expect([events.ends.length, seenByB.snapshots[0]!.ends]).toEqual([1, 1])
+      }
+    })
+
+    test('a snapshot for a node that is not there ends its call', async () => {
+      const network = await open()
+      const [a] = await started(network, 1)
+      const events = new RecordingEvents()
+      a.offerSnapshot(2, snapshotOffer(1, 1), events)
+      await until('it ends', () => events.ends.length > 0)
+      expect(events.answers).toEqual([])
     })
   })
 }

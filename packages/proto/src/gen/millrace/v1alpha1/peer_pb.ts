@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/peer.proto.
  */
 export const file_millrace_v1alpha1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChxtaWxscmFjZS92MWFscGhhMS9wZWVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSKEAQoJUGVlckhlbGxvEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJZnJvbV9ub2RlGAIgASgNEg8KB3RvX25vZGUYAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAYSFAoMcHJvdG9jb2xfbWluGAUgASgNEhQKDHByb3RvY29sX21heBgGIAEoDSI0CgtQZWVyV2VsY29tZRITCgtpbmNhcm5hdGlvbhgBIAEoBhIQCghwcm90b2NvbBgCIAEoDSJwChJSZXF1ZXN0Vm90ZVJlcXVlc3QSKwoFaGVsbG8YASABKAsyHC5taWxscmFjZS52MWFscGhhMS5QZWVySGVsbG8SLQoFdm90ZXMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Wb3RlUmVxdWVzdCKPAQoLVm90ZVJlcXVlc3QSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEhIKCmxhc3RfaW5kZXgYBiABKAQSEQoJbGFzdF90ZXJtGAcgASgEEhAKCHRyYW5zZmVyGAggASgIInYKE1JlcXVlc3RWb3RlUmVzcG9uc2USLwoHd2VsY29tZRgBIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJXZWxjb21lEi4KBXZvdGVzGAIgAygLMh8ubWlsbHJhY2UudjFhbHBoYTEuVm90ZVJlc3BvbnNlIpkBCgxWb3RlUmVzcG9uc2USDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEg8KB2dyYW50ZWQYBiABKAgSFwoPY29tbWl0dGVkX2luZGV4GAcgASgEEhYKDmNvbW1pdHRlZF90ZXJtGAggASgEInQKFEFwcGVuZEVudHJpZXNSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEi8KB2FwcGVuZHMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZCK3AQoLR3JvdXBBcHBlbmQSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIMCgR0ZXJtGAMgASgEEhYKDnByZXZpb3VzX2luZGV4GAQgASgEEhUKDXByZXZpb3VzX3Rlcm0YBSABKAQSDgoGY29tbWl0GAYgASgEEhsKDnByZXZpb3VzX2NoYWluGAcgASgHSACIAQESDgoGZnJhbWVzGA8gASgMQhEKD19wcmV2aW91c19jaGFpbiKDAQoVQXBwZW5kRW50cmllc1Jlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRI5CglyZXNwb25zZXMYAiADKAsyJi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZFJlc3BvbnNlIr0BChNHcm91cEFwcGVuZFJlc3BvbnNlEg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIQCghyZWplY3RlZBgFIAEoCBINCgVpbmRleBgGIAEoBBIWCg5jb25mbGljdF9pbmRleBgHIAEoBBIVCg1jb25mbGljdF90ZXJtGAggASgEEgwKBGJ1c3kYCSABKAgSEQoJbG9zdF90YWlsGAogASgIIuMBChBIZWFydGJlYXRSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEjgKBmdyb3VwcxgCIAMoCzIoLm1pbGxyYWNlLnYxYWxwaGExLkdyb3VwSGVhcnRiZWF0UmVxdWVzdBIyCgt0aW1lb3V0X25vdxgDIAMoCzIdLm1pbGxyYWNlLnYxYWxwaGExLlRpbWVvdXROb3cSNAoKcmVhZF9pbmRleBgEIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJSZWFkSW5kZXgibwoVR3JvdXBIZWFydGJlYXRSZXF1ZXN0Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIOCgZjb21taXQYBSABKAQSDwoHY29udGV4dBgGIAEoBCJDCgpUaW1lb3V0Tm93Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBCJXCg1QZWVyUmVhZEluZGV4Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIPCgdjb250ZXh0GAUgASgEIr0BChFIZWFydGJlYXRSZXNwb25zZRIvCgd3ZWxjb21lGAEgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuUGVlcldlbGNvbWUSOQoGZ3JvdXBzGAIgAygLMikubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBIZWFydGJlYXRSZXNwb25zZRI8CgpyZWFkX2luZGV4GAMgAygLMigubWlsbHJhY2UudjFhbHBoYTEuUGVlclJlYWRJbmRleFJlc3BvbnNlInMKFkdyb3VwSGVhcnRiZWF0UmVzcG9uc2USDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEg8KB2NvbnRleHQYBSABKAQSEQoJbG9zdF90YWlsGAYgASgIIm4KFVBlZXJSZWFkSW5kZXhSZXNwb25zZRINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSDQoFaW5kZXgYBSABKAQSDwoHY29udGV4dBgGIAEoBCKxAQoWSW5zdGFsbFNuYXBzaG90UmVxdWVzdBIrCgVoZWxsbxgBIAEoCzIcLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJIZWxsbxIxCgZoZWFkZXIYAiABKAsyIS5taWxscmFjZS52MWFscGhhMS5TbmFwc2hvdEhlYWRlchIOCgZvZmZzZXQYAyABKAQSCwoDY3JjGAQgASgHEgwKBGRvbmUYBSABKAgSDAoEZGF0YRgPIAEoDCKbAgoOU25hcHNob3RIZWFkZXISDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhMKC3NuYXBzaG90X2lkGAUgASgJEg0KBWluZGV4GAYgASgEEhIKCmluZGV4X3Rlcm0YByABKAQSFQoNYXBwbGllZF9pbmRleBgIIAEoBBI8Cg1jb25maWd1cmF0aW9uGAkgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBDb25maWd1cmF0aW9uEg4KBmxlbmd0aBgKIAEoBBINCgVjaGFpbhgLIAEoBxIRCgl0aW1lc3RhbXAYDCABKAMSEwoLbmV4dF9vZmZzZXQYDSABKAQiTAoXSW5zdGFsbFNuYXBzaG90UmVzcG9uc2USDAoEdGVybRgBIAEoBBIQCghyZWNlaXZlZBgCIAEoBBIRCglpbnN0YWxsZWQYAyABKAgikwIKEkdyb3VwQ29uZmlndXJhdGlvbhIOCgZ2b3RlcnMYASADKA0SFwoPdm90ZXJzX291dGdvaW5nGAIgAygNEhAKCGxlYXJuZXJzGAMgAygNEhUKDWxlYXJuZXJzX25leHQYBCADKA0SEgoKYXV0b19sZWF2ZRgFIAEoCBIvCgZwbGFjZXMYBiADKAsyHy5taWxscmFjZS52MWFscGhhMS5SZXBsaWNhUGxhY2USMwoFc3RlcHMYByADKAsyJC5taWxscmFjZS52MWFscGhhMS5Db25maWd1cmF0aW9uU3RlcBIxCgp0cmFuc2l0aW9uGAggASgOMh0ubWlsbHJhY2UudjFhbHBoYTEuVHJhbnNpdGlvbiItCgxSZXBsaWNhUGxhY2USDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNIk8KEUNvbmZpZ3VyYXRpb25TdGVwEikKBGtpbmQYASABKA4yGy5taWxscmFjZS52MWFscGhhMS5TdGVwS2luZBIPCgdyZXBsaWNhGAIgASgNKoUBCghTdGVwS2luZBIZChVTVEVQX0tJTkRfVU5TUEVDSUZJRUQQABIXChNTVEVQX0tJTkRfQUREX1ZPVEVSEAESGQoVU1RFUF9LSU5EX0FERF9MRUFSTkVSEAISFAoQU1RFUF9LSU5EX1JFTU9WRRADEhQKEFNURVBfS0lORF9VUERBVEUQBCpaCgpUcmFuc2l0aW9uEhoKFlRSQU5TSVRJT05fVU5TUEVDSUZJRUQQABIXChNUUkFOU0lUSU9OX0lNUExJQ0lUEAESFwoTVFJBTlNJVElPTl9FWFBMSUNJVBACMpsDCgtQZWVyU2VydmljZRJcCgtSZXF1ZXN0Vm90ZRIlLm1pbGxyYWNlLnYxYWxwaGExLlJlcXVlc3RWb3RlUmVxdWVzdBomLm1pbGxyYWNlLnYxYWxwaGExLlJlcXVlc3RWb3RlUmVzcG9uc2USZgoNQXBwZW5kRW50cmllcxInLm1pbGxyYWNlLnYxYWxwaGExLkFwcGVuZEVudHJpZXNSZXF1ZXN0GigubWlsbHJhY2UudjFhbHBoYTEuQXBwZW5kRW50cmllc1Jlc3BvbnNlKAEwARJaCglIZWFydGJlYXQSIy5taWxscmFjZS52MWFscGhhMS5IZWFydGJlYXRSZXF1ZXN0GiQubWlsbHJhY2UudjFhbHBoYTEuSGVhcnRiZWF0UmVzcG9uc2UoATABEmoKD0luc3RhbGxTbmFwc2hvdBIpLm1pbGxyYWNlLnYxYWxwaGExLkluc3RhbGxTbmFwc2hvdFJlcXVlc3QaKi5taWxscmFjZS52MWFscGhhMS5JbnN0YWxsU25hcHNob3RSZXNwb25zZSgBYgZwcm90bzM");
+  fileDesc("ChxtaWxscmFjZS92MWFscGhhMS9wZWVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSKEAQoJUGVlckhlbGxvEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJZnJvbV9ub2RlGAIgASgNEg8KB3RvX25vZGUYAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAYSFAoMcHJvdG9jb2xfbWluGAUgASgNEhQKDHByb3RvY29sX21heBgGIAEoDSI0CgtQZWVyV2VsY29tZRITCgtpbmNhcm5hdGlvbhgBIAEoBhIQCghwcm90b2NvbBgCIAEoDSJwChJSZXF1ZXN0Vm90ZVJlcXVlc3QSKwoFaGVsbG8YASABKAsyHC5taWxscmFjZS52MWFscGhhMS5QZWVySGVsbG8SLQoFdm90ZXMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Wb3RlUmVxdWVzdCKPAQoLVm90ZVJlcXVlc3QSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEhIKCmxhc3RfaW5kZXgYBiABKAQSEQoJbGFzdF90ZXJtGAcgASgEEhAKCHRyYW5zZmVyGAggASgIInYKE1JlcXVlc3RWb3RlUmVzcG9uc2USLwoHd2VsY29tZRgBIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJXZWxjb21lEi4KBXZvdGVzGAIgAygLMh8ubWlsbHJhY2UudjFhbHBoYTEuVm90ZVJlc3BvbnNlIpkBCgxWb3RlUmVzcG9uc2USDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEg8KB2dyYW50ZWQYBiABKAgSFwoPY29tbWl0dGVkX2luZGV4GAcgASgEEhYKDmNvbW1pdHRlZF90ZXJtGAggASgEInQKFEFwcGVuZEVudHJpZXNSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEi8KB2FwcGVuZHMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZCK3AQoLR3JvdXBBcHBlbmQSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIMCgR0ZXJtGAMgASgEEhYKDnByZXZpb3VzX2luZGV4GAQgASgEEhUKDXByZXZpb3VzX3Rlcm0YBSABKAQSDgoGY29tbWl0GAYgASgEEhsKDnByZXZpb3VzX2NoYWluGAcgASgHSACIAQESDgoGZnJhbWVzGA8gASgMQhEKD19wcmV2aW91c19jaGFpbiKDAQoVQXBwZW5kRW50cmllc1Jlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRI5CglyZXNwb25zZXMYAiADKAsyJi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZFJlc3BvbnNlIr0BChNHcm91cEFwcGVuZFJlc3BvbnNlEg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIQCghyZWplY3RlZBgFIAEoCBINCgVpbmRleBgGIAEoBBIWCg5jb25mbGljdF9pbmRleBgHIAEoBBIVCg1jb25mbGljdF90ZXJtGAggASgEEgwKBGJ1c3kYCSABKAgSEQoJbG9zdF90YWlsGAogASgIIuMBChBIZWFydGJlYXRSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEjgKBmdyb3VwcxgCIAMoCzIoLm1pbGxyYWNlLnYxYWxwaGExLkdyb3VwSGVhcnRiZWF0UmVxdWVzdBIyCgt0aW1lb3V0X25vdxgDIAMoCzIdLm1pbGxyYWNlLnYxYWxwaGExLlRpbWVvdXROb3cSNAoKcmVhZF9pbmRleBgEIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJSZWFkSW5kZXgibwoVR3JvdXBIZWFydGJlYXRSZXF1ZXN0Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIOCgZjb21taXQYBSABKAQSDwoHY29udGV4dBgGIAEoBCJDCgpUaW1lb3V0Tm93Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBCJXCg1QZWVyUmVhZEluZGV4Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIPCgdjb250ZXh0GAUgASgEIr0BChFIZWFydGJlYXRSZXNwb25zZRIvCgd3ZWxjb21lGAEgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuUGVlcldlbGNvbWUSOQoGZ3JvdXBzGAIgAygLMikubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBIZWFydGJlYXRSZXNwb25zZRI8CgpyZWFkX2luZGV4GAMgAygLMigubWlsbHJhY2UudjFhbHBoYTEuUGVlclJlYWRJbmRleFJlc3BvbnNlInMKFkdyb3VwSGVhcnRiZWF0UmVzcG9uc2USDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEg8KB2NvbnRleHQYBSABKAQSEQoJbG9zdF90YWlsGAYgASgIIm4KFVBlZXJSZWFkSW5kZXhSZXNwb25zZRINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSDQoFaW5kZXgYBSABKAQSDwoHY29udGV4dBgGIAEoBCKxAQoWSW5zdGFsbFNuYXBzaG90UmVxdWVzdBIrCgVoZWxsbxgBIAEoCzIcLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJIZWxsbxIxCgZoZWFkZXIYAiABKAsyIS5taWxscmFjZS52MWFscGhhMS5TbmFwc2hvdEhlYWRlchIOCgZvZmZzZXQYAyABKAQSCwoDY3JjGAQgASgHEgwKBGRvbmUYBSABKAgSDAoEZGF0YRgPIAEoDCKzAgoOU25hcHNob3RIZWFkZXISDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhMKC3NuYXBzaG90X2lkGAUgASgJEg0KBWluZGV4GAYgASgEEhIKCmluZGV4X3Rlcm0YByABKAQSGwoTY29uZmlndXJhdGlvbl9pbmRleBgIIAEoBBI8Cg1jb25maWd1cmF0aW9uGAkgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBDb25maWd1cmF0aW9uEg4KBmxlbmd0aBgKIAEoBBIQCghjaGVja3N1bRgLIAEoBxINCgVjaGFpbhgMIAEoBxIRCgl0aW1lc3RhbXAYDSABKAMSEwoLbmV4dF9vZmZzZXQYDiABKAQiiQEKF0luc3RhbGxTbmFwc2hvdFJlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRIMCgR0ZXJtGAIgASgEEhAKCHJlY2VpdmVkGAMgASgEEgwKBGRvbmUYBCABKAgSDwoHcmVmdXNlZBgFIAEoCSKTAgoSR3JvdXBDb25maWd1cmF0aW9uEg4KBnZvdGVycxgBIAMoDRIXCg92b3RlcnNfb3V0Z29pbmcYAiADKA0SEAoIbGVhcm5lcnMYAyADKA0SFQoNbGVhcm5lcnNfbmV4dBgEIAMoDRISCgphdXRvX2xlYXZlGAUgASgIEi8KBnBsYWNlcxgGIAMoCzIfLm1pbGxyYWNlLnYxYWxwaGExLlJlcGxpY2FQbGFjZRIzCgVzdGVwcxgHIAMoCzIkLm1pbGxyYWNlLnYxYWxwaGExLkNvbmZpZ3VyYXRpb25TdGVwEjEKCnRyYW5zaXRpb24YCCABKA4yHS5taWxscmFjZS52MWFscGhhMS5UcmFuc2l0aW9uIi0KDFJlcGxpY2FQbGFjZRIPCgdyZXBsaWNhGAEgASgNEgwKBG5vZGUYAiABKA0iTwoRQ29uZmlndXJhdGlvblN0ZXASKQoEa2luZBgBIAEoDjIbLm1pbGxyYWNlLnYxYWxwaGExLlN0ZXBLaW5kEg8KB3JlcGxpY2EYAiABKA0qhQEKCFN0ZXBLaW5kEhkKFVNURVBfS0lORF9VTlNQRUNJRklFRBAAEhcKE1NURVBfS0lORF9BRERfVk9URVIQARIZChVTVEVQX0tJTkRfQUREX0xFQVJORVIQAhIUChBTVEVQX0tJTkRfUkVNT1ZFEAMSFAoQU1RFUF9LSU5EX1VQREFURRAEKloKClRyYW5zaXRpb24SGgoWVFJBTlNJVElPTl9VTlNQRUNJRklFRBAAEhcKE1RSQU5TSVRJT05fSU1QTElDSVQQARIXChNUUkFOU0lUSU9OX0VYUExJQ0lUEAIynQMKC1BlZXJTZXJ2aWNlElwKC1JlcXVlc3RWb3RlEiUubWlsbHJhY2UudjFhbHBoYTEuUmVxdWVzdFZvdGVSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuUmVxdWVzdFZvdGVSZXNwb25zZRJmCg1BcHBlbmRFbnRyaWVzEicubWlsbHJhY2UudjFhbHBoYTEuQXBwZW5kRW50cmllc1JlcXVlc3QaKC5taWxscmFjZS52MWFscGhhMS5BcHBlbmRFbnRyaWVzUmVzcG9uc2UoATABEloKCUhlYXJ0YmVhdBIjLm1pbGxyYWNlLnYxYWxwaGExLkhlYXJ0YmVhdFJlcXVlc3QaJC5taWxscmFjZS52MWFscGhhMS5IZWFydGJlYXRSZXNwb25zZSgBMAESbAoPSW5zdGFsbFNuYXBzaG90EikubWlsbHJhY2UudjFhbHBoYTEuSW5zdGFsbFNuYXBzaG90UmVxdWVzdBoqLm1pbGxyYWNlLnYxYWxwaGExLkluc3RhbGxTbmFwc2hvdFJlc3BvbnNlKAEwAWIGcHJvdG8z");
 
 /**
  * @generated from message millrace.v1alpha1.PeerHello
@@ -670,23 +670,29 @@ export type InstallSnapshotRequest = Message<"millrace.v1alpha1.InstallSnapshotR
   hello?: PeerHello | undefined;
 
   /**
-   * On the first chunk of a call.
+   * With the hello, in the first message of a call; chunks follow.
    *
    * @generated from field: millrace.v1alpha1.SnapshotHeader header = 2;
    */
   header?: SnapshotHeader | undefined;
 
   /**
+   * Of the chunk in the content.
+   *
    * @generated from field: uint64 offset = 3;
    */
   offset: bigint;
 
   /**
+   * Of the chunk: CRC-32.
+   *
    * @generated from field: fixed32 crc = 4;
    */
   crc: number;
 
   /**
+   * The last chunk.
+   *
    * @generated from field: bool done = 5;
    */
   done: boolean;
@@ -714,6 +720,8 @@ export type SnapshotHeader = Message<"millrace.v1alpha1.SnapshotHeader"> & {
   group: bigint;
 
   /**
+   * Replica ids; `term` is that of the leader `from`.
+   *
    * @generated from field: uint32 from = 2;
    */
   from: number;
@@ -729,11 +737,15 @@ export type SnapshotHeader = Message<"millrace.v1alpha1.SnapshotHeader"> & {
   term: bigint;
 
   /**
+   * Equal for equal content: a transfer goes on where one of the same id broke off, whoever sent that.
+   *
    * @generated from field: string snapshot_id = 5;
    */
   snapshotId: string;
 
   /**
+   * Where the log stood: everything up to `index` is in the content.
+   *
    * @generated from field: uint64 index = 6;
    */
   index: bigint;
@@ -744,9 +756,11 @@ export type SnapshotHeader = Message<"millrace.v1alpha1.SnapshotHeader"> & {
   indexTerm: bigint;
 
   /**
-   * @generated from field: uint64 applied_index = 8;
+   * In force at `index`, since `configuration_index`.
+   *
+   * @generated from field: uint64 configuration_index = 8;
    */
-  appliedIndex: bigint;
+  configurationIndex: bigint;
 
   /**
    * @generated from field: millrace.v1alpha1.GroupConfiguration configuration = 9;
@@ -754,24 +768,31 @@ export type SnapshotHeader = Message<"millrace.v1alpha1.SnapshotHeader"> & {
   configuration?: GroupConfiguration | undefined;
 
   /**
+   * Of the content: bytes and CRC-32.
+   *
    * @generated from field: uint64 length = 10;
    */
   length: bigint;
 
   /**
+   * @generated from field: fixed32 checksum = 11;
+   */
+  checksum: number;
+
+  /**
    * Log position at `index`.
    *
-   * @generated from field: fixed32 chain = 11;
+   * @generated from field: fixed32 chain = 12;
    */
   chain: number;
 
   /**
-   * @generated from field: int64 timestamp = 12;
+   * @generated from field: int64 timestamp = 13;
    */
   timestamp: bigint;
 
   /**
-   * @generated from field: uint64 next_offset = 13;
+   * @generated from field: uint64 next_offset = 14;
    */
   nextOffset: bigint;
 };
@@ -788,21 +809,37 @@ export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
  */
 export type InstallSnapshotResponse = Message<"millrace.v1alpha1.InstallSnapshotResponse"> & {
   /**
-   * @generated from field: uint64 term = 1;
+   * @generated from field: millrace.v1alpha1.PeerWelcome welcome = 1;
+   */
+  welcome?: PeerWelcome | undefined;
+
+  /**
+   * Of the answering replica: above that of the header where the caller is no leader any more.
+   *
+   * @generated from field: uint64 term = 2;
    */
   term: bigint;
 
   /**
-   * Where to go on after a broken call.
+   * Bytes of the content that are stored: the first chunk begins here, later answers say how far it is.
    *
-   * @generated from field: uint64 received = 2;
+   * @generated from field: uint64 received = 3;
    */
   received: bigint;
 
   /**
-   * @generated from field: bool installed = 3;
+   * The receiver has the whole content, durably, or does not need it.
+   *
+   * @generated from field: bool done = 4;
    */
-  installed: boolean;
+  done: boolean;
+
+  /**
+   * Why the snapshot is not taken; the call is over.
+   *
+   * @generated from field: string refused = 5;
+   */
+  refused: string;
 };
 
 /**
@@ -1023,12 +1060,12 @@ export const PeerService: GenService<{
     output: typeof HeartbeatResponseSchema;
   },
   /**
-   * The state of one group in chunks, resumable at an offset.
+   * The state of one group in chunks, on a connection of its own. The first answer says at which offset to go on.
    *
    * @generated from rpc millrace.v1alpha1.PeerService.InstallSnapshot
    */
   installSnapshot: {
-    methodKind: "client_streaming";
+    methodKind: "bidi_streaming";
     input: typeof InstallSnapshotRequestSchema;
     output: typeof InstallSnapshotResponseSchema;
   },
