@@ -12,7 +12,9 @@ const JOINT: GroupConfiguration = {
   learners: [5],
   learnersNext: [3],
   autoLeave: true,
-  places: [1, 2, 3, 4, 5].map(replica => ({ replica, node: replica * 10 })),
+  places: [1, 2, 3, 4, 5].map(replica => ({ replica, node: replica * 10, address: `127.0.0.${replica}:7080` })),
+  leaseReads: true,
+  lastReplica: 9,
 }
 
 test('a configuration comes back as it was, with its change', () => {
@@ -37,8 +39,17 @@ test('what this version cannot obey is refused', () => {
     create(GroupConfigurationSchema, { voters: [1], steps: [{ kind: 9 as never, replica: 1 }] }),
   )
   expect(() => decodeGroupConfiguration(unknownStep)).toThrow('unknown configuration step 9')
+  const newerPlace = Uint8Array.from([...encodeGroupConfiguration(JOINT), 0x32, 2, 0x78, 1])
+  expect(() => decodeGroupConfiguration(newerPlace)).toThrow('place of a replica has fields 15')
   const newerField = Uint8Array.from([...encodeGroupConfiguration(JOINT), 0xf8, 0x06, 1])
   expect(() => decodeGroupConfiguration(newerField)).toThrow('fields 111 that this version does not know')
+})
+
+test('what a configuration says beside its members is left out where there is nothing to say', () => {
+  const plain = { ...JOINT, places: [{ replica: 1, node: 10 }] }
+  const { leaseReads, lastReplica, ...least } = plain
+  expect([leaseReads, lastReplica]).toEqual([true, 9])
+  expect(decodeGroupConfiguration(encodeGroupConfiguration(least))).toEqual(least)
 })
 
 test('the birth record is the same wherever it is made, and different for every group, cluster and creation', () => {

@@ -45,7 +45,9 @@ export function encodeGroupConfiguration(
     learners: [...configuration.learners],
     learnersNext: [...configuration.learnersNext],
     autoLeave: configuration.autoLeave,
-    places: configuration.places.map(({ replica, node }) => ({ replica, node })),
+    places: configuration.places.map(({ replica, node, address = '' }) => ({ replica, node, address })),
+    leaseReads: configuration.leaseReads ?? false,
+    lastReplica: configuration.lastReplica ?? 0,
     steps: change.steps.map(step => ({ kind: STEP_KINDS[step.kind], replica: step.id })),
     transition: TRANSITIONS[change.transition],
   })
@@ -64,22 +66,32 @@ export function decodeGroupConfiguration(bytes: Uint8Array): GroupConfiguration 
 /** {@link decodeGroupConfiguration} with the change beside the result. */
 export function decodeConfigurationRecord(bytes: Uint8Array): ConfigurationRecord {
   const message = fromBinary(GroupConfigurationSchema, bytes)
-  if (message.$unknown !== undefined) {
-    throw new Error(
-      `group configuration has fields ${message.$unknown.map(field => field.no).join(', ')} that this version does not know: a newer version is needed`,
-    )
-  }
+  refuseUnknown('group configuration', message)
+  for (const place of message.places) refuseUnknown('place of a replica', place)
   const configuration: GroupConfiguration = {
     voters: message.voters,
     votersOutgoing: message.votersOutgoing,
     learners: message.learners,
     learnersNext: message.learnersNext,
     autoLeave: message.autoLeave,
-    places: message.places.map(({ replica, node }) => ({ replica, node })),
+    places: message.places.map(({ replica, node, address }) =>
+      address === '' ? { replica, node } : { replica, node, address },
+    ),
+    ...(message.leaseReads && { leaseReads: true }),
+    ...(message.lastReplica !== 0 && { lastReplica: message.lastReplica }),
   }
   if (configuration.voters.length === 0) throw new Error('group configuration without voters')
   const steps = message.steps.map((step): ConfigChangeStep => ({ kind: stepKind(step.kind), id: step.replica }))
   return { configuration, change: { steps, transition: transition(message.transition) } }
+}
+
+function refuseUnknown(
+  what: string,
+  message: { readonly $unknown?: readonly { readonly no: number }[] | undefined },
+): void {
+  if (message.$unknown === undefined) return
+  const fields = message.$unknown.map(field => field.no).join(', ')
+  throw new Error(`${what} has fields ${fields} that this version does not know: a newer version is needed`)
 }
 
 function stepKind(kind: StepKind): ConfigChangeKind {

@@ -4,7 +4,7 @@
  * An entry's payload is its frame. Only between a proposal and the end of the turn it is the body that the frame will
  * be sealed from, or `null` for what the core made itself; nothing leaves a turn unsealed.
  */
-import { type ConfigEntry, type Entry, NONE, type ReplicaId } from '@millrace/raft-core'
+import type { ConfigEntry, Configuration, Entry } from '@millrace/raft-core'
 import {
   type Frame,
   type FrameBody,
@@ -16,7 +16,7 @@ import {
   sealFrame,
 } from '@millrace/record'
 import { decodeConfigurationRecord, encodeGroupConfiguration } from './configuration-codec.ts'
-import type { ReplicaPlace } from './group-handle.ts'
+import type { GroupConfiguration } from './group-handle.ts'
 
 /** Payload of an entry inside this node. */
 export type EntryPayload = Frame | FrameBody
@@ -61,24 +61,21 @@ export function entriesOfFrames(frames: readonly Frame[]): Entry<Frame>[] {
 export function sealEntry(
   entry: Entry<EntryPayload>,
   at: FramePosition,
-  placeOf: (replica: ReplicaId) => number,
+  describe: (configuration: Configuration) => GroupConfiguration,
 ): Frame {
-  const body = entry.payload === null ? bodyOfCoreEntry(entry, placeOf) : (entry.payload as FrameBody)
+  const body = entry.payload === null ? bodyOfCoreEntry(entry, describe) : (entry.payload as FrameBody)
   const frame = sealFrame(body, at)
   entry.payload = frame
   return frame
 }
 
 /** The body of an entry that the core made: the empty one of a new term, or a configuration. */
-function bodyOfCoreEntry(entry: Entry<EntryPayload>, placeOf: (replica: ReplicaId) => number): FrameBody {
-  if (entry.config === undefined) return plainBody(FrameKind.noop, EMPTY)
-  const { result, change } = entry.config
-  const ids = new Set([...result.voters, ...result.votersOutgoing, ...result.learners, ...result.learnersNext])
-  const places: ReplicaPlace[] = [...ids]
-    .filter(id => id !== NONE)
-    .sort((a, b) => a - b)
-    .map(replica => ({ replica, node: placeOf(replica) }))
-  return plainBody(FrameKind.configuration, encodeGroupConfiguration({ ...result, places }, change))
+function bodyOfCoreEntry(
+  { config }: Entry<EntryPayload>,
+  describe: (configuration: Configuration) => GroupConfiguration,
+): FrameBody {
+  if (config === undefined) return plainBody(FrameKind.noop, EMPTY)
+  return plainBody(FrameKind.configuration, encodeGroupConfiguration(describe(config.result), config.change))
 }
 
 /** A body without records and without a producer. */

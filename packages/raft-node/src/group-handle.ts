@@ -1,18 +1,24 @@
 /** What the layers above see of one Raft group on this node. */
 
 import type { GroupLog } from '@millrace/log-store'
-import type { Configuration, DropReason, Role } from '@millrace/raft-core'
+import type { ConfigChangeStep, Configuration, DropReason, Role } from '@millrace/raft-core'
 import type { Frame, FrameBody } from '@millrace/record'
 
 /** Where a replica lives: the Raft configuration names replicas, people name nodes. */
 export interface ReplicaPlace {
   readonly replica: number
   readonly node: number
+  /** Where peers reach the node (`host:port`); absent where they know it from elsewhere. */
+  readonly address?: string
 }
 
 /** A configuration with the nodes of its replicas. */
 export interface GroupConfiguration extends Configuration {
   readonly places: readonly ReplicaPlace[]
+  /** The leader answers reads under a lease. Said when the group is born, and never changed. Default false. */
+  readonly leaseReads?: boolean
+  /** The highest replica id that the group ever had, where that is none of the present members. */
+  readonly lastReplica?: number
 }
 
 /** Told exactly once how a proposal ended, from the turn loop. */
@@ -31,6 +37,16 @@ export type ProposeResult =
       readonly message: string
     }
 
+/** A change of a group's members, as one step of the log; see `GroupMembers` for what people want. */
+export interface MemberChange {
+  /** More than one change of voters takes effect by way of a joint configuration, which is left by itself. */
+  readonly steps: readonly ConfigChangeStep[]
+  /** Where the replicas live that the steps add. */
+  readonly joining: readonly ReplicaPlace[]
+  /** Refused unless the configuration in force is the one of this index: what its maker saw. */
+  readonly expectedIndex?: number
+}
+
 export interface GroupStatus {
   readonly group: number
   readonly replica: number
@@ -42,10 +58,15 @@ export interface GroupStatus {
   readonly applied: number
   readonly lastIndex: number
   readonly configuration: GroupConfiguration
+  /** Index of the entry since which it is in force. */
+  readonly configurationIndex: number
   /** Why this replica no longer takes part; absent while it does. */
   readonly halted?: string
   readonly followers: readonly {
     readonly node: number
+    readonly replica: number
+    /** It has no vote. */
+    readonly learner: boolean
     readonly match: number
     readonly state: 'probe' | 'replicate' | 'snapshot'
     readonly recentlyActive: boolean
@@ -70,6 +91,11 @@ export interface GroupHandle {
    * @throws MillraceError RECORD_TOO_LARGE for a payload above 8 MiB
    */
   propose(body: FrameBody, waiter: ProposalWaiter): ProposeResult
+  /**
+   * Proposes a change of members, if this replica leads. The answer is immediate; `waiter` hears that the change is
+   * committed and in force here, or what became of it. A joint configuration may have to be left then.
+   */
+  proposeChange(change: MemberChange, waiter: ProposalWaiter): ProposeResult
   /**
    * An index that, once applied, makes a local read linearizable.
    *

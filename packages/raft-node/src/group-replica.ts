@@ -8,19 +8,21 @@
 import type { GroupLog } from '@millrace/log-store'
 import {
   type AppendRequest,
+  type LogIndex,
   NONE,
   type ReplicaId,
   type SoftState,
   type StepResult,
   type Term,
 } from '@millrace/raft-core'
-import { type Frame, type FrameBody, FrameKind, frameBytes, framePayload, MillraceError } from '@millrace/record'
+import { type Frame, type FrameBody, FrameKind, framePayload, MillraceError } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { Failover, type FailoverSubject } from './failover.ts'
 import { GroupApplier } from './group-applier.ts'
-import type { GroupConfiguration, GroupObserver, ProposalWaiter, ProposeResult } from './group-handle.ts'
+import type { GroupConfiguration, GroupObserver, MemberChange, ProposalWaiter, ProposeResult } from './group-handle.ts'
 import { GroupInbox } from './group-inbox.ts'
 import type { GroupOpening } from './group-opening.ts'
+import { GroupProposals } from './group-proposals.ts'
 import { GroupStepper } from './group-stepper.ts'
 import type { HostServices } from './host-services.ts'
 import type { GroupCredit } from './inbound-credit.ts'
@@ -30,9 +32,6 @@ import { ReplicaPlaces } from './replica-places.ts'
 import { ReportOnce } from './report-once.ts'
 import type { StateMachine } from './state-machine.ts'
 import type { GroupMessage } from './transport.ts'
-
-/** Payload of one proposal; it has to fit in one message between peers. */
-const PROPOSAL_BYTES_MAX = 8 * 1024 * 1024
 
 /** Of a leader to which nothing happens: its heartbeats are that many ticks apart. */
 const QUIET_LEADER_TICKS = 2
@@ -52,17 +51,16 @@ export class GroupReplica implements FailoverSubject {
   readonly group: number
   readonly replica: number
   readonly log: GroupLog
-  readonly places: ReplicaPlaces = new ReplicaPlaces()
+  readonly places: ReplicaPlaces
   readonly leadership: Leadership
   readonly reads: ReadRequests
   readonly failover: Failover
   readonly applier: GroupApplier
   /** For the turn loop: it has a part in the next turn. */
   awake = false
-  /** Takes no more proposals: the node is stopping. */
-  draining = false
   readonly #services: HostServices
   readonly #stepper: GroupStepper
+  readonly #proposals: GroupProposals
   readonly #inbox: GroupInbox
   readonly #once: ReportOnce
   readonly #wake: () => void
@@ -71,6 +69,7 @@ export class GroupReplica implements FailoverSubject {
   readonly #mayGather: boolean
   #campaignDue = false
   #configuration: GroupConfiguration
+  #configurationIndex: LogIndex
   #halted: string | undefined
 
   constructor(options: GroupReplicaOptions) {
@@ -83,6 +82,8 @@ export class GroupReplica implements FailoverSubject {
     const { electionTimeoutMinMs, heartbeatMs } = services.timing
     this.#mayGather = electionTimeoutMinMs >= GATHER_ELECTION_TICKS_MIN * heartbeatMs
     this.#configuration = opening.configuration
+    this.#configurationIndex = opening.configurationIndex
+    this.places = new ReplicaPlaces((node, address) => services.reach(node, address))
     for (const configuration of [opening.configuration, ...opening.unapplied]) this.places.learn(configuration)
     const credit = services.inbound.ofGroup()
     this.#credit = credit
@@ -100,6 +101,10 @@ export class GroupReplica implements FailoverSubject {
       },
     })
     this.leadership = new Leadership(opening.initial.hardState.term, event => machine.leadership(event))
+    this.#proposals = new GroupProposals({
+      ...{ services, stepper: this.#stepper, leadership: this.leadership, places: this.places, wake: this.#wake },
+      halted: () => this.#halted,
+    })
     this.reads = new ReadRequests(services.randomInt)
     this.applier = new GroupApplier(machine, opening.initial.applied)
     this.failover = new Failover(services, this)
@@ -111,6 +116,11 @@ export class GroupReplica implements FailoverSubject {
 
   get configuration(): GroupConfiguration {
     return this.#configuration
+  }
+
+  /** Index of the entry since which it is in force. */
+  get configurationIndex(): LogIndex {
+    return this.#configurationIndex
   }
 
   get leaderNode(): number {
@@ -189,31 +199,18 @@ export class GroupReplica implements FailoverSubject {
     this.failover.leaderGone(node)
   }
 
+  /** @throws MillraceError RECORD_TOO_LARGE */
   propose(body: FrameBody, waiter: ProposalWaiter): ProposeResult {
-    if (this.#halted !== undefined) return dropped('halted', this.#halted)
-    if (this.draining) return dropped('transferring', 'the node is stopping')
-    if (!this.leadership.leading && this.leadership.role === 'leader') {
-      return dropped('starting', 'the leader has not applied the first entry of its term yet')
-    }
-    if (body.kind === FrameKind.records && !this.#services.store.acceptsAppends) {
-      return dropped('diskFull', 'the disk reserve is reached')
-    }
-    if (body.payload.length > PROPOSAL_BYTES_MAX) {
-      const message = `a payload of ${body.payload.length} bytes is above the limit of ${PROPOSAL_BYTES_MAX}`
-      throw new MillraceError('RECORD_TOO_LARGE', message)
-    }
-    const proposed = { size: frameBytes(body.payload.length), payload: body }
-    const result = this.#stepper.step({ type: 'propose', entries: [proposed] })
-    if (result.type === 'ok') return dropped('notLeader', 'the proposal was passed on')
-    if (result.type === 'dropped') return result
-    this.#wake()
-    const { index, term } = result
-    return {
-      type: 'accepted',
-      index,
-      term,
-      baseOffset: this.leadership.accepted(index, term, body.recordCount, waiter),
-    }
+    return this.#proposals.propose(body, waiter)
+  }
+
+  proposeChange(change: MemberChange, waiter: ProposalWaiter): ProposeResult {
+    return this.#proposals.proposeChange(change, waiter)
+  }
+
+  /** Takes no more proposals: the node is stopping. */
+  drain(): void {
+    this.#proposals.draining = true
   }
 
   transferTo(replica: number): StepResult {
@@ -342,7 +339,16 @@ export class GroupReplica implements FailoverSubject {
 
   #configured(frame: Frame): void {
     this.#configuration = decodeGroupConfiguration(framePayload(frame))
+    this.#configurationIndex = frame.header.index
     this.#notify('configuration')
+    this.#leaderRemoved()
+  }
+
+  /** A leader that is no voter any more steps down when it knows: nobody has to wait until it is missed. */
+  #leaderRemoved(): void {
+    const { voters, votersOutgoing } = this.#configuration
+    const { leader } = this.leadership
+    if (!voters.includes(leader) && !votersOutgoing.includes(leader)) this.nodeGone(this.leaderNode)
   }
 
   #guard(what: string, run: () => void): void {
@@ -360,8 +366,4 @@ export class GroupReplica implements FailoverSubject {
   #notify(type: 'leader' | 'halted' | 'configuration'): void {
     for (const observer of this.#observers) observer({ type })
   }
-}
-
-function dropped(reason: Extract<ProposeResult, { type: 'dropped' }>['reason'], message: string): ProposeResult {
-  return { type: 'dropped', reason, message }
 }

@@ -108,7 +108,7 @@ export class GroupStorage {
         this.#inboundBytes += frame.bytes.length
         tail.append(frame)
       } else {
-        frame = tail.seal(entry, wallMs, replica => places.nodeOf(replica))
+        frame = tail.seal(entry, wallMs, configuration => places.describe(configuration))
       }
       if (frame.header.kind === FrameKind.configuration) places.learn(decodeGroupConfiguration(framePayload(frame)))
       return frame

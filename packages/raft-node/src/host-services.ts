@@ -12,6 +12,8 @@ export interface HostServices {
   readonly timing: Required<NodeTiming>
   readonly store: LogStore
   readonly inbound: InboundCredit
+  /** Peers reach a node at this address. */
+  reach(node: number, address: string): void
   isConnected(node: number): boolean
   /** The process that ran as `node` is gone, and no other has connected as that node since. */
   isGone(node: number): boolean

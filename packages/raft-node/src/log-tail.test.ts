@@ -1,11 +1,12 @@
-import type { Entry } from '@millrace/raft-core'
+import type { Configuration, Entry } from '@millrace/raft-core'
 import { type Frame, FrameKind, sealFrame } from '@millrace/record'
 import { expect, test } from 'vitest'
 import { type EntryPayload, entryOfFrame, plainBody } from './entry-frame.ts'
+import type { GroupConfiguration } from './group-handle.ts'
 import { LogTail } from './log-tail.ts'
 
 const BASE = { index: 1, term: 1, chain: 77, timestamp: 1_000, nextOffset: 0 }
-const NOBODY = (): number => 0
+const NOBODY = (configuration: Configuration): GroupConfiguration => ({ ...configuration, places: [] })
 
 /** A log of one-record frames with the given terms, from index 2 on. */
 function framesOf(terms: readonly number[], text = 'x'): Frame[] {

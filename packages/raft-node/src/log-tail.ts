@@ -6,9 +6,10 @@
  * foreign frames have to join is always known without reading the log.
  */
 import type { LogPosition } from '@millrace/log-store'
-import type { Entry, LogIndex, ReplicaId, Term } from '@millrace/raft-core'
+import type { Configuration, Entry, LogIndex, Term } from '@millrace/raft-core'
 import { chainOf, crc32, type Frame, framePayload, nextOffsetAfter } from '@millrace/record'
 import { type EntryPayload, isSealed, sealEntry } from './entry-frame.ts'
+import type { GroupConfiguration } from './group-handle.ts'
 
 /** Positions let go of at once, so that dropping them costs nothing per entry. */
 const DROP_BATCH = 1_024
@@ -45,7 +46,11 @@ export class LogTail {
   }
 
   /** Seals an entry of this leader as the next one of the log. */
-  seal(entry: Entry<EntryPayload>, wallMs: number, placeOf: (replica: ReplicaId) => number): Frame {
+  seal(
+    entry: Entry<EntryPayload>,
+    wallMs: number,
+    describe: (configuration: Configuration) => GroupConfiguration,
+  ): Frame {
     if (entry.index !== this.lastIndex + 1) {
       throw new Error(`group ${this.group}: entry ${entry.index} sealed after ${this.lastIndex}`)
     }
@@ -57,7 +62,7 @@ export class LogTail {
       timestamp: Math.max(this.#timestamp, Math.floor(wallMs)),
       previousChain: this.#chains[this.#chains.length - 1]!,
     }
-    const frame = sealEntry(entry, at, placeOf)
+    const frame = sealEntry(entry, at, describe)
     this.append(frame)
     return frame
   }

@@ -2,7 +2,14 @@
 import type { GroupLog } from '@millrace/log-store'
 import type { FrameBody } from '@millrace/record'
 import { MillraceError } from '@millrace/record'
-import type { GroupHandle, GroupObserver, GroupStatus, ProposalWaiter, ProposeResult } from './group-handle.ts'
+import type {
+  GroupHandle,
+  GroupObserver,
+  GroupStatus,
+  MemberChange,
+  ProposalWaiter,
+  ProposeResult,
+} from './group-handle.ts'
 import type { GroupReplica } from './group-replica.ts'
 
 export class RaftGroupHandle implements GroupHandle {
@@ -46,11 +53,14 @@ export class RaftGroupHandle implements GroupHandle {
       applied: replica.applier.applied,
       lastIndex: core.lastIndex,
       configuration: replica.configuration,
+      configurationIndex: replica.configurationIndex,
       ...(halted === undefined ? {} : { halted }),
       followers: core.peers
         .filter(peer => peer.id !== replica.replica)
-        .map(({ id, match, state, recentActive }) => ({
+        .map(({ id, match, state, recentActive, learner }) => ({
           node: replica.places.nodeOf(id),
+          replica: id,
+          learner,
           match,
           state,
           recentlyActive: recentActive,
@@ -60,6 +70,10 @@ export class RaftGroupHandle implements GroupHandle {
 
   propose(body: FrameBody, waiter: ProposalWaiter): ProposeResult {
     return this.replica.propose(body, waiter)
+  }
+
+  proposeChange(change: MemberChange, waiter: ProposalWaiter): ProposeResult {
+    return this.replica.proposeChange(change, waiter)
   }
 
   readIndex(): Promise<number> {

@@ -61,6 +61,7 @@ class RaftHost implements RaftNode, TransportHandler {
       store: options.logStore,
       inbound: new InboundCredit(options.inbound),
       isConnected: node => node === this.nodeId || options.transport.isConnected(node),
+      reach: (node, address) => this.#reach(node, address),
       isGone: node => this.#gone.has(node),
       post: (node, message) => outbox.post(node, message),
       report,
@@ -158,6 +159,10 @@ class RaftHost implements RaftNode, TransportHandler {
     return { chunk: () => undefined, ended: () => undefined }
   }
 
+  #reach(node: number, address: string): void {
+    if (node !== this.nodeId) this.#options.transport.addPeer?.(node, address)
+  }
+
   shutdown(): Promise<void> {
     this.#shutdown ??= this.#stop()
     return this.#shutdown
@@ -167,7 +172,7 @@ class RaftHost implements RaftNode, TransportHandler {
     const { clock, timing } = this.#services
     const replicas = [...this.#replicas()]
     const handOver = new HandOver(clock, this.#services.isConnected)
-    for (const replica of replicas) replica.draining = true
+    for (const replica of replicas) replica.drain()
     await handOver.away(replicas, timing.electionTimeoutMinMs)
     await handOver.settled(replicas, timing.electionTimeoutMinMs)
     this.#ticker.stop()

@@ -49,6 +49,11 @@ export interface Transport {
    * queued with a bound here; the sender keeps few chunks unanswered.
    */
   offerSnapshot(toNode: number, offer: SnapshotOffer, events: SnapshotCallEvents): SnapshotCall
+  /**
+   * Another node is reached at this address: it joined while this one ran, or has moved. Quiet where that is known. Absent
+   * where every node is found by its id.
+   */
+  addPeer?(node: number, address: string): void
   isConnected(node: number): boolean
   /** Bytes queued to a peer and not handed to the socket yet. */
   queuedBytes(node: number): number

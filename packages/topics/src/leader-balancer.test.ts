@@ -22,7 +22,8 @@ const timers: { atMs: number; run: () => void }[] = []
 async function leading(group: number, preferred: number, follower = {}): Promise<Led> {
   const { replica, group: fake } = await PartitionFixture.create()
   fake.lead()
-  fake.followers = [{ node: 2, match: fake.log.end.index, state: 'replicate', recentlyActive: true, ...follower }]
+  const upToDate = { match: fake.log.end.index, state: 'replicate', recentlyActive: true } as const
+  fake.followers = [{ node: 2, replica: 2, learner: false, ...upToDate, ...follower }]
   const places = [preferred, 3 - preferred].map((node, i) => ({ replica: i + 1, node }))
   const plan = { topic: 't', partition: group, group, replica: 1, places, createIndex: 2, createTimestamp: 0 }
   return { plan, replica, group: fake }

@@ -202,7 +202,9 @@ function target({ handle }: StartedGroup, toNode: number): number {
       `to_node: node ${toNode} holds no other replica; nodes that do: ${followers.map(f => f.node).join(', ') || 'none'}`,
     )
   }
-  const best = followers.filter(follower => follower.recentlyActive).toSorted((a, b) => b.match - a.match)[0]
+  const best = followers
+    .filter(follower => follower.recentlyActive && !follower.learner)
+    .toSorted((a, b) => b.match - a.match)[0]
   if (best !== undefined) return best.node
   throw new MillraceError('INVALID_ARGUMENT', 'to_node: no other node holds a replica that is up to date')
 }

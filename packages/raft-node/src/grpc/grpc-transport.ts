@@ -42,7 +42,7 @@ export interface GrpcTransportOptions {
 export interface GrpcTransport extends Transport {
   /** The port that it listens on, once started. */
   readonly port: number
-  /** Connects to a node that was not known at start, or has moved. */
+  /** Connects to a node that was not known at start, or has moved; quiet where the address is the one that is known. */
   addPeer(node: number, address: string): void
 }
 
@@ -132,7 +132,7 @@ class PeerTransport implements GrpcTransport {
   }
 
   addPeer(node: number, address: string): void {
-    if (node === this.#options.nodeId) return
+    if (node === this.#options.nodeId || this.#peers.get(node)?.address === address) return
     this.#peers.get(node)?.connection.close()
     const hello = encodeHello(this.#self, node)
     const receive = (messages: readonly GroupMessage[]): void => this.#handler?.receive(node, messages)

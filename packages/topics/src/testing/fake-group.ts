@@ -104,6 +104,10 @@ export class FakeGroup implements GroupHandle {
     return { type: 'accepted', index, term, baseOffset }
   }
 
+  proposeChange(): ProposeResult {
+    return { type: 'dropped', reason: 'invalidConfigChange', message: 'the members of a fake group are fixed' }
+  }
+
   /** Commits and applies the oldest `count` proposals, all by default. */
   commit(count: number = this.proposals.length): void {
     const now = this.proposals.splice(0, count)
@@ -138,6 +142,7 @@ export class FakeGroup implements GroupHandle {
       applied: this.machine.applied.index,
       lastIndex: this.log.end.index,
       configuration: ONE_REPLICA,
+      configurationIndex: 1,
       ...(this.halted === undefined ? {} : { halted: this.halted }),
       followers: this.followers,
     }
