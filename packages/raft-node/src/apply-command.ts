@@ -1,7 +1,8 @@
 /** A command for a replicated state machine as a promise of its result. */
 import { FrameKind, MillraceError } from '@millrace/record'
 import { plainBody } from './entry-frame.ts'
-import type { GroupHandle, ProposeResult } from './group-handle.ts'
+import type { GroupHandle } from './group-handle.ts'
+import { lostLeadership, proposalRefusal } from './proposal-refusals.ts'
 
 export interface ApplyOptions {
   /** Default 10,000. When it is over, the command may still be applied. */
@@ -29,7 +30,7 @@ export function applyCommand(group: GroupHandle, command: Uint8Array, options: A
       },
       failed(outcome, reason) {
         clearTimeout(timer)
-        reject(outcome === 'not_stored' ? notLeading(group, reason) : new MillraceError('LEADERSHIP_LOST', reason))
+        reject(outcome === 'not_stored' ? lostLeadership(group, reason) : new MillraceError('LEADERSHIP_LOST', reason))
       },
     })
     const timer = setTimeout(() => {
@@ -37,30 +38,6 @@ export function applyCommand(group: GroupHandle, command: Uint8Array, options: A
     }, timeoutMs)
     if (taken.type === 'accepted') return
     clearTimeout(timer)
-    reject(refusal(group, taken))
+    reject(proposalRefusal(group, taken))
   })
-}
-
-function notLeading({ group, leaderNode, term }: GroupHandle, reason: string): MillraceError {
-  const details = { leaderNode, term }
-  if (leaderNode === 0) return new MillraceError('NO_LEADER', `group ${group} has no leader: ${reason}`, { details })
-  return new MillraceError('NOT_LEADER', `node ${leaderNode} leads group ${group}: ${reason}`, { details })
-}
-
-function refusal(group: GroupHandle, taken: Extract<ProposeResult, { type: 'dropped' }>): MillraceError {
-  const { reason, message } = taken
-  switch (reason) {
-    case 'starting':
-      return new MillraceError('LEADER_STARTING', message)
-    case 'uncommittedBytesMax':
-      return new MillraceError('THROTTLED', message)
-    case 'diskFull':
-      return new MillraceError('DISK_FULL', message)
-    case 'halted':
-      return new MillraceError('PARTITION_HALTED', message)
-    case 'transferring':
-      return new MillraceError('NO_LEADER', message)
-    default:
-      return notLeading(group, message)
-  }
 }

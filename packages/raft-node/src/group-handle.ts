@@ -74,7 +74,7 @@ export interface GroupStatus {
 }
 
 /** What changed; observers read the rest from `status()`. Called from the turn loop, must not throw. */
-export type GroupObserver = (event: { readonly type: 'leader' | 'halted' | 'configuration' }) => void
+export type GroupObserver = (event: { readonly type: 'leader' | 'configuration' | 'halted' | 'closed' }) => void
 
 export interface GroupHandle {
   readonly group: number

@@ -278,6 +278,7 @@ export class GroupReplica implements FailoverSubject {
   close(reason: string): void {
     if (this.#halted !== undefined) return
     this.#end(reason, true, new MillraceError('SHUTTING_DOWN', `group ${this.group}: ${reason}`))
+    this.#notify('closed')
   }
 
   /** A quiet leader has a part in every second tick; a follower takes its ticks together with the heartbeats. */
@@ -363,7 +364,7 @@ export class GroupReplica implements FailoverSubject {
     return new MillraceError('PARTITION_HALTED', `group ${this.group} takes no part: ${reason}`)
   }
 
-  #notify(type: 'leader' | 'halted' | 'configuration'): void {
+  #notify(type: Parameters<GroupObserver>[0]['type']): void {
     for (const observer of this.#observers) observer({ type })
   }
 }

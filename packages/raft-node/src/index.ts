@@ -3,6 +3,7 @@ export { BIRTH_INDEX, BIRTH_TERM, birthRecord, type GroupBirth } from './birth-r
 export { decodeGroupConfiguration, encodeGroupConfiguration } from './configuration-codec.ts'
 export { birthGroup, type GroupFounding } from './group-founding.ts'
 export * from './group-handle.ts'
+export { GroupMembers, type MemberChangeOptions } from './group-members.ts'
 export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } from './grpc/grpc-transport.ts'
 export type { InboundLimits } from './inbound-credit.ts'
 export * from './node.ts'

@@ -38,6 +38,8 @@ export type ErrorCode =
   | 'PRODUCER_UNKNOWN'
   | 'PRODUCER_CONFLICT'
   | 'EXPECTATION_FAILED'
+  | 'CHANGE_IN_PROGRESS'
+  | 'REPLICA_BEHIND'
   | 'APPEND_TIMEOUT'
   | 'LEADERSHIP_LOST'
   | 'CANCELLED'
@@ -189,6 +191,20 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 412,
     connect: 'failed_precondition',
     meaning: 'The condition of a conditional append does not hold.',
+  },
+  CHANGE_IN_PROGRESS: {
+    outcome: 'not_stored',
+    retryable: true,
+    status: 409,
+    connect: 'aborted',
+    meaning: 'The members of the group are being changed already; one change at a time.',
+  },
+  REPLICA_BEHIND: {
+    outcome: 'not_stored',
+    retryable: true,
+    status: 503,
+    connect: 'unavailable',
+    meaning: 'A new replica has not caught up in the time allowed. It stays a learner.',
   },
   APPEND_TIMEOUT: {
     outcome: 'unknown',

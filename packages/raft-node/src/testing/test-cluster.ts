@@ -74,6 +74,8 @@ export interface TestNode {
 export interface TestClusterOptions {
   readonly nodes?: readonly number[]
   readonly groups?: readonly number[]
+  /** At birth. Default: every node has a voter. */
+  readonly configuration?: GroupConfiguration
   readonly timing?: NodeTiming
   readonly inbound?: InboundLimits
   readonly transport?: (node: number) => Promise<Transport>
@@ -89,6 +91,7 @@ export class TestCluster {
   readonly up: Map<number, TestNode> = new Map()
   readonly #options: TestClusterOptions
   readonly #stores = new Map<number, MemoryLogStore>()
+  readonly #replicas = new Map<number, number>()
   readonly #checkpoints = new Map<string, ListCheckpoint>()
 
   constructor(options: TestClusterOptions = {}) {
@@ -103,7 +106,9 @@ export class TestCluster {
     return cluster
   }
 
-  async startNode(id: number): Promise<TestNode> {
+  /** @param replica of a node that joins the groups later, or anew: it is born from the groups' birth records */
+  async startNode(id: number, replica: number = this.#replicas.get(id) ?? replicaOn(id)): Promise<TestNode> {
+    this.#replicas.set(id, replica)
     const store = await this.#openStore(id)
     const events: NodeEvent[] = []
     const transport = (await this.#options.transport?.(id)) ?? this.network.transport(id)
@@ -135,9 +140,9 @@ export class TestCluster {
   }
 
   #birth(node: number, group: number): Parameters<LogStore['create']>[1] {
-    const configuration = configurationOf(this.nodeIds)
+    const configuration = this.#options.configuration ?? configurationOf(this.nodeIds)
     const base = birthRecord({ clusterId: 'test', group, createIndex: 3, createTimestamp: 1_000, configuration })
-    return { replicaId: replicaOn(node), base }
+    return { replicaId: this.#replicas.get(node)!, base }
   }
 
   async #openStore(id: number): Promise<LogStore> {
@@ -145,6 +150,13 @@ export class TestCluster {
     const store = this.#stores.get(id)?.reopen() ?? new MemoryLogStore()
     this.#stores.set(id, store)
     return store
+  }
+
+  /** Ends a node for good: its disk is lost. Memory stores only. */
+  async lose(id: number): Promise<void> {
+    await this.kill(id)
+    this.#stores.delete(id)
+    for (const group of this.groups) this.#checkpoints.delete(`${id}/${group}`)
   }
 
   /** As a crash: nothing is finished, written or told. Memory stores keep what was acknowledged. */
