@@ -76,6 +76,11 @@ export interface GroupStatus {
 /** What changed; observers read the rest from `status()`. Called from the turn loop, must not throw. */
 export type GroupObserver = (event: { readonly type: 'leader' | 'configuration' | 'halted' | 'closed' }) => void
 
+export interface ConfirmedLeader {
+  readonly node: number
+  readonly term: number
+}
+
 export interface GroupHandle {
   readonly group: number
   readonly log: GroupLog
@@ -97,11 +102,27 @@ export interface GroupHandle {
    */
   proposeChange(change: MemberChange, waiter: ProposalWaiter): ProposeResult
   /**
-   * An index that, once applied, makes a local read linearizable.
+   * An index that, once applied, makes a local read linearizable. A follower asks the leader. A leader that has not
+   * committed an entry of its term yet answers once it has, or not: everybody waits for one election timeout at most.
    *
-   * @throws MillraceError NO_LEADER, PARTITION_HALTED, SHUTTING_DOWN
+   * @throws MillraceError NO_LEADER, THROTTLED, PARTITION_HALTED, SHUTTING_DOWN
    */
   readIndex(): Promise<number>
+  /**
+   * Who leads, confirmed by a majority after this was called. A follower asks the leader.
+   *
+   * @throws as {@link readIndex}
+   */
+  verifyLeader(): Promise<ConfirmedLeader>
+  /**
+   * Reads under the leader's lease, without a round of messages: linearizable as long as the monotonic clocks of the
+   * nodes run at the same rate within 20 %. The lease is looked at before `read` runs and after it.
+   *
+   * @param read reads what is applied, at once; it may run and its result be thrown away
+   * @throws MillraceError UNSUPPORTED where the group was not born with `leaseReads`, NOT_LEADER, NO_LEADER where there is no
+   *   lease now (then `readIndex` may still help), PARTITION_HALTED, SHUTTING_DOWN
+   */
+  leaseRead<T>(read: () => T): Promise<T>
   /**
    * Resolves when `index` is applied here.
    *

@@ -222,6 +222,11 @@ export class GroupReplica implements FailoverSubject {
     return result
   }
 
+  /** This leader's lease runs at this very moment. */
+  holdsLease(): boolean {
+    return this.#stepper.holdsLease(this.#services.clock.monotonicMs())
+  }
+
   readIndex(): Promise<number> {
     if (this.#halted !== undefined) return Promise.reject(this.#haltedError(this.#halted))
     this.#wake()

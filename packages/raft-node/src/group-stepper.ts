@@ -11,6 +11,7 @@ import {
   type LogIndex,
   type Message,
   type Output,
+  type RaftConfig,
   RaftGroup,
   type ReadState,
   type SoftState,
@@ -19,6 +20,7 @@ import {
 } from '@millrace/raft-core'
 import { frameBytes } from '@millrace/record'
 import type { EntryPayload } from './entry-frame.ts'
+import type { GroupConfiguration } from './group-handle.ts'
 import type { GroupInbox } from './group-inbox.ts'
 import { type GroupOpening, trimmedTo } from './group-opening.ts'
 import { GroupStorage, type Responses } from './group-storage.ts'
@@ -40,6 +42,9 @@ const OWN_ENTRY_BYTES = frameBytes(0)
  * budget for all groups.
  */
 const CORE_CACHE_BYTES_MAX = 256 * 1024
+
+/** Of the shortest election timeout: the rest is for clocks that run at different rates, and for a tick. */
+const LEASE_SHARE = 0.8
 
 /** Trims are rare, and nothing waits for the core to hear of one. */
 const TRIM_CHECK_TURNS = 8
@@ -90,6 +95,7 @@ export class GroupStepper {
       stepDownOnRemoval: true,
       ownEntryBytes: OWN_ENTRY_BYTES,
       cacheBytesMax: CORE_CACHE_BYTES_MAX,
+      ...leaseOf(opening.configuration, electionTimeoutMinMs),
     }
     this.#core = new RaftGroup(config, opening.initial, services.randomInt)
     this.#quietness = new Quietness(this.#core)
@@ -119,6 +125,10 @@ export class GroupStepper {
   /** Offset after the last record of the log, what is not durable included. */
   get nextOffset(): number {
     return this.#tail.nextOffset
+  }
+
+  holdsLease(nowMs: number): boolean {
+    return this.#core.leaseValid(nowMs)
   }
 
   status(): ReturnType<RaftGroup['status']> {
@@ -232,4 +242,8 @@ export class GroupStepper {
   #warnOnce(message: string): void {
     this.#once.report({ level: 'warn', group: this.#options.log.group, message })
   }
+}
+
+function leaseOf({ leaseReads }: GroupConfiguration, electionTimeoutMinMs: number): Partial<RaftConfig> {
+  return leaseReads === true ? { readMode: 'lease', leaseMs: LEASE_SHARE * electionTimeoutMinMs } : {}
 }

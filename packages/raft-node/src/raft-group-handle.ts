@@ -3,6 +3,7 @@ import type { GroupLog } from '@millrace/log-store'
 import type { FrameBody } from '@millrace/record'
 import { MillraceError } from '@millrace/record'
 import type {
+  ConfirmedLeader,
   GroupHandle,
   GroupObserver,
   GroupStatus,
@@ -11,6 +12,7 @@ import type {
   ProposeResult,
 } from './group-handle.ts'
 import type { GroupReplica } from './group-replica.ts'
+import { lostLeadership } from './proposal-refusals.ts'
 
 export class RaftGroupHandle implements GroupHandle {
   readonly replica: GroupReplica
@@ -78,6 +80,38 @@ export class RaftGroupHandle implements GroupHandle {
 
   readIndex(): Promise<number> {
     return this.replica.readIndex()
+  }
+
+  async verifyLeader(): Promise<ConfirmedLeader> {
+    await this.replica.readIndex()
+    const { leaderNode: node, term } = this
+    if (node === 0) throw lostLeadership(this, 'its leader was lost while it was being confirmed')
+    return { node, term }
+  }
+
+  async leaseRead<T>(read: () => T): Promise<T> {
+    const { term } = this
+    this.#checkLease(term)
+    await this.waitApplied(this.replica.status().commit)
+    this.#checkLease(term)
+    const value = read()
+    // The process may have stood still in between.
+    this.#checkLease(term)
+    return value
+  }
+
+  /** @throws MillraceError where this replica does not lead under a lease, in that term */
+  #checkLease(term: number): void {
+    const { replica, group } = this
+    if (replica.halted !== undefined) {
+      throw new MillraceError('PARTITION_HALTED', `group ${group} takes no part: ${replica.halted}`)
+    }
+    if (replica.configuration.leaseReads !== true) {
+      throw new MillraceError('UNSUPPORTED', `group ${group} was born without lease reads: use a read index`)
+    }
+    if (replica.leadership.role !== 'leader') throw lostLeadership(this, 'only the leader reads under a lease')
+    if (this.leading && term === this.term && replica.holdsLease()) return
+    throw new MillraceError('NO_LEADER', `the leader of group ${group} has no lease at the moment: use a read index`)
   }
 
   waitApplied(index: number): Promise<void> {

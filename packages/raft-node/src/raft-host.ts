@@ -12,6 +12,7 @@ import { GroupReplica } from './group-replica.ts'
 import { HandOver } from './hand-over.ts'
 import { type HostServices, resolveTiming } from './host-services.ts'
 import { InboundCredit } from './inbound-credit.ts'
+import { LoopHealth } from './loop-health.ts'
 import type { NodeOptions, RaftNode } from './node.ts'
 import { Outbox } from './outbox.ts'
 import { RaftGroupHandle } from './raft-group-handle.ts'
@@ -70,11 +71,15 @@ class RaftHost implements RaftNode, TransportHandler {
     this.#turns = new TurnLoop(clock, outbox, options.transport)
     const replicas = (): Iterable<GroupReplica> => this.#replicas()
     const health = new DiskHealth(services, replicas)
+    const loopHealth = new LoopHealth(services, replicas)
     this.#ticker = new Ticker({
       clock,
       tickMs: services.timing.heartbeatMs,
       replicas,
-      mayTick: () => health.check(),
+      mayTick: () => {
+        loopHealth.check()
+        return health.check()
+      },
     })
     const intervalMs = services.timing.checkpointIntervalMs
     this.#checkpoints = new CheckpointSchedule({ clock, intervalMs, replicas, report })

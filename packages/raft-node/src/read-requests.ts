@@ -2,6 +2,9 @@
 import type { LogIndex, RandomInt, ReadState, StepResult } from '@millrace/raft-core'
 import { MillraceError } from '@millrace/record'
 
+/** Who waits for a read index, and who for an applied index, of one group. */
+const READ_WAITERS_MAX = 65_536
+
 interface IndexWaiter {
   readonly resolve: (index: LogIndex) => void
   readonly reject: (error: Error) => void
@@ -21,6 +24,8 @@ interface AppliedWaiter {
 export class ReadRequests {
   #asking: IndexWaiter[] = []
   readonly #rounds = new Map<number, Round>()
+  /** Of those who ask and of all rounds. */
+  #indexWaiters = 0
   #waiting: AppliedWaiter[] = []
   /** Starts anywhere, so that an answer to this replica before a restart is not taken for one of now. */
   #lastContext: number
@@ -31,6 +36,8 @@ export class ReadRequests {
 
   /** Resolves with a read index; `ask` sends the round, once in this turn. */
   readIndex(): Promise<LogIndex> {
+    if (this.#indexWaiters >= READ_WAITERS_MAX) return Promise.reject(tooMany('a read index'))
+    this.#indexWaiters += 1
     return new Promise((resolve, reject) => this.#asking.push({ resolve, reject }))
   }
 
@@ -54,6 +61,7 @@ export class ReadRequests {
       return
     }
     this.#rounds.delete(read.context)
+    this.#indexWaiters -= round.waiters.length
     for (const waiter of round.waiters) waiter.resolve(read.index)
   }
 
@@ -66,6 +74,7 @@ export class ReadRequests {
   /** Resolves when `index` is applied. */
   waitApplied(index: LogIndex, applied: LogIndex): Promise<void> {
     if (index <= applied) return Promise.resolve()
+    if (this.#waiting.length >= READ_WAITERS_MAX) return Promise.reject(tooMany('an applied index'))
     return new Promise((resolve, reject) => this.#waiting.push({ index, resolve, reject }))
   }
 
@@ -82,6 +91,7 @@ export class ReadRequests {
     const waiters = [...this.#asking, ...[...this.#rounds.values()].flatMap(round => round.waiters), ...this.#waiting]
     this.#asking = []
     this.#rounds.clear()
+    this.#indexWaiters = 0
     this.#waiting = []
     for (const waiter of waiters) waiter.reject(error)
   }
@@ -89,6 +99,11 @@ export class ReadRequests {
   #fail(context: number, reason: string): void {
     const round = this.#rounds.get(context)
     this.#rounds.delete(context)
+    this.#indexWaiters -= round?.waiters.length ?? 0
     for (const waiter of round?.waiters ?? []) waiter.reject(new MillraceError('NO_LEADER', reason))
   }
+}
+
+function tooMany(what: string): MillraceError {
+  return new MillraceError('THROTTLED', `${READ_WAITERS_MAX} readers wait for ${what} of this group already`)
 }

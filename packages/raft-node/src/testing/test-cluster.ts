@@ -6,7 +6,7 @@ import { birthRecord } from '../birth-record.ts'
 import type { GroupConfiguration, GroupHandle, ProposeResult } from '../group-handle.ts'
 import type { InboundLimits } from '../inbound-credit.ts'
 import { createMemoryNetwork, type MemoryNetwork } from '../memory-network.ts'
-import type { NodeEvent, NodeTiming, RaftNode } from '../node.ts'
+import type { Clock, NodeEvent, NodeTiming, RaftNode } from '../node.ts'
 import { createNode } from '../raft-host.ts'
 import type { Transport } from '../transport.ts'
 import { ListCheckpoint, ListMachine } from './list-machine.ts'
@@ -78,6 +78,7 @@ export interface TestClusterOptions {
   readonly configuration?: GroupConfiguration
   readonly timing?: NodeTiming
   readonly inbound?: InboundLimits
+  readonly clock?: (node: number) => Clock
   readonly transport?: (node: number) => Promise<Transport>
   readonly openStore?: (node: number) => Promise<LogStore>
   /** Ends a store as a crash would, where `openStore` is given. */
@@ -118,6 +119,7 @@ export class TestCluster {
       transport,
       timing: this.#options.timing ?? FAST,
       inbound: this.#options.inbound ?? {},
+      ...(this.#options.clock && { clock: this.#options.clock(id) }),
       log: event => events.push(event),
     })
     const machines = new Map<number, ListMachine>()

@@ -5,6 +5,7 @@
 import type { BaseRecord, GroupLog, LogPosition } from '@millrace/log-store'
 import { MemoryLogStore } from '@millrace/log-store/memory'
 import type {
+  ConfirmedLeader,
   GroupConfiguration,
   GroupHandle,
   GroupObserver,
@@ -106,6 +107,14 @@ export class FakeGroup implements GroupHandle {
 
   proposeChange(): ProposeResult {
     return { type: 'dropped', reason: 'invalidConfigChange', message: 'the members of a fake group are fixed' }
+  }
+
+  async verifyLeader(): Promise<ConfirmedLeader> {
+    return { node: this.leaderNode, term: this.term }
+  }
+
+  async leaseRead<T>(read: () => T): Promise<T> {
+    return read()
   }
 
   /** Commits and applies the oldest `count` proposals, all by default. */
