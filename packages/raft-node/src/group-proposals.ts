@@ -3,7 +3,7 @@
  *
  * Invariant: nothing is taken before the first entry of the leader's term is applied, and nothing once the node stops.
  */
-import type { LogIndex, StepResult, Term } from '@millrace/raft-core'
+import type { LogIndex, ReplicaId, StepResult, Term } from '@millrace/raft-core'
 import { type FrameBody, FrameKind, frameBytes, MillraceError } from '@millrace/record'
 import type { MemberChange, ProposalWaiter, ProposeResult } from './group-handle.ts'
 import type { GroupStepper } from './group-stepper.ts'
@@ -62,6 +62,17 @@ export class GroupProposals {
     // Before the entry is sealed, which is at the end of this replica's part in the next turn.
     if (result.type === 'accepted') for (const place of joining) places.add(place)
     return this.#answer(result, 0, waiter)
+  }
+
+  /** Starts to hand leadership over to that replica. */
+  transferTo(replica: ReplicaId): StepResult {
+    const { leadership, stepper, wake } = this.#options
+    if (leadership.role !== 'leader') {
+      return { type: 'dropped', reason: 'notLeader', leader: leadership.leader, message: 'not the leader' }
+    }
+    const result = stepper.step({ type: 'transferLeader', target: replica })
+    wake()
+    return result
   }
 
   #refusal(): Dropped | undefined {

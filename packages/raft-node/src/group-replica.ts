@@ -15,11 +15,11 @@ import {
   type StepResult,
   type Term,
 } from '@millrace/raft-core'
-import { type Frame, type FrameBody, FrameKind, framePayload, MillraceError } from '@millrace/record'
+import { type Frame, FrameKind, framePayload, MillraceError } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { Failover, type FailoverSubject } from './failover.ts'
 import { GroupApplier } from './group-applier.ts'
-import type { GroupConfiguration, GroupObserver, MemberChange, ProposalWaiter, ProposeResult } from './group-handle.ts'
+import type { GroupConfiguration, GroupObserver } from './group-handle.ts'
 import { GroupInbox } from './group-inbox.ts'
 import type { GroupOpening } from './group-opening.ts'
 import { GroupProposals } from './group-proposals.ts'
@@ -53,6 +53,7 @@ export class GroupReplica implements FailoverSubject {
   readonly log: GroupLog
   readonly places: ReplicaPlaces
   readonly leadership: Leadership
+  readonly proposals: GroupProposals
   readonly reads: ReadRequests
   readonly failover: Failover
   readonly applier: GroupApplier
@@ -60,7 +61,6 @@ export class GroupReplica implements FailoverSubject {
   awake = false
   readonly #services: HostServices
   readonly #stepper: GroupStepper
-  readonly #proposals: GroupProposals
   readonly #inbox: GroupInbox
   readonly #once: ReportOnce
   readonly #wake: () => void
@@ -101,7 +101,7 @@ export class GroupReplica implements FailoverSubject {
       },
     })
     this.leadership = new Leadership(opening.initial.hardState.term, event => machine.leadership(event))
-    this.#proposals = new GroupProposals({
+    this.proposals = new GroupProposals({
       ...{ services, stepper: this.#stepper, leadership: this.leadership, places: this.places, wake: this.#wake },
       halted: () => this.#halted,
     })
@@ -197,29 +197,6 @@ export class GroupReplica implements FailoverSubject {
     if (!this.failover.takesEvidence) return
     this.#inbox.input({ type: 'forgetLeader' })
     this.failover.leaderGone(node)
-  }
-
-  /** @throws MillraceError RECORD_TOO_LARGE */
-  propose(body: FrameBody, waiter: ProposalWaiter): ProposeResult {
-    return this.#proposals.propose(body, waiter)
-  }
-
-  proposeChange(change: MemberChange, waiter: ProposalWaiter): ProposeResult {
-    return this.#proposals.proposeChange(change, waiter)
-  }
-
-  /** Takes no more proposals: the node is stopping. */
-  drain(): void {
-    this.#proposals.draining = true
-  }
-
-  transferTo(replica: number): StepResult {
-    if (this.leadership.role !== 'leader') {
-      return { type: 'dropped', reason: 'notLeader', leader: this.leadership.leader, message: 'not the leader' }
-    }
-    const result = this.#stepper.step({ type: 'transferLeader', target: replica })
-    this.#wake()
-    return result
   }
 
   /** This leader's lease runs at this very moment. */

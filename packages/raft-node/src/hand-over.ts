@@ -28,7 +28,7 @@ export class HandOver {
       .filter(peer => this.#isConnected(replica.places.nodeOf(peer.id)))
       .sort((a, b) => b.match - a.match)
     const [best] = candidates
-    return best !== undefined && replica.transferTo(best.id).type !== 'dropped'
+    return best !== undefined && replica.proposals.transferTo(best.id).type !== 'dropped'
   }
 
   /** Waits at most `limitMs` until nothing of these groups is on its way to the disk or the state machine. */

@@ -71,11 +71,11 @@ export class RaftGroupHandle implements GroupHandle {
   }
 
   propose(body: FrameBody, waiter: ProposalWaiter): ProposeResult {
-    return this.replica.propose(body, waiter)
+    return this.replica.proposals.propose(body, waiter)
   }
 
   proposeChange(change: MemberChange, waiter: ProposalWaiter): ProposeResult {
-    return this.replica.proposeChange(change, waiter)
+    return this.replica.proposals.proposeChange(change, waiter)
   }
 
   readIndex(): Promise<number> {
@@ -127,7 +127,7 @@ export class RaftGroupHandle implements GroupHandle {
     const target = this.replica.places.replicasOn(toNode).find(replica => voters.includes(replica))
     if (target === undefined)
       throw new MillraceError('INVALID_ARGUMENT', `group ${this.group} has no voter on node ${toNode}`)
-    const result = this.replica.transferTo(target)
+    const result = this.replica.proposals.transferTo(target)
     if (result.type === 'dropped') throw new MillraceError('NOT_LEADER', result.message)
   }
 

@@ -177,7 +177,7 @@ class RaftHost implements RaftNode, TransportHandler {
     const { clock, timing } = this.#services
     const replicas = [...this.#replicas()]
     const handOver = new HandOver(clock, this.#services.isConnected)
-    for (const replica of replicas) replica.drain()
+    for (const replica of replicas) replica.proposals.draining = true
     await handOver.away(replicas, timing.electionTimeoutMinMs)
     await handOver.settled(replicas, timing.electionTimeoutMinMs)
     this.#ticker.stop()
