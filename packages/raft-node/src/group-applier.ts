@@ -3,21 +3,27 @@
  * opened is skipped. A frame that cannot be applied stops the replica; it is never left out.
  */
 import type { ApplyTask, LogIndex } from '@millrace/raft-core'
-import { FRAME_VERSION, type Frame } from '@millrace/record'
+import { FRAME_VERSION, type Frame, FrameKind } from '@millrace/record'
 import { type EntryPayload, isKnownKind, isSealed } from './entry-frame.ts'
 import type { AppliedPosition, StateMachine } from './state-machine.ts'
 
 /** Called after a batch has been applied, with one result per frame where there are results. */
 export type Applied = (frames: readonly Frame[], results: readonly unknown[] | undefined) => void
 
+/** Called after a batch, with each configuration in it, also where the state held the batch already. */
+export type Configured = (frame: Frame) => void
+
 export class GroupApplier {
   readonly #machine: StateMachine
   readonly #tasks: ApplyTask<EntryPayload>[] = []
-  /** What the state held when the group was opened. */
-  readonly #opened: AppliedPosition
+  /** What the state held when the group was opened, or when a snapshot replaced it. */
+  #opened: AppliedPosition
   #applied: LogIndex
   #checkpointed: LogIndex
   #checkpointing: Promise<void> = Promise.resolve()
+  /** Settled unless a snapshot is replacing the state. */
+  #restored: Promise<void> = Promise.resolve()
+  #restoring = false
 
   constructor(machine: StateMachine, applied: LogIndex) {
     this.#machine = machine
@@ -31,12 +37,17 @@ export class GroupApplier {
   }
 
   get hasWork(): boolean {
-    return this.#tasks.length > 0
+    return this.#tasks.length > 0 && !this.#restoring
   }
 
   /** Something was applied that no checkpoint covers. */
   get checkpointDue(): boolean {
-    return this.#applied > this.#checkpointed
+    return this.#applied > this.#checkpointed && !this.#restoring
+  }
+
+  /** A snapshot is replacing the state: nothing is applied meanwhile. */
+  get restoring(): boolean {
+    return this.#restoring
   }
 
   add(task: ApplyTask<EntryPayload>): void {
@@ -44,15 +55,16 @@ export class GroupApplier {
   }
 
   /** Applies the oldest task. @returns it, or undefined where there is none */
-  next(applied: Applied): ApplyTask<EntryPayload> | undefined {
-    const task = this.#tasks.shift()
+  next(applied: Applied, configured: Configured): ApplyTask<EntryPayload> | undefined {
+    const task = this.#restoring ? undefined : this.#tasks.shift()
     if (task === undefined) return undefined
     const frames = this.#unseen(task)
     if (frames.length > 0) {
       const results = this.#machine.apply(frames)
       this.#applied = frames[frames.length - 1]!.header.index
+      this.#tellConfigurations(task, configured)
       applied(frames, results)
-    }
+    } else this.#tellConfigurations(task, configured)
     this.#applied = Math.max(this.#applied, task.entries[task.entries.length - 1]?.index ?? 0)
     return task
   }
@@ -65,10 +77,30 @@ export class GroupApplier {
     return this.#checkpointing
   }
 
+  /**
+   * Has `restore` replace the state, when no checkpoint is being written. What it holds then is not applied again.
+   *
+   * @throws whatever `restore` throws; the state is of no use then
+   */
+  replace(restore: () => Promise<AppliedPosition>): Promise<void> {
+    this.#restoring = true
+    this.#restored = this.#checkpointing
+      .catch(() => undefined)
+      .then(restore)
+      .then(position => {
+        this.#opened = position
+        this.#applied = Math.max(this.#applied, position.index)
+        this.#checkpointed = Math.max(this.#checkpointed, position.index)
+        this.#restoring = false
+      })
+    return this.#restored
+  }
+
   /** Closes the state machine, after the checkpoint that it may be writing. */
   async close(): Promise<void> {
-    // Whoever asked for the checkpoint hears of its failure.
+    // Whoever asked for the checkpoint, or the snapshot, hears of its failure.
     await this.#checkpointing.catch(() => undefined)
+    await this.#restored.catch(() => undefined)
     await this.#machine.close()
   }
 
@@ -80,6 +112,12 @@ export class GroupApplier {
       else frames.push(checkKind(payload))
     }
     return frames
+  }
+
+  #tellConfigurations({ entries }: ApplyTask<EntryPayload>, configured: Configured): void {
+    for (const { payload } of entries) {
+      if (isSealed(payload) && payload.header.kind === FrameKind.configuration) configured(payload)
+    }
   }
 
   #checkSeen({ header }: Frame): void {

@@ -1,8 +1,9 @@
 /** What the layers above see of one Raft group on this node. */
 
-import type { GroupLog } from '@millrace/log-store'
+import type { GroupLog, SnapshotInfo } from '@millrace/log-store'
 import type { ConfigChangeStep, Configuration, DropReason, Role } from '@millrace/raft-core'
 import type { Frame, FrameBody } from '@millrace/record'
+import type { TransferProgress } from './snapshot-sends.ts'
 
 /** Where a replica lives: the Raft configuration names replicas, people name nodes. */
 export interface ReplicaPlace {
@@ -70,7 +71,11 @@ export interface GroupStatus {
     readonly match: number
     readonly state: 'probe' | 'replicate' | 'snapshot'
     readonly recentlyActive: boolean
+    /** The snapshot that is on its way to it. */
+    readonly snapshot?: TransferProgress
   }[]
+  /** The snapshot that is on its way here. */
+  readonly receiving?: TransferProgress
 }
 
 /** What changed; observers read the rest from `status()`. Called from the turn loop, must not throw. */
@@ -135,5 +140,22 @@ export interface GroupHandle {
    * @throws MillraceError NOT_LEADER, INVALID_ARGUMENT where no voter lives on that node
    */
   transferLeadership(toNode: number): void
+  /**
+   * Takes a snapshot of everything that is applied here, and trims the log behind it. For state machines whose snapshots
+   * are of kind `applied`.
+   *
+   * @returns it, or a newer one
+   * @throws Error where the state machine takes none; what the snapshot store throws, `ENOSPC` among it
+   */
+  takeSnapshot(): Promise<SnapshotInfo>
+  /**
+   * Drops entries up to `index` from this replica's log, or fewer: none that are not applied, and none that a follower
+   * needs after a snapshot. What is dropped must be in a state that is durable here. Of state machines whose snapshots
+   * are of kind `applied` the node does it by itself.
+   *
+   * @returns index of the log's base afterwards
+   * @throws LogError
+   */
+  trimLog(index: number): Promise<number>
   observe(observer: GroupObserver): () => void
 }

@@ -15,7 +15,7 @@ import {
   type StepResult,
   type Term,
 } from '@millrace/raft-core'
-import { type Frame, FrameKind, framePayload, MillraceError } from '@millrace/record'
+import { type Frame, framePayload, MillraceError } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { Failover, type FailoverSubject } from './failover.ts'
 import { GroupApplier } from './group-applier.ts'
@@ -23,6 +23,7 @@ import type { GroupConfiguration, GroupObserver } from './group-handle.ts'
 import { GroupInbox } from './group-inbox.ts'
 import type { GroupOpening } from './group-opening.ts'
 import { GroupProposals } from './group-proposals.ts'
+import { GroupSnapshots } from './group-snapshots.ts'
 import { GroupStepper } from './group-stepper.ts'
 import type { HostServices } from './host-services.ts'
 import type { GroupCredit } from './inbound-credit.ts'
@@ -30,6 +31,7 @@ import { Leadership } from './leadership.ts'
 import { ReadRequests } from './read-requests.ts'
 import { ReplicaPlaces } from './replica-places.ts'
 import { ReportOnce } from './report-once.ts'
+import { snapshotSubject } from './snapshot-subject.ts'
 import type { StateMachine } from './state-machine.ts'
 import type { GroupMessage } from './transport.ts'
 
@@ -57,6 +59,7 @@ export class GroupReplica implements FailoverSubject {
   readonly reads: ReadRequests
   readonly failover: Failover
   readonly applier: GroupApplier
+  readonly snapshots: GroupSnapshots
   /** For the turn loop: it has a part in the next turn. */
   awake = false
   readonly #services: HostServices
@@ -96,6 +99,10 @@ export class GroupReplica implements FailoverSubject {
       ...{ services, log, opening, inbox: this.#inbox, places: this.places, credit, wake: this.#wake },
       effects: {
         leadershipChanged: (soft, term) => this.#leadershipChanged(soft, term),
+        sendSnapshot: message => this.snapshots.send(message),
+        snapshotWanted: () => this.snapshots.wanted(),
+        positionOf: snapshot => this.snapshots.positionOf(snapshot),
+        install: snapshot => this.snapshots.install(snapshot),
         committed: task => this.applier.add(task),
         readAnswered: read => this.reads.answered(read),
       },
@@ -107,6 +114,11 @@ export class GroupReplica implements FailoverSubject {
     })
     this.reads = new ReadRequests(services.randomInt)
     this.applier = new GroupApplier(machine, opening.initial.applied)
+    const subject = snapshotSubject(this, {
+      ...{ stepper: this.#stepper, inbox: this.#inbox, wake: this.#wake },
+      configured: (configuration, index) => this.#configured(configuration, index),
+    })
+    this.snapshots = new GroupSnapshots({ services, log, opening, subject, machine: machine.snapshots })
     this.failover = new Failover(services, this)
   }
 
@@ -239,7 +251,10 @@ export class GroupReplica implements FailoverSubject {
     if (this.#halted !== undefined) return 0
     let bytes = 0
     this.#guard('the state machine failed', () => {
-      const task = this.applier.next((frames, results) => this.#applied(frames, results))
+      const task = this.applier.next(
+        (frames, results) => this.#applied(frames, results),
+        frame => this.#configured(decodeGroupConfiguration(framePayload(frame)), frame.header.index),
+      )
       if (task === undefined) return
       for (const entry of task.entries) bytes += entry.size
       this.#stepper.deliver(task.responses)
@@ -273,6 +288,7 @@ export class GroupReplica implements FailoverSubject {
 
   #end(reason: string, machineToo: boolean, error: MillraceError): void {
     this.#halted = reason
+    void this.snapshots.close()
     this.failover.stop()
     this.#inbox.close()
     this.#credit.close()
@@ -297,6 +313,7 @@ export class GroupReplica implements FailoverSubject {
 
   #leaderNews(): void {
     const { role, term, leading } = this.leadership
+    this.snapshots.leadershipChanged()
     if (this.leadership.leader === NONE) this.failover.connectivity()
     else this.failover.leaderKnown()
     this.#services.report({
@@ -312,17 +329,20 @@ export class GroupReplica implements FailoverSubject {
 
   #applied(frames: readonly Frame[], results: readonly unknown[] | undefined): void {
     const last = frames[frames.length - 1]!.header
-    for (const frame of frames) if (frame.header.kind === FrameKind.configuration) this.#configured(frame)
     if (this.leadership.appliedTerm(last.term, this.#stepper.nextOffset)) this.#leaderNews()
     if (this.leadership.pendingProposals > 0) {
       for (let i = 0; i < frames.length; i++) this.leadership.applied(frames[i]!, results?.[i])
     }
     this.reads.applied(last.index)
+    this.snapshots.applied(frames)
   }
 
-  #configured(frame: Frame): void {
-    this.#configuration = decodeGroupConfiguration(framePayload(frame))
-    this.#configurationIndex = frame.header.index
+  #configured(configuration: GroupConfiguration, index: LogIndex): void {
+    this.snapshots.configured({ index, configuration })
+    // What is applied again after a start may be older than what the log says is in force.
+    if (index < this.#configurationIndex) return
+    this.#configuration = configuration
+    this.#configurationIndex = index
     this.#notify('configuration')
     this.#leaderRemoved()
   }

@@ -4,16 +4,19 @@
  * Invariant: what leaves in a message or goes into a write is sealed, and what a response promises is durable, because
  * responses travel inside the write that they depend on.
  */
-import type { GroupLog } from '@millrace/log-store'
+import type { GroupLog, LogPosition } from '@millrace/log-store'
 import {
   type ApplyTask,
   type Input,
+  type InstallSnapshot,
   type LogIndex,
   type Message,
   type Output,
   type RaftConfig,
   RaftGroup,
   type ReadState,
+  type ReplicaId,
+  type SnapshotMeta,
   type SoftState,
   type StepResult,
   type Term,
@@ -52,6 +55,14 @@ const TRIM_CHECK_TURNS = 8
 /** What the core says beside messages and writes. */
 export interface StepperEffects {
   leadershipChanged(soft: SoftState | undefined, term: Term): void
+  /** A follower needs a snapshot. Its end is told by `snapshotStatus`. */
+  sendSnapshot(message: InstallSnapshot<EntryPayload>): void
+  /** A follower needs one, and the core knows none. */
+  snapshotWanted(): void
+  /** Where the log will stand once that snapshot is installed. */
+  positionOf(snapshot: SnapshotMeta<EntryPayload>): LogPosition
+  /** Replaces state and log by a snapshot that was received. */
+  install(snapshot: SnapshotMeta<EntryPayload>): Promise<void>
   committed(task: ApplyTask<EntryPayload>): void
   readAnswered(read: ReadState): void
 }
@@ -107,6 +118,11 @@ export class GroupStepper {
       ballot: opening.initial.hardState,
       commit: opening.initial.hardState.commit,
       credit: options.credit,
+      positionOf: snapshot => options.effects.positionOf(snapshot),
+      install: snapshot => {
+        this.#baseIndex = snapshot.index
+        return options.effects.install(snapshot)
+      },
       released: responses => inbox.release(responses),
       input: input => inbox.input(input),
     })
@@ -120,6 +136,11 @@ export class GroupStepper {
   /** The core has something to say. */
   get hasOutput(): boolean {
     return this.#core.hasOutput()
+  }
+
+  /** As the core last gave it out to be stored. */
+  get commit(): LogIndex {
+    return this.#storage.commit
   }
 
   /** Offset after the last record of the log, what is not durable included. */
@@ -170,7 +191,7 @@ export class GroupStepper {
   /** Who trims the log does so in the store; the core hears of it here, once its log is durable that far. */
   #noticeTrim(): void {
     const { base } = this.#options.log
-    if (base.index === this.#baseIndex || base.index > this.#core.status().durableIndex) return
+    if (base.index <= this.#baseIndex || base.index > this.#core.status().durableIndex) return
     this.#baseIndex = base.index
     this.#core.step(trimmedTo(base))
   }
@@ -220,18 +241,17 @@ export class GroupStepper {
     if (output.apply !== undefined) effects.committed(output.apply)
     for (const request of output.fetch) this.#storage.fetch(request)
     for (const read of output.reads) effects.readAnswered(read)
-    if (output.snapshotWanted === true) this.#warnOnce('a follower needs a snapshot, which this version cannot send')
+    if (output.snapshotWanted === true) effects.snapshotWanted()
     this.deliver(ready)
   }
 
   #post(message: Message<EntryPayload>): void {
-    const { services, places, log, inbox } = this.#options
+    const { services, places, log, inbox, effects } = this.#options
     const node = places.nodeOf(message.to)
-    if (message.type === 'snapshot') {
-      const behind = `replica ${message.to} on node ${node} is behind this log's base`
-      this.#warnOnce(`${behind}: it needs a snapshot, which this version cannot send`)
-      inbox.input({ type: 'snapshotStatus', peer: message.to, status: 'failed' })
+    if (message.type === 'snapshot' && node !== 0) {
+      effects.sendSnapshot(message)
     } else if (node === 0) {
+      if (message.type === 'snapshot') inbox.input({ type: 'snapshotStatus', peer: message.to, status: 'failed' })
       this.#warnOnce(`replica ${message.to} has no known node: its messages are dropped`)
     } else {
       // Entries that leave were sealed when their append task was stored, earlier in this very turn or before.

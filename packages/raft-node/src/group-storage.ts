@@ -5,8 +5,18 @@
  * Invariant: frames enter the log in index order and joined by their chains; the responses of a task are released by
  * the completion of its write, or at once where it has nothing to write and no write of the group is under way.
  */
-import { type GroupLog, LogError, type LogWrite } from '@millrace/log-store'
-import type { AppendTask, Entry, FetchRequest, Input, LogIndex, Message, ReplicaId, Term } from '@millrace/raft-core'
+import { type GroupLog, LogError, type LogPosition, type LogWrite } from '@millrace/log-store'
+import type {
+  AppendTask,
+  Entry,
+  FetchRequest,
+  Input,
+  LogIndex,
+  Message,
+  ReplicaId,
+  SnapshotMeta,
+  Term,
+} from '@millrace/raft-core'
 import { type Frame, FrameKind, framePayload } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { type EntryPayload, entriesOfFrames, isSealed } from './entry-frame.ts'
@@ -27,6 +37,10 @@ export interface GroupStorageOptions {
   readonly credit: GroupCredit
   /** Called from a later turn of the event loop, in the order of the writes. */
   readonly released: (responses: Responses) => void
+  /** Where the log will stand once that snapshot, which was received, is installed. */
+  readonly positionOf: (snapshot: SnapshotMeta<EntryPayload>) => LogPosition
+  /** Replaces state and log, durably. Whoever asks for it hears of a failure, too: then nothing is written any more. */
+  readonly install: (snapshot: SnapshotMeta<EntryPayload>) => Promise<void>
   /** Answers of fetches. */
   readonly input: (input: Input<EntryPayload>) => void
 }
@@ -40,6 +54,8 @@ export class GroupStorage {
   #writesOutstanding = 0
   /** Of the frames of the write that is being put together: those that a peer has sent. */
   #inboundBytes = 0
+  /** Writes that wait for a snapshot to be installed, in order; undefined while none is. */
+  #held: (() => void)[] | undefined
 
   constructor(options: GroupStorageOptions) {
     this.#options = options
@@ -67,18 +83,27 @@ export class GroupStorage {
    * @returns responses that may be delivered now, because nothing has to be written for them
    */
   store(task: AppendTask<EntryPayload>): Responses {
-    if (task.snapshot !== undefined) throw new Error('snapshots are not accepted by this version')
+    const { snapshot } = task
+    if (snapshot !== undefined) this.#options.tail.restart(this.#options.positionOf(snapshot))
     const frames = this.#frames(task.entries)
     const { hardState } = task
     const voted = hardState !== undefined && (hardState.term !== this.#term || hardState.vote !== this.#vote)
+    // Until the log is the snapshot's, its commit index says nothing about what is there.
+    const commitBefore = this.#commit
     if (hardState !== undefined) {
       this.#term = hardState.term
       this.#vote = hardState.vote
       this.#commit = hardState.commit
       this.#options.tail.committed(hardState.commit)
     }
-    if (frames.length === 0 && !voted && this.#writesOutstanding === 0) return task.responses
     const ballot = voted ? { ballot: { term: this.#term, vote: this.#vote } } : undefined
+    if (snapshot !== undefined) {
+      if (voted) this.#write({ frames: [], commit: commitBefore, ...ballot }, [])
+      this.#install(snapshot, frames.length === 0 ? task.responses : [])
+      if (frames.length > 0) this.#write({ frames, commit: this.#commit }, task.responses)
+      return []
+    }
+    if (frames.length === 0 && !voted && this.#writesOutstanding === 0) return task.responses
     this.#write({ frames, commit: this.#commit, ...ballot }, task.responses)
     return []
   }
@@ -121,11 +146,42 @@ export class GroupStorage {
     this.#inboundBytes = 0
     this.#writesOutstanding += 1
     credit.hold(inboundBytes)
-    log.write(write, () => {
-      this.#writesOutstanding -= 1
-      credit.giveBack(inboundBytes)
-      this.#options.released(responses)
-    })
+    const start = (): void => {
+      log.write(write, () => {
+        this.#writesOutstanding -= 1
+        credit.giveBack(inboundBytes)
+        this.#options.released(responses)
+      })
+    }
+    if (this.#held === undefined) start()
+    else this.#held.push(start)
+  }
+
+  /** Installs a snapshot when everything before is handed to the log; what comes after waits for it. */
+  #install(snapshot: SnapshotMeta<EntryPayload>, responses: Responses): void {
+    this.#writesOutstanding += 1
+    const run = (): void => {
+      const held: (() => void)[] = []
+      this.#held = held
+      this.#options.install(snapshot).then(
+        () => {
+          this.#writesOutstanding -= 1
+          this.#options.released(responses)
+          this.#resume(held)
+        },
+        // The replica is halted: what waits is never written, and nobody is told of it.
+        () => undefined,
+      )
+    }
+    if (this.#held === undefined) run()
+    else this.#held.push(run)
+  }
+
+  /** Goes on with what waited, up to the next snapshot among it. */
+  #resume(held: (() => void)[]): void {
+    this.#held = undefined
+    while (held.length > 0 && this.#held === undefined) held.shift()!()
+    if (this.#held !== undefined) (this.#held as (() => void)[]).push(...held)
   }
 
   #fetched(request: FetchRequest, frames: readonly Frame[]): void {

@@ -3,6 +3,7 @@ import type { LogStore } from '@millrace/log-store'
 import type { RandomInt } from '@millrace/raft-core'
 import type { InboundCredit } from './inbound-credit.ts'
 import type { Clock, NodeEvent, NodeTiming } from './node.ts'
+import type { SnapshotSends } from './snapshot-sends.ts'
 import type { GroupMessage } from './transport.ts'
 
 export interface HostServices {
@@ -10,6 +11,7 @@ export interface HostServices {
   readonly clock: Clock
   readonly randomInt: RandomInt
   readonly timing: Required<NodeTiming>
+  readonly snapshots: SnapshotSends
   readonly store: LogStore
   readonly inbound: InboundCredit
   /** Peers reach a node at this address. */

@@ -91,6 +91,14 @@ export class Leadership {
     )
   }
 
+  /** A snapshot has replaced the log: what was proposed before may be in it, or not. */
+  overtaken(): void {
+    this.#waiters.expire(
+      Number.POSITIVE_INFINITY,
+      'a snapshot of another replica came before the entry was applied here',
+    )
+  }
+
   /** The group takes no further part. `machineToo`: the state machine is still to be told. */
   close(reason: string, machineToo: boolean): void {
     const wasLeading = this.leading

@@ -82,6 +82,15 @@ export class LogTail {
     this.#nextOffset = nextOffsetAfter(header)
   }
 
+  /** Everything is replaced by a snapshot that ends there. */
+  restart(at: LogPosition): void {
+    this.#floor = at.index
+    this.#terms.splice(0, this.#terms.length, at.term)
+    this.#chains.splice(0, this.#chains.length, at.chain)
+    this.#timestamp = at.timestamp
+    this.#nextOffset = at.nextOffset
+  }
+
   /** Entries up to `commit` are never replaced any more. */
   committed(commit: LogIndex): void {
     const drop = Math.min(commit, this.lastIndex) - this.#floor

@@ -2,6 +2,8 @@
 import type { LogStore } from '@millrace/log-store'
 import type { GroupHandle } from './group-handle.ts'
 import type { InboundLimits } from './inbound-credit.ts'
+import type { SnapshotOptions } from './snapshot-options.ts'
+import type { SnapshotTraffic } from './snapshot-sends.ts'
 import type { StateMachine } from './state-machine.ts'
 import type { Transport } from './transport.ts'
 
@@ -37,6 +39,8 @@ export interface NodeOptions {
   readonly timing?: NodeTiming
   /** Bounds of what peers have sent and is not durable yet. */
   readonly inbound?: InboundLimits
+  /** When snapshots are taken and how fast they are sent. */
+  readonly snapshots?: SnapshotOptions
   /** Role changes, halts and the like, one line each. */
   readonly log?: (event: NodeEvent) => void
 }
@@ -48,6 +52,13 @@ export interface NodeEvent {
   readonly details?: Readonly<Record<string, string | number | boolean>>
 }
 
+/** What a node does with snapshots, over all groups; the traffic since its start. */
+export interface SnapshotActivity extends Readonly<SnapshotTraffic> {
+  /** Transfers to other nodes under way, and those that wait for their turn. */
+  readonly sending: number
+  readonly waiting: number
+}
+
 export interface RaftNode {
   readonly nodeId: number
   /** Runs the replica of `group` whose log the store holds. */
@@ -57,6 +68,7 @@ export interface RaftNode {
   /** Stops taking part in the group; its log stays until it is dropped from the store. */
   closeGroup(group: number): Promise<void>
   isConnected(node: number): boolean
+  snapshots(): SnapshotActivity
   /** Hands leaderships away, finishes writes, checkpoints, closes transport and machines; not the log store. */
   shutdown(): Promise<void>
 }

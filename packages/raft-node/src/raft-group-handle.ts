@@ -1,5 +1,5 @@
 /** The face of one replica towards the layers above. */
-import type { GroupLog } from '@millrace/log-store'
+import type { GroupLog, SnapshotInfo } from '@millrace/log-store'
 import type { FrameBody } from '@millrace/record'
 import { MillraceError } from '@millrace/record'
 import type {
@@ -44,6 +44,7 @@ export class RaftGroupHandle implements GroupHandle {
   status(): GroupStatus {
     const { replica } = this
     const core = replica.status()
+    const { sends, receiving } = replica.snapshots.progress
     const { halted } = replica
     return {
       group: replica.group,
@@ -66,7 +67,9 @@ export class RaftGroupHandle implements GroupHandle {
           match,
           state,
           recentlyActive: recentActive,
+          ...(sends.has(id) && { snapshot: sends.get(id)! }),
         })),
+      ...(receiving && { receiving }),
     }
   }
 
@@ -129,6 +132,14 @@ export class RaftGroupHandle implements GroupHandle {
       throw new MillraceError('INVALID_ARGUMENT', `group ${this.group} has no voter on node ${toNode}`)
     const result = this.replica.proposals.transferTo(target)
     if (result.type === 'dropped') throw new MillraceError('NOT_LEADER', result.message)
+  }
+
+  takeSnapshot(): Promise<SnapshotInfo> {
+    return this.replica.snapshots.take()
+  }
+
+  trimLog(index: number): Promise<number> {
+    return this.replica.snapshots.trim(index)
   }
 
   observe(observer: GroupObserver): () => void {

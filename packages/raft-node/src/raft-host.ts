@@ -13,10 +13,12 @@ import { HandOver } from './hand-over.ts'
 import { type HostServices, resolveTiming } from './host-services.ts'
 import { InboundCredit } from './inbound-credit.ts'
 import { LoopHealth } from './loop-health.ts'
-import type { NodeOptions, RaftNode } from './node.ts'
+import type { NodeOptions, RaftNode, SnapshotActivity } from './node.ts'
 import { Outbox } from './outbox.ts'
 import { RaftGroupHandle } from './raft-group-handle.ts'
 import type { IncomingSnapshot, SnapshotAnswer, SnapshotOffer } from './snapshot-calls.ts'
+import { resolveSnapshotOptions } from './snapshot-options.ts'
+import { SnapshotSends } from './snapshot-sends.ts'
 import type { StateMachine } from './state-machine.ts'
 import { systemClock, systemRandomInt } from './system-clock.ts'
 import { Ticker } from './ticker.ts'
@@ -64,6 +66,10 @@ class RaftHost implements RaftNode, TransportHandler {
       isConnected: node => node === this.nodeId || options.transport.isConnected(node),
       reach: (node, address) => this.#reach(node, address),
       isGone: node => this.#gone.has(node),
+      snapshots: new SnapshotSends({
+        ...{ clock, limits: resolveSnapshotOptions(options.snapshots) },
+        call: (node, offer, events) => options.transport.offerSnapshot(node, offer, events),
+      }),
       post: (node, message) => outbox.post(node, message),
       report,
     }
@@ -155,12 +161,15 @@ class RaftHost implements RaftNode, TransportHandler {
     for (const replica of this.#replicas()) replica.failover.connectivity()
   }
 
-  snapshotOffered(
-    _fromNode: number,
-    { group }: SnapshotOffer,
-    answer: (answer: SnapshotAnswer) => void,
-  ): IncomingSnapshot {
-    answer({ term: 0, received: 0, done: false, refused: `group ${group} takes no snapshots here` })
+  snapshots(): SnapshotActivity {
+    const { traffic, running, waiting } = this.#services.snapshots
+    return { ...traffic, sending: running, waiting }
+  }
+
+  snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: (answer: SnapshotAnswer) => void): IncomingSnapshot {
+    const replica = this.#handles.get(offer.group)?.replica
+    if (replica !== undefined) return replica.snapshots.offered(fromNode, offer, answer)
+    answer({ term: 0, received: 0, done: false, refused: `group ${offer.group} does not run here` })
     return { chunk: () => undefined, ended: () => undefined }
   }
 
@@ -187,6 +196,7 @@ class RaftHost implements RaftNode, TransportHandler {
     for (const replica of replicas) {
       await checkpoint(replica, this.#services.report)
       replica.close('the node is stopping')
+      await replica.snapshots.close()
       await replica.applier.close()
     }
     this.#handles.clear()

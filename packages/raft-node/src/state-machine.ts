@@ -3,6 +3,7 @@
  * order, never concurrently.
  */
 import type { Frame } from '@millrace/record'
+import type { MachineSnapshots } from './machine-snapshots.ts'
 
 export interface AppliedPosition {
   readonly index: number
@@ -15,6 +16,9 @@ export interface StateMachine {
    * state machine without a checkpoint answers { index: 0, term: 0 } and gets everything from the log's base on.
    */
   readonly applied: AppliedPosition
+
+  /** How its state reaches other replicas as a whole. Absent: others get it from the log, which must reach back to birth. */
+  readonly snapshots?: MachineSnapshots
 
   /**
    * Applies committed frames of every kind (`noop` and `configuration` included, so that `applied` is dense). Must not

@@ -169,6 +169,14 @@ export class FakeGroup implements GroupHandle {
     this.transfers.push(toNode)
   }
 
+  takeSnapshot(): never {
+    throw new Error('a fake group takes no snapshots')
+  }
+
+  trimLog(): never {
+    throw new Error('a fake group is never trimmed')
+  }
+
   observe(observer: GroupObserver): () => void {
     this.#observers.add(observer)
     return () => this.#observers.delete(observer)

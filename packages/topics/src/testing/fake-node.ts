@@ -59,6 +59,10 @@ export class FakeNode implements RaftNode {
     return true
   }
 
+  snapshots(): ReturnType<RaftNode['snapshots']> {
+    return { bytesSent: 0, bytesReceived: 0, sent: 0, installed: 0, taken: 0, sending: 0, waiting: 0 }
+  }
+
   async shutdown(): Promise<void> {
     for (const { machine } of this.#groups.values()) {
       await machine.checkpoint()
