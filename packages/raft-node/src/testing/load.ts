@@ -1,4 +1,6 @@
 /** Writes to a group without end, by whoever leads, and remembers what was acknowledged: for tests of changes under load. */
+import type { Clock } from '../node.ts'
+import { systemClock } from '../system-clock.ts'
 import type { TestCluster } from './test-cluster.ts'
 import { propose } from './test-cluster.ts'
 
@@ -6,18 +8,21 @@ const IN_FLIGHT_MAX = 16
 
 export class Load {
   readonly #cluster: TestCluster
+  readonly #clock: Clock
   readonly #acknowledged = new Set<string>()
   /** May be stored or not. */
   readonly #unknown = new Set<string>()
   #open = 0
   #sent = 0
   #stopped = false
-  #lastMs = performance.now()
+  #lastMs: number
   /** The longest time without an acknowledgement, ms. */
   gapMs = 0
 
-  constructor(cluster: TestCluster) {
+  constructor(cluster: TestCluster, clock: Clock = systemClock) {
     this.#cluster = cluster
+    this.#clock = clock
+    this.#lastMs = clock.monotonicMs()
     this.#more()
   }
 
@@ -50,7 +55,7 @@ export class Load {
     if (this.#stopped) return
     const leader = this.#cluster.leaderOf()
     while (leader !== 0 && this.#open < IN_FLIGHT_MAX && this.#one(leader));
-    setTimeout(() => this.#more(), 2)
+    this.#clock.setTimer(2, () => this.#more())
   }
 
   /** @returns false where it was not taken */
@@ -64,8 +69,9 @@ export class Load {
       if (proposal.ending?.type === 'unknown') this.#unknown.add(text)
       if (proposal.ending?.type !== 'applied') return
       this.#acknowledged.add(text)
-      this.gapMs = Math.max(this.gapMs, performance.now() - this.#lastMs)
-      this.#lastMs = performance.now()
+      const nowMs = this.#clock.monotonicMs()
+      this.gapMs = Math.max(this.gapMs, nowMs - this.#lastMs)
+      this.#lastMs = nowMs
     }
     return true
   }

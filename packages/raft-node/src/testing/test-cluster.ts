@@ -1,11 +1,11 @@
 /** Three nodes (or any number) in one process, over any store and transport, that can be killed and started again. */
 import type { LogStore } from '@millrace/log-store'
-import { MemoryLogStore } from '@millrace/log-store/memory'
+import { MemoryLogStore, type MemoryLogStoreOptions } from '@millrace/log-store/memory'
 import { type Frame, FrameCodec, FrameKind, NO_PRODUCER } from '@millrace/record'
 import { birthRecord } from '../birth-record.ts'
 import type { GroupConfiguration, GroupHandle, ProposeResult } from '../group-handle.ts'
 import type { InboundLimits } from '../inbound-credit.ts'
-import { createMemoryNetwork, type MemoryNetwork } from '../memory-network.ts'
+import { createMemoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from '../memory-network.ts'
 import type { Clock, NodeEvent, NodeTiming, RaftNode } from '../node.ts'
 import { createNode } from '../raft-host.ts'
 import type { Transport } from '../transport.ts'
@@ -69,6 +69,8 @@ export interface TestNode {
   readonly transport: Transport
   readonly machines: Map<number, ListMachine>
   readonly events: NodeEvent[]
+  /** Where peers reach it, where that is told by configurations. */
+  readonly address: string | undefined
 }
 
 export interface TestClusterOptions {
@@ -79,6 +81,9 @@ export interface TestClusterOptions {
   readonly timing?: NodeTiming
   readonly inbound?: InboundLimits
   readonly clock?: (node: number) => Clock
+  readonly network?: MemoryNetworkOptions
+  readonly addressOf?: (node: number) => string
+  readonly store?: MemoryLogStoreOptions
   readonly transport?: (node: number) => Promise<Transport>
   readonly openStore?: (node: number) => Promise<LogStore>
   /** Ends a store as a crash would, where `openStore` is given. */
@@ -86,7 +91,7 @@ export interface TestClusterOptions {
 }
 
 export class TestCluster {
-  readonly network: MemoryNetwork = createMemoryNetwork()
+  readonly network: MemoryNetwork
   readonly nodeIds: readonly number[]
   readonly groups: readonly number[]
   readonly up: Map<number, TestNode> = new Map()
@@ -97,6 +102,7 @@ export class TestCluster {
 
   constructor(options: TestClusterOptions = {}) {
     this.#options = options
+    this.network = createMemoryNetwork(options.network)
     this.nodeIds = options.nodes ?? [1, 2, 3]
     this.groups = options.groups ?? [7]
   }
@@ -123,7 +129,8 @@ export class TestCluster {
       log: event => events.push(event),
     })
     const machines = new Map<number, ListMachine>()
-    const running = { id, node, store, transport, machines, events }
+    const address = this.#options.addressOf?.(id)
+    const running = { id, node, store, transport, machines, events, address }
     this.up.set(id, running)
     for (const group of this.groups) {
       if (!store.groups().some(log => log.group === group)) await store.create(group, this.#birth(id, group))
@@ -149,7 +156,7 @@ export class TestCluster {
 
   async #openStore(id: number): Promise<LogStore> {
     if (this.#options.openStore !== undefined) return this.#options.openStore(id)
-    const store = this.#stores.get(id)?.reopen() ?? new MemoryLogStore()
+    const store = this.#stores.get(id)?.reopen() ?? new MemoryLogStore(this.#options.store)
     this.#stores.set(id, store)
     return store
   }
