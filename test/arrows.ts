@@ -15,7 +15,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   topics: ['record', 'proto', 'raft-core', 'log-store', 'raft-node'],
   broker: ['record', 'proto', 'raft-core', 'log-store', 'raft-node', 'topics'],
   client: ['record', 'proto'],
-  cli: ['record', 'proto', 'log-store', 'broker', 'client'],
+  cli: ['record', 'proto', 'log-store', 'topics', 'broker', 'client'],
   // For tests only: nothing that is shipped imports it.
   testkit: ['record', 'proto', 'raft-core', 'log-store', 'raft-node', 'topics', 'broker', 'client', 'cli'],
 }

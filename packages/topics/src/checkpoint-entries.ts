@@ -8,6 +8,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { CheckpointMeta } from '@millrace/proto'
 import { CheckpointMetaSchema } from '@millrace/proto'
+import type { AppliedPosition } from '@millrace/raft-node'
 import { crc32 } from '@millrace/record'
 import type { Checkpoint, StateEntry, StoredState } from './state-store.ts'
 import { StateStoreError } from './state-store.ts'
@@ -74,28 +75,56 @@ export function writeCheckpoint(values: GroupValues, group: number, checkpoint: 
  * @throws StateStoreError CORRUPT, FORMAT_VERSION
  */
 export function readCheckpoint(values: GroupValues, group: number): StoredState | undefined {
-  let meta: CheckpointMeta | undefined
+  const check = new CheckpointCheck(group)
   const entries: StateEntry[] = []
-  let digest = 0
   for (const { key, value } of values.all()) {
+    check.add(key, value)
+    if (key.length > 0) entries.push({ key: key.slice(), value: value.slice(CHECKSUM_BYTES) })
+  }
+  const applied = check.end()
+  return applied === undefined ? undefined : { applied, entries }
+}
+
+/** Verifies what is stored of one group, value by value, then as a whole. Keeps nothing of what it is shown. */
+export class CheckpointCheck {
+  readonly #group: number
+  #meta: CheckpointMeta | undefined
+  #entries = 0
+  #digest = 0
+
+  constructor(group: number) {
+    this.#group = group
+  }
+
+  /** @throws StateStoreError CORRUPT, FORMAT_VERSION where this value is not what was written */
+  add(key: Uint8Array, stored: Uint8Array): void {
     if (key.length === 0) {
-      meta = decodeMeta(group, value)
-      continue
+      this.#meta = decodeMeta(this.#group, stored)
+      return
     }
-    const stored = { key: key.slice(), value: value.slice(CHECKSUM_BYTES) }
-    const checksum = checksumOf(stored.key, stored.value)
-    if (checksum !== checksumIn(group, value)) throw corrupt(group, `entry ${keyOf(key)} does not match its checksum`)
-    digest = (digest + checksum) >>> 0
-    entries.push(stored)
+    const checksum = checksumOf(key, stored.subarray(CHECKSUM_BYTES))
+    if (checksum !== checksumIn(this.#group, stored))
+      throw corrupt(this.#group, `entry ${keyOf(key)} does not match its checksum`)
+    this.#digest = (this.#digest + checksum) >>> 0
+    this.#entries++
   }
-  if (meta === undefined) {
-    if (entries.length === 0) return undefined
-    throw corrupt(group, `${entries.length} entries without the record about them`)
+
+  /**
+   * After everything that there is.
+   *
+   * @returns the position that the state is of, undefined where nothing is stored
+   * @throws StateStoreError CORRUPT where an entry is missing, stale or too many
+   */
+  end(): AppliedPosition | undefined {
+    const meta = this.#meta
+    if (meta === undefined) {
+      if (this.#entries === 0) return undefined
+      throw corrupt(this.#group, `${this.#entries} entries without the record about them`)
+    }
+    if (meta.entries !== this.#entries || meta.digest !== this.#digest)
+      throw corrupt(this.#group, `${this.#entries} entries of ${meta.entries} were found, or one of them is stale`)
+    return { index: Number(meta.appliedIndex), term: Number(meta.appliedTerm) }
   }
-  if (meta.entries !== entries.length || meta.digest !== digest) {
-    throw corrupt(group, `${entries.length} entries of ${meta.entries} were found, or one of them is stale`)
-  }
-  return { applied: { index: Number(meta.appliedIndex), term: Number(meta.appliedTerm) }, entries }
 }
 
 function encodeMeta(checkpoint: Checkpoint, entries: number, digest: number): Buffer {

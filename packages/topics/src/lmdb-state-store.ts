@@ -13,12 +13,11 @@ import { open } from 'lmdb'
 import type { GroupValues } from './checkpoint-entries.ts'
 import { readCheckpoint, writeCheckpoint } from './checkpoint-entries.ts'
 import { faultOfLmdbFile } from './lmdb-file-check.ts'
+import { fullKey, GROUP_BYTES } from './lmdb-keys.ts'
 import type { Checkpoint, StateEntry, StateStore, StoredState } from './state-store.ts'
 import { StateStoreError } from './state-store.ts'
 
 type Values = RootDatabase<Buffer, Buffer>
-
-const GROUP_BYTES = 8
 
 /**
  * Opens, or makes, the environment in `folder`.
@@ -110,13 +109,4 @@ function groupValues(values: Values, group: number): GroupValues {
       for (const { key, value } of values.getRange(range)) yield { key: key.subarray(GROUP_BYTES), value }
     },
   }
-}
-
-/** Big-endian, so that a group's entries lie together. */
-function fullKey(group: number, key: Uint8Array): Buffer {
-  const full = Buffer.allocUnsafe(GROUP_BYTES + key.length)
-  full.writeUInt32BE(Math.floor(group / 0x1_0000_0000), 0)
-  full.writeUInt32BE(group % 0x1_0000_0000, 4)
-  full.set(key, GROUP_BYTES)
-  return full
 }

@@ -1,9 +1,11 @@
-import { mkdtemp, open, rm } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { openDataFolder, openSegmentedLogStore } from '@millrace/log-store'
 import { TestLog, testBase, written } from '@millrace/log-store/testing'
+import { openLmdbStateStore } from '@millrace/topics'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runProgram } from '../program.ts'
 import { streamTerminal } from '../terminal/terminal.ts'
@@ -33,6 +35,10 @@ beforeAll(async () => {
   await written(log, { frames: source.append(2) })
   await written(log, { frames: source.append(1, { recordCount: 5 }) })
   await store.close()
+  const states = openLmdbStateStore(join(dir, 'state'))
+  const puts = [{ key: new Uint8Array([83]), value: new Uint8Array([8, 1]) }]
+  await states.commit(4, { applied: { index: 3, term: 1 }, full: true, puts, deletes: [] })
+  await states.close()
   await folder.close()
 })
 afterAll(() => rm(parent, { recursive: true }))
@@ -42,8 +48,10 @@ describe('millrace log', () => {
     const { exitCode, stdout, stderr } = await run('log', 'verify', dir)
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
     expect(stdout).toMatch(
-      /node 2 of cluster mill, stopped in order; 1 groups, 1 segments .* 2 rounds, 3 entries,.*\nwhole\n$/,
+      /node 2 of cluster mill, stopped in order; 1 groups, 1 segments .* 2 rounds, 3 entries,.* 1 checkpoints of 2 values .*\nwhole\n$/,
     )
+    const json = JSON.parse((await run('log', 'verify', dir, '--json')).stdout) as object
+    expect(json).toMatchObject({ whole: true, damage: [], notChecked: [], counts: { checkpoints: 1, snapshots: 0 } })
   })
 
   it('prints the log, one line per entry', async () => {
@@ -90,9 +98,57 @@ describe('millrace log', () => {
     expect(verified.exitCode).toBe(1)
     expect(verified.stdout).toContain(`damaged      ${SEGMENT}, byte 704: frame: payload-checksum`)
     expect(verified.stdout).toMatch(/\n1 place is damaged\n$/)
+    expect(verified.stdout).toContain('drop this one and add a new one')
     const json = JSON.parse((await run('log', 'verify', dir, '--json')).stdout) as object
-    expect(json).toMatchObject({ whole: false, damage: [{ file: SEGMENT, position: 704 }] })
+    expect(json).toMatchObject({ whole: false, damage: [{ file: SEGMENT, position: 704, advice: expect.any(String) }] })
     const dumped = await run('log', 'dump', dir)
     expect(dumped).toMatchObject({ exitCode: 1, stderr: `damaged: ${SEGMENT}, byte 704: frame: payload-checksum\n` })
+  })
+
+  it('lists damage of checkpoints with its place, its group, and what to do', async () => {
+    const path = join(dir, 'state/data.mdb')
+    const content = await readFile(path)
+    const places: number[] = []
+    const key = Buffer.from([0, 0, 0, 0, 0, 0, 0, 4, 83])
+    for (let at = content.indexOf(key); at >= 0; at = content.indexOf(key, at + 1)) places.push(at)
+    for (const at of places) content[at + key.length + 4]! ^= 1
+    await writeFile(path, content)
+    const { exitCode, stdout } = await run('log', 'verify', dir)
+    expect(exitCode).toBe(1)
+    expect(stdout).toMatch(
+      /damaged {6}state\/data\.mdb, byte \d+: state of group 4: entry 53 does not match its checksum\n {13}no record is lost/,
+    )
+    await writeFile(path, content.subarray(0, 5_000))
+    expect((await run('log', 'verify', dir)).stdout).toMatch(
+      /damaged {6}state\/data\.mdb, byte 0: it is cut short|meta page/,
+    )
+  })
+
+  it('refuses what is no data folder, or may not be read, and says so', async () => {
+    const empty = join(parent, 'empty')
+    await mkdir(empty)
+    const file = join(parent, 'a-file')
+    await writeFile(file, '')
+    for (const [path, what] of [
+      [empty, 'not the data folder of a node'],
+      [file, 'ENOTDIR'],
+      [join(parent, 'nowhere'), 'ENOENT'],
+    ] as const) {
+      const refused = await run('log', 'verify', path)
+      expect(refused, path).toMatchObject({ exitCode: 2, stdout: '', stderr: expect.stringContaining(what) })
+    }
+  })
+
+  it('refuses a folder that it may not read', async context => {
+    if (process.getuid?.() === 0 && spawnSync('setpriv', ['--version']).status !== 0)
+      return context.skip('not run: root may read everything, and there is no setpriv to be somebody else')
+    const main = join(import.meta.dirname, '../main.ts')
+    await chmod(dir, 0o000)
+    await chmod(parent, 0o755)
+    const command = [process.execPath, '--conditions=millrace-source', main, 'log', 'verify', dir]
+    const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--clear-groups', ...command] : command
+    const { status, stderr } = spawnSync(asNobody[0]!, asNobody.slice(1), { encoding: 'utf8' })
+    await chmod(dir, 0o700)
+    expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringMatching(/cannot read .*EACCES/) })
   })
 })

@@ -1,19 +1,19 @@
 /** What `millrace log verify` shows: a live line while it reads, then damage, remarks and one line that sums up. */
-import type { Remark, VerifyReport } from '@millrace/log-store/offline'
+import type { BesideCheck, Damage, Remark, VerifyReport } from '@millrace/log-store/offline'
+import type { StateReport } from '@millrace/topics/offline'
 import { formatBytes, formatCount } from '../quantities.ts'
 import type { Terminal } from '../terminal/terminal.ts'
+import { adviceFor } from './damage-advice.ts'
 
 const PROGRESS_INTERVAL_MS = 100
 
-/** What lies beside the log in a data folder and is not of this command. */
-const OTHERS: Readonly<Record<string, string>> = {
-  state: 'LMDB files; they hold nothing that cannot be made again from the log and other replicas',
+interface FullReport extends Omit<VerifyReport, 'damage' | 'counts'> {
+  readonly damage: readonly (Damage & { readonly advice: string })[]
+  readonly counts: VerifyReport['counts'] & StateReport['counts']
 }
 
 /** @returns whether everything that was checked is whole */
 export async function verifyAndReport(terminal: Terminal, dir: string, json: boolean): Promise<boolean> {
-  // Loaded only here: the other commands start without it.
-  const { verifyDataFolder } = await import('@millrace/log-store/offline')
   let shownMs = 0
   const onProgress = (read: number, total: number): void => {
     const nowMs = performance.now()
@@ -23,7 +23,7 @@ export async function verifyAndReport(terminal: Terminal, dir: string, json: boo
     terminal.live(`verifying ${dir}: ${percent} %, ${formatBytes(read)} of ${formatBytes(total)}`)
   }
   try {
-    const report = withReasons(await verifyDataFolder(dir, { onProgress }))
+    const report = await verifyAll(dir, onProgress)
     terminal.live('')
     if (json) terminal.print(JSON.stringify({ folder: dir, whole: report.damage.length === 0, ...report }))
     else printReport(terminal, dir, report)
@@ -33,15 +33,31 @@ export async function verifyAndReport(terminal: Terminal, dir: string, json: boo
   }
 }
 
-function withReasons(report: VerifyReport): VerifyReport {
-  const notChecked = report.notChecked.map(({ file, what }) => ({ file, what: OTHERS[file] ?? what }))
-  return { ...report, notChecked }
+/** Everything that a node keeps in its data folder, in one report: the log, snapshots, and the checkpoints beside it. */
+async function verifyAll(dir: string, onProgress: (read: number, total: number) => void): Promise<FullReport> {
+  // Loaded only here: the other commands start without them.
+  const { verifyDataFolder } = await import('@millrace/log-store/offline')
+  const { STATE_FOLDER, verifyState } = await import('@millrace/topics/offline')
+  const state = { checkpoints: 0, values: 0, valueBytes: 0 }
+  const checkpoints: BesideCheck = {
+    name: STATE_FOLDER,
+    check(dataFolder, extents) {
+      const found = verifyState(dataFolder, extents)
+      Object.assign(state, found.counts)
+      return found
+    },
+  }
+  const report = await verifyDataFolder(dir, { onProgress, beside: [checkpoints] })
+  const damage = report.damage.map(each => ({ ...each, advice: each.advice ?? adviceFor(each) }))
+  return { ...report, damage, counts: { ...report.counts, ...state } }
 }
 
-function printReport(terminal: Terminal, dir: string, report: VerifyReport): void {
+function printReport(terminal: Terminal, dir: string, report: FullReport): void {
   const { damage, notes, notChecked, identity, cleanStop } = report
-  for (const { file, position, what } of damage)
+  for (const { file, position, what, advice } of damage) {
     terminal.print(`${terminal.paint('red', 'damaged')}      ${file}, byte ${position}: ${what}`)
+    terminal.print(`             ${advice}`)
+  }
   for (const line of remarks('note', notes)) terminal.print(line)
   for (const line of remarks('not checked', notChecked)) terminal.print(line)
   const whose = identity === null ? 'unknown node' : `node ${identity.nodeId} of cluster ${identity.clusterId}`
@@ -54,9 +70,12 @@ function remarks(title: string, list: readonly Remark[]): string[] {
   return list.map(({ file, what }) => `${title.padEnd(12)} ${file}: ${what}`)
 }
 
-function extent({ counts }: VerifyReport): string {
+function extent({ counts }: FullReport): string {
   const { groups, segments, bytes, rounds, frames, indexFiles, voteSlots } = counts
   const log = `${formatCount(groups)} groups, ${formatCount(segments)} segments (${formatBytes(bytes)})`
   const inside = `${formatCount(rounds)} rounds, ${formatCount(frames)} entries`
-  return `${log}, ${inside}, ${formatCount(indexFiles)} index files, ${formatCount(voteSlots)} votes`
+  const { checkpoints, values, valueBytes, snapshots } = counts
+  const state = `${formatCount(checkpoints)} checkpoints of ${formatCount(values)} values (${formatBytes(valueBytes)})`
+  const beside = `${formatCount(indexFiles)} index files, ${formatCount(voteSlots)} votes`
+  return `${log}, ${inside}, ${beside}, ${state}, ${formatCount(snapshots)} snapshots`
 }

@@ -9,6 +9,8 @@ export interface Damage {
   /** Where the structure that failed starts in the file, bytes; 0 where the file as a whole is meant. */
   readonly position: number
   readonly what: string
+  /** What it costs and what to do, where that depends on more than the kind of the file. */
+  readonly advice?: string
 }
 
 /** A file, and what there is to say about it. */
@@ -27,6 +29,16 @@ export interface VerifyCounts {
   bytes: number
   indexFiles: number
   voteSlots: number
+  snapshots: number
+}
+
+/** Where the log of a group begins and ends. */
+export interface LogExtent {
+  readonly group: number
+  /** Of the entry that the log starts after. */
+  readonly baseIndex: number
+  /** Null where damage hides the end. */
+  readonly lastIndex: number | null
 }
 
 export class Findings {
@@ -34,6 +46,8 @@ export class Findings {
   /** Nothing is lost, and the next start takes care of it. */
   readonly notes: Remark[] = []
   readonly notChecked: Remark[] = []
+  /** Of the groups whose base record can be read, by rising group. */
+  readonly extents: LogExtent[] = []
   readonly counts: VerifyCounts = {
     groups: 0,
     segments: 0,
@@ -42,6 +56,7 @@ export class Findings {
     bytes: 0,
     indexFiles: 0,
     voteSlots: 0,
+    snapshots: 0,
   }
   readonly #root: string
 

@@ -1,3 +1,3 @@
 export * from './dump.ts'
-export type { Damage, Remark, VerifyCounts } from './findings.ts'
+export type { Damage, LogExtent, Remark, VerifyCounts } from './findings.ts'
 export * from './verify.ts'

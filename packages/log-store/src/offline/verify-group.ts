@@ -34,9 +34,15 @@ export async function verifyGroup(context: VerifyContext, group: number, evidenc
     before = segment
   }
   if (base === null) return
+  findings.extents.push({ group, baseIndex: base.index, lastIndex: lastIndexOf(files, base, before) })
   await verifyBase(context, `${folder}/base`, base, checked)
   if (before !== null) verifyLastSegment(context, before, base, group, evidence)
   else if (files.segments.live.length === 0) verifyEmptyLog(context, folder, base, group, evidence)
+}
+
+function lastIndexOf({ segments }: GroupFiles, base: BaseRecord, last: CheckedSegment | null): number | null {
+  if (segments.live.length === 0) return base.index
+  return last?.whole === true ? Math.max(base.index, last.scan.last.index) : null
 }
 
 /** @returns the base record to check against, null where there is none, `gone` where there is nothing to check */

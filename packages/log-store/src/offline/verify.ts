@@ -8,18 +8,43 @@ import { type FolderIdentity, IDENTITY_FILE_NAME, readIdentity } from '../identi
 import { LogError } from '../log-store.ts'
 import { TRASH_FOLDER } from '../trash.ts'
 import { VOTE_FILE_NAME } from '../vote-file.ts'
-import { type Damage, Findings, type Remark, type VerifyCounts } from './findings.ts'
+import { type Damage, Findings, type LogExtent, type Remark, type VerifyCounts } from './findings.ts'
 import { LOG_FOLDER, listGroups, listSorted, type OfflineFolder, openOffline } from './offline-folder.ts'
 import type { VerifyContext } from './verify-context.ts'
 import { verifyGroup } from './verify-group.ts'
 import { verifyMark } from './verify-mark.ts'
+import { SNAPSHOTS_FOLDER, verifySnapshots } from './verify-snapshots.ts'
 import { verifyVotes } from './verify-votes.ts'
 
 /** The names that {@link verifyDataFolder} knows; all others are listed as not checked. */
-const KNOWN_HERE: ReadonlySet<string> = new Set([IDENTITY_FILE_NAME, OWNER_FILE_NAME, LOG_FOLDER, 'lost+found'])
+const KNOWN_HERE: ReadonlySet<string> = new Set([
+  IDENTITY_FILE_NAME,
+  OWNER_FILE_NAME,
+  LOG_FOLDER,
+  SNAPSHOTS_FOLDER,
+  'lost+found',
+])
 const KNOWN_IN_LOG: ReadonlySet<string> = new Set([VOTE_FILE_NAME, 'mark-a', 'mark-b', 'groups'])
 
+/** What a check of something beside the log found. File names are relative to the data folder. */
+export interface BesideFindings {
+  readonly damage: readonly Damage[]
+  readonly notes: readonly Remark[]
+  readonly notChecked: readonly Remark[]
+}
+
+/** Something in the data folder that this package knows nothing about. */
+export interface BesideCheck {
+  /** In the data folder; may be missing. */
+  readonly name: string
+  /** Called after everything else, while the folder is locked. Changes nothing. Errors of the system are told as such. */
+  check(dataFolder: string, extents: readonly LogExtent[]): BesideFindings
+}
+
 export interface VerifyOptions {
+  /** Checks for what else a node keeps in its data folder. Default: none, and all else is listed as not checked. */
+  readonly beside?: readonly BesideCheck[]
+
   /** Hears now and then how many bytes have been read, of how many that there are in segments. */
   readonly onProgress?: (bytesRead: number, bytesTotal: number) => void
 }
@@ -52,7 +77,7 @@ export async function verifyDataFolder(path: string, options: VerifyOptions = {}
   })
   try {
     bytesTotal = await segmentBytes(folder)
-    return await verifyFolder(folder)
+    return await verifyFolder(folder, options.beside ?? [])
   } catch (error) {
     if (error instanceof LogError || errnoOf(error) === undefined) throw error
     throw new LogError('IO', `cannot read all of ${folder.path}: ${(error as Error).message}`, error)
@@ -61,7 +86,10 @@ export async function verifyDataFolder(path: string, options: VerifyOptions = {}
   }
 }
 
-async function verifyFolder({ path, logDir, disk }: OfflineFolder): Promise<VerifyReport> {
+async function verifyFolder(
+  { path, logDir, disk }: OfflineFolder,
+  beside: readonly BesideCheck[],
+): Promise<VerifyReport> {
   const findings = new Findings(path)
   const context: VerifyContext = { disk, logDir, findings }
   const identity = await verifyIdentity(context, path)
@@ -70,7 +98,14 @@ async function verifyFolder({ path, logDir, disk }: OfflineFolder): Promise<Veri
   const slots = await verifyVotes(context, cleanStop)
   const groups = new Set([...(await listGroups(disk, logDir)), ...slots.keys()])
   for (const group of [...groups].sort((a, b) => a - b)) await verifyGroup(context, group, { mark, slots })
-  await listNotChecked(context, path)
+  await verifySnapshots(context, path)
+  await listNotChecked(context, path, new Set(beside.map(({ name }) => name)))
+  for (const each of beside) {
+    const found = each.check(path, findings.extents)
+    findings.damage.push(...found.damage)
+    findings.notes.push(...found.notes)
+    findings.notChecked.push(...found.notChecked)
+  }
   const { counts, damage, notes, notChecked } = findings
   return { identity, cleanStop, counts, damage, notes, notChecked }
 }
@@ -87,9 +122,13 @@ async function verifyIdentity({ disk, findings }: VerifyContext, root: string): 
   }
 }
 
-async function listNotChecked({ disk, logDir, findings }: VerifyContext, root: string): Promise<void> {
+async function listNotChecked(
+  { disk, logDir, findings }: VerifyContext,
+  root: string,
+  beside: ReadonlySet<string>,
+): Promise<void> {
   for (const name of await listSorted(disk, root))
-    if (!KNOWN_HERE.has(name)) findings.skipped(`${root}/${name}`, 'not a file of the log')
+    if (!KNOWN_HERE.has(name) && !beside.has(name)) findings.skipped(`${root}/${name}`, 'not a file of the log')
   for (const name of await listSorted(disk, logDir)) {
     if (KNOWN_IN_LOG.has(name)) continue
     if (name !== TRASH_FOLDER) findings.skipped(`${logDir}/${name}`, 'not a file of the log')
