@@ -57,10 +57,12 @@ process.on('message', message => {
 process.on('disconnect', () => process.exit(0))
 
 setInterval(() => {
-  while (appending && handle.leading && open < IN_FLIGHT) appendOne()
+  // A leader that drops a proposal learns why only in its next turn: trying again at once would keep that from coming.
+  while (appending && handle.leading && open < IN_FLIGHT) if (!appendOne()) break
 }, PAUSE_MS)
 
-function appendOne(): void {
+/** @returns whether the proposal was taken */
+function appendOne(): boolean {
   const text = `${run}.${id}.${sent++}`
   open++
   const proposal = propose(handle, text)
@@ -71,5 +73,7 @@ function appendOne(): void {
     report({ type: 'applied', text, index, offset: baseOffset })
   }
   proposal.settled = settled
-  if (proposal.result.type === 'dropped') settled()
+  const isTaken = proposal.result.type !== 'dropped'
+  if (!isTaken) settled()
+  return isTaken
 }
