@@ -37,19 +37,14 @@ export class GroupInbox {
   #inputs: Input<EntryPayload>[] = []
   #released: Responses[] = []
   #ticks = 0
-  /** There were messages when they were taken last. */
-  #heard = false
   #closed = false
 
   constructor(options: GroupInboxOptions) {
     this.#options = options
   }
 
-  /**
-   * @param urgent false: it may wait until something else gives the replica a part in a turn
-   * @returns why the message was not taken, or undefined where it was
-   */
-  receive(fromNode: number, message: Message<Frame>, urgent: boolean = true): string | undefined {
+  /** @returns why the message was not taken, or undefined where it was */
+  receive(fromNode: number, message: Message<Frame>): string | undefined {
     const { replica, places, credit, busy } = this.#options
     if (REFUSED_TYPES.has(message.type)) return `messages of type ${message.type} are not accepted by this version`
     if (message.to !== replica && message.to !== NONE) return `it is for replica ${message.to}, here is ${replica}`
@@ -61,9 +56,7 @@ export class GroupInbox {
       return undefined
     }
     // An append does not say for which replica of the node it is.
-    const addressed = message.to === NONE ? { ...message, to: replica } : message
-    if (urgent) this.#add(this.#messages, addressed)
-    else if (!this.#closed) this.#messages.push(addressed)
+    this.#add(this.#messages, message.to === NONE ? { ...message, to: replica } : message)
     return undefined
   }
 
@@ -76,12 +69,9 @@ export class GroupInbox {
     this.#add(this.#released, responses)
   }
 
-  /**
-   * @param gathered ticks that may wait for a message, as long as there was one the last time; 0: none may
-   */
-  tick(gathered: number = 0): void {
+  tick(): void {
     this.#ticks += 1
-    if (!this.#closed && (!this.#heard || this.#ticks > gathered)) this.#options.wake()
+    if (!this.#closed) this.#options.wake()
   }
 
   takeReleased(): readonly Responses[] {
@@ -110,10 +100,9 @@ export class GroupInbox {
   }
 
   #takeMessages(): readonly Message<Frame>[] {
-    this.#heard = this.#messages.length > 0
     if (this.#messages.length <= MESSAGES_PER_TURN_MAX) {
       const all = this.#messages
-      if (this.#heard) this.#messages = []
+      if (all.length > 0) this.#messages = []
       return all
     }
     const taken = this.#messages.splice(0, MESSAGES_PER_TURN_MAX)

@@ -35,11 +35,6 @@ import { snapshotSubject } from './snapshot-subject.ts'
 import type { StateMachine } from './state-machine.ts'
 import type { GroupMessage } from './transport.ts'
 
-/** Of a leader to which nothing happens: its heartbeats are that many ticks apart. */
-const QUIET_LEADER_TICKS = 2
-/** Ticks of an election timeout that leave room for heartbeats further apart. */
-const GATHER_ELECTION_TICKS_MIN = 8
-
 export interface GroupReplicaOptions {
   readonly services: HostServices
   readonly log: GroupLog
@@ -47,6 +42,8 @@ export interface GroupReplicaOptions {
   readonly opening: GroupOpening
   /** Asks for a part in the next turn. */
   readonly wake: (replica: GroupReplica) => void
+  /** It is to get no ticks from now on, or to get them again. */
+  readonly rests: (replica: GroupReplica, resting: boolean) => void
 }
 
 export class GroupReplica implements FailoverSubject {
@@ -69,7 +66,6 @@ export class GroupReplica implements FailoverSubject {
   readonly #wake: () => void
   readonly #observers = new Set<GroupObserver>()
   readonly #credit: GroupCredit
-  readonly #mayGather: boolean
   #campaignDue = false
   #configuration: GroupConfiguration
   #configurationIndex: LogIndex
@@ -82,8 +78,6 @@ export class GroupReplica implements FailoverSubject {
     this.group = log.group
     this.replica = log.recovered.replicaId
     this.#wake = () => options.wake(this)
-    const { electionTimeoutMinMs, heartbeatMs } = services.timing
-    this.#mayGather = electionTimeoutMinMs >= GATHER_ELECTION_TICKS_MIN * heartbeatMs
     this.#configuration = opening.configuration
     this.#configurationIndex = opening.configurationIndex
     this.places = new ReplicaPlaces((node, address) => services.reach(node, address))
@@ -105,6 +99,8 @@ export class GroupReplica implements FailoverSubject {
         install: snapshot => this.snapshots.install(snapshot),
         committed: task => this.applier.add(task),
         readAnswered: read => this.reads.answered(read),
+        mayRest: () => this.#mayRest(),
+        rests: resting => options.rests(this, resting),
       },
     })
     this.leadership = new Leadership(opening.initial.hardState.term, event => machine.leadership(event))
@@ -173,13 +169,14 @@ export class GroupReplica implements FailoverSubject {
   }
 
   /** A message of a peer, for the next turn. */
-  receive(fromNode: number, { message, busy }: GroupMessage): void {
+  receive(fromNode: number, { message, busy, quiet }: GroupMessage): void {
     if (busy === true) {
       // As if it had been lost: the leader probes, once per heartbeat, until the follower takes it.
       if (this.places.admits(message.from, fromNode)) this.#inbox.input({ type: 'unreachable', peer: message.from })
       return
     }
-    const refusal = this.#inbox.receive(fromNode, message, !this.#stepper.mayWait(message))
+    if (quiet !== undefined) this.#stepper.quietness.marked(message, quiet)
+    const refusal = this.#inbox.receive(fromNode, message)
     if (refusal === undefined) return
     const dropped = `dropped a message of node ${fromNode}: ${refusal}`
     this.#once.report({ level: 'warn', group: this.group, message: dropped })
@@ -194,12 +191,25 @@ export class GroupReplica implements FailoverSubject {
   }
 
   tick(): void {
-    this.#inbox.tick(this.#ticksGathered())
+    this.#inbox.tick()
+  }
+
+  /** The group is not to be quiet here any longer. */
+  rouse(): void {
+    const { quietness } = this.#stepper
+    if (quietness.rests) this.#inbox.tick()
+    else quietness.disturb()
+  }
+
+  /** A node that may have a replica of this group is there again. */
+  nodeConnected(node: number): void {
+    if (!this.#stepper.quietness.concerns(node) && this.places.replicasOn(node).length > 0) this.rouse()
+    this.failover.connectivity()
   }
 
   /** Messages to a node were lost, or its connection is gone. */
   unreachable(node: number): void {
-    if (this.leadership.role !== 'leader') return
+    if (this.leadership.role !== 'leader' || !this.#stepper.quietness.concerns(node)) return
     for (const peer of this.places.replicasOn(node)) this.#inbox.input({ type: 'unreachable', peer })
   }
 
@@ -278,18 +288,17 @@ export class GroupReplica implements FailoverSubject {
     this.#notify('closed')
   }
 
-  /** A quiet leader has a part in every second tick; a follower takes its ticks together with the heartbeats. */
-  #ticksGathered(): number {
-    const { role, leader } = this.leadership
-    if (!this.#mayGather) return 0
-    if (role === 'leader') return this.#stepper.isQuiet ? QUIET_LEADER_TICKS - 1 : 0
-    return role === 'follower' && leader !== NONE ? QUIET_LEADER_TICKS : 0
+  /** Nothing here would be ended or kept up by ticks alone; a lease is kept up by heartbeats. */
+  #mayRest(): boolean {
+    const waits = this.#campaignDue || !this.reads.idle || this.leadership.pendingProposals > 0
+    return !waits && this.#configuration.leaseReads !== true
   }
 
   #end(reason: string, machineToo: boolean, error: MillraceError): void {
     this.#halted = reason
     void this.snapshots.close()
     this.failover.stop()
+    this.#stepper.quietness.end()
     this.#inbox.close()
     this.#credit.close()
     this.leadership.close(reason, machineToo)

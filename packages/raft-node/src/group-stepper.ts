@@ -65,6 +65,10 @@ export interface StepperEffects {
   install(snapshot: SnapshotMeta<EntryPayload>): Promise<void>
   committed(task: ApplyTask<EntryPayload>): void
   readAnswered(read: ReadState): void
+  /** Nobody waits for something that only ticks would end. */
+  mayRest(): boolean
+  /** It takes no ticks from now on, or takes them again. */
+  rests(resting: boolean): void
 }
 
 export interface GroupStepperOptions {
@@ -109,7 +113,13 @@ export class GroupStepper {
       ...leaseOf(opening.configuration, electionTimeoutMinMs),
     }
     this.#core = new RaftGroup(config, opening.initial, services.randomInt)
-    this.#quietness = new Quietness(this.#core)
+    const subject = {
+      ...{ group: log.group, replica: this.#replica, ...options.effects, isConnected: services.isConnected },
+      status: () => this.#core.status(),
+      step: (input: Input<EntryPayload>) => this.#core.step(input),
+      nodeOf: (replica: ReplicaId) => places.nodeOf(replica),
+    }
+    this.#quietness = new Quietness(subject, services.quiet)
     this.#storage = new GroupStorage({
       services,
       log,
@@ -156,13 +166,8 @@ export class GroupStepper {
     return this.#core.status()
   }
 
-  get isQuiet(): boolean {
-    return this.#quietness.isQuiet
-  }
-
-  /** Nothing is lost when this message is handled together with the next tick. */
-  mayWait(message: Message): boolean {
-    return this.#quietness.mayWait(message)
+  get quietness(): Quietness {
+    return this.#quietness
   }
 
   step(input: Input<EntryPayload>): StepResult {
@@ -175,6 +180,7 @@ export class GroupStepper {
     const { inbox } = this.#options
     for (const responses of inbox.takeReleased()) this.deliver(responses)
     const ticks = inbox.takeTicks()
+    if (ticks > 0 && this.#quietness.rests) this.#quietness.disturb()
     for (let i = 0; i < ticks; i++) this.#core.step({ type: 'tick', nowMs })
     for (const input of inbox.takeInputs()) this.step(input)
     for (const message of inbox.takeMessages()) this.#stepMessage(message as Message<EntryPayload>)
@@ -183,7 +189,7 @@ export class GroupStepper {
   }
 
   #ticked(): void {
-    this.#quietness.tick()
+    this.#quietness.ticked()
     this.#turnsWithTicks += 1
     if (this.#turnsWithTicks % TRIM_CHECK_TURNS === 0) this.#noticeTrim()
   }
@@ -216,9 +222,10 @@ export class GroupStepper {
   }
 
   #stepMessage(message: Message<EntryPayload>): void {
-    this.#quietness.heard(message)
+    this.#quietness.hears(message)
     if (message.type !== 'append' || message.entries.length === 0) {
       this.#core.step({ type: 'message', message })
+      this.#quietness.heard(message)
       return
     }
     const fault = this.#tail.check(message.prevIndex, message.prevTerm, message.entries)
@@ -255,7 +262,8 @@ export class GroupStepper {
       this.#warnOnce(`replica ${message.to} has no known node: its messages are dropped`)
     } else {
       // Entries that leave were sealed when their append task was stored, earlier in this very turn or before.
-      services.post(node, { group: log.group, message } as GroupMessage)
+      const quiet = this.#quietness.markFor(message)
+      services.post(node, { group: log.group, message, ...(quiet !== undefined && { quiet }) } as GroupMessage)
     }
   }
 

@@ -3,6 +3,7 @@ import type { LogStore } from '@millrace/log-store'
 import type { RandomInt } from '@millrace/raft-core'
 import type { InboundCredit } from './inbound-credit.ts'
 import type { Clock, NodeEvent, NodeTiming } from './node.ts'
+import type { QuietPeers } from './quiet-peers.ts'
 import type { SnapshotSends } from './snapshot-sends.ts'
 import type { GroupMessage } from './transport.ts'
 
@@ -14,6 +15,8 @@ export interface HostServices {
   readonly snapshots: SnapshotSends
   readonly store: LogStore
   readonly inbound: InboundCredit
+  /** Undefined: the timing leaves no room for quiet groups. */
+  readonly quiet: QuietPeers | undefined
   /** Peers reach a node at this address. */
   reach(node: number, address: string): void
   isConnected(node: number): boolean

@@ -9,7 +9,7 @@ import { MemorySnapshotCall } from './memory-snapshot-calls.ts'
 import type { Clock } from './node.ts'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from './snapshot-calls.ts'
 import { systemClock, systemRandomInt } from './system-clock.ts'
-import type { GroupMessage, Transport, TransportHandler } from './transport.ts'
+import type { GroupMessage, QuietBeat, Transport, TransportHandler } from './transport.ts'
 
 /** What a link does to what it carries. Absent: nothing. */
 export interface LinkFaults {
@@ -44,6 +44,8 @@ export interface MemoryNetwork {
   setFaults(faults: LinkFaults): void
   /** Sees every message before it is queued, and may lose it by answering false. */
   setFilter(filter: ((from: number, to: number, message: GroupMessage) => boolean) | undefined): void
+  /** The same for the beats that stand for heartbeats of quiet groups. */
+  setBeatFilter(filter: ((from: number, to: number, beat: QuietBeat) => boolean) | undefined): void
 }
 
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024
@@ -62,6 +64,7 @@ class Network implements MemoryNetwork {
   readonly #calls = new Set<MemorySnapshotCall>()
   #faults: LinkFaults = {}
   #filter: ((from: number, to: number, message: GroupMessage) => boolean) | undefined
+  #beatFilter: ((from: number, to: number, beat: QuietBeat) => boolean) | undefined
 
   constructor(options: MemoryNetworkOptions) {
     this.clock = options.clock ?? systemClock
@@ -105,6 +108,10 @@ class Network implements MemoryNetwork {
     this.#filter = filter
   }
 
+  setBeatFilter(filter: ((from: number, to: number, beat: QuietBeat) => boolean) | undefined): void {
+    this.#beatFilter = filter
+  }
+
   /** What survives the link, duplicates included. */
   survivors(from: number, to: number, messages: readonly GroupMessage[]): readonly GroupMessage[] {
     if (this.#cuts.has(`${from}>${to}`)) return []
@@ -125,6 +132,15 @@ class Network implements MemoryNetwork {
     const { delayMsMax = 0 } = this.#faults
     if (delayMsMax === 0) this.clock.nextTurn(deliver)
     else this.clock.setTimer(this.randomInt(delayMsMax + 1), deliver)
+  }
+
+  /** The same for a beat. */
+  survivingBeats(from: number, to: number, beat: QuietBeat): readonly QuietBeat[] {
+    if (this.#cuts.has(`${from}>${to}`)) return []
+    const { dropPermille = 0, duplicatePermille = 0 } = this.#faults
+    if (this.#beatFilter?.(from, to, beat) === false) return []
+    if (dropPermille > 0 && this.randomInt(1_000) < dropPermille) return []
+    return duplicatePermille > 0 && this.randomInt(1_000) < duplicatePermille ? [beat, beat] : [beat]
   }
 
   /** Tells both sides of every pair that `nodeId` is a part of now. */
@@ -205,6 +221,19 @@ class MemoryTransport implements Transport {
       this.#queued.set(toNode, this.queuedBytes(toNode) - bytes)
       if (this.handler !== undefined) peer.handler?.receive(this.#nodeId, survivors)
     })
+  }
+
+  sendBeat(toNode: number, beat: QuietBeat): void {
+    const peer = this.#network.ends.get(toNode)
+    if (peer?.handler === undefined) {
+      this.#network.clock.nextTurn(() => this.handler?.unreachable(toNode))
+      return
+    }
+    for (const survivor of this.#network.survivingBeats(this.#nodeId, toNode, beat)) {
+      this.#network.carry(() => {
+        if (this.handler !== undefined) peer.handler?.beat(this.#nodeId, survivor)
+      })
+    }
   }
 
   isConnected(node: number): boolean {

@@ -1,63 +1,410 @@
-import type { Message, RaftGroup } from '@millrace/raft-core'
-import { expect, test } from 'vitest'
-import { Quietness } from './quietness.ts'
-import { FAST, TestCluster } from './testing/test-cluster.ts'
+import { type GroupStatus, type Input, type Message, RaftGroup } from '@millrace/raft-core'
+import { afterEach, describe, expect, test } from 'vitest'
+import { QuietPeers } from './quiet-peers.ts'
+import { Quietness, type QuietSubject } from './quietness.ts'
+import { FAST, TestCluster, type TestClusterOptions } from './testing/test-cluster.ts'
 import { until } from './testing/until.ts'
+import type { QuietBeat } from './transport.ts'
 
-type Status = ReturnType<RaftGroup['status']>
+/** 20 ticks to an election timeout, 8 of silence until groups wake. */
+const TIMING = { ...FAST, electionTimeoutMinMs: 400 }
 
-const ANSWER: Message = { type: 'heartbeatResponse', from: 2, to: 1, term: 3, context: 0 }
+describe('quiet groups of three nodes', () => {
+  const clusters: TestCluster[] = []
+  afterEach(async () => {
+    for (const cluster of clusters.splice(0)) await cluster.stop()
+  })
 
-function leaderOf(matches: readonly number[], lastIndex: number): Pick<RaftGroup, 'status'> {
-  const peers = matches.map(match => ({ match, state: 'replicate' }))
-  return { status: () => ({ role: 'leader', lastIndex, peers }) as unknown as Status }
-}
+  async function start(options: TestClusterOptions = {}): Promise<TestCluster> {
+    const cluster = await TestCluster.start({ timing: TIMING, ...options })
+    clusters.push(cluster)
+    return cluster
+  }
 
-function afterTicks(core: Pick<RaftGroup, 'status'>): Quietness {
-  const quietness = new Quietness(core)
-  quietness.tick()
-  expect(quietness.isQuiet).toBe(false)
-  quietness.tick()
-  return quietness
-}
-
-test('a leader is quiet when nothing but heartbeats has happened and all followers hold all it has', () => {
-  expect(afterTicks(leaderOf([9, 9, 9], 9)).isQuiet).toBe(true)
-  expect(afterTicks(leaderOf([9, 8, 9], 9)).isQuiet).toBe(false)
-})
-
-test('only plain answers to heartbeats may wait; whatever else happens ends the quiet', () => {
-  const quietness = afterTicks(leaderOf([9, 9, 9], 9))
-  expect(quietness.mayWait(ANSWER)).toBe(true)
-  expect(quietness.mayWait({ ...ANSWER, context: 4 })).toBe(false)
-  expect(quietness.mayWait({ ...ANSWER, lostTail: true })).toBe(false)
-  quietness.heard(ANSWER)
-  expect(quietness.isQuiet).toBe(true)
-  quietness.heard({ type: 'timeoutNow', from: 2, to: 1, term: 3 })
-  expect(quietness.mayWait(ANSWER)).toBe(false)
-})
-
-test('quiet groups keep their leader, take a proposal at once, and replace a leader that falls silent', async () => {
-  const c = await TestCluster.start({ timing: { ...FAST, electionTimeoutMinMs: 200 } })
-  try {
-    await c.append('a')
-    const leader = await c.leader()
-    const term = c.handle(leader).term
-    let heartbeats = 0
-    c.network.setFilter((_from, _to, { message }) => {
-      heartbeats += message.type === 'heartbeat' ? 1 : 0
+  /** Resolves when beats have come and gone for a while, and nothing else. */
+  async function quiet(c: TestCluster, groups: readonly number[] = c.groups): Promise<void> {
+    let beats = 0
+    c.network.setFilter((_from, _to, { group }) => {
+      if (groups.includes(group)) beats = 0
       return true
     })
-    await until('many heartbeats have come', () => heartbeats > 40)
-    expect([c.handle(leader).leading, c.handle(leader).term]).toEqual([true, term])
-    await c.append('b')
+    c.network.setBeatFilter(() => {
+      beats += 1
+      return true
+    })
+    await until('only beats travel', () => beats >= 60)
+    c.network.setFilter(undefined)
+    c.network.setBeatFilter(undefined)
+  }
+
+  test('exchange nothing but beats, take a proposal at once and are quiet again', async () => {
+    const groups = [1, 2, 3, 4, 5, 6, 7, 8]
+    const c = await start({ groups })
+    for (const group of groups) await c.append('a', group)
+    await quiet(c)
+    const terms = groups.map(group => c.handle(1, group).term)
+    for (const group of groups) await c.append('b', group)
+    await quiet(c)
+    expect(groups.map(group => c.handle(1, group).term)).toEqual(terms)
+    for (const group of groups) await c.converged(2, group)
+  })
+
+  test('answer reads everywhere', async () => {
+    const c = await start()
+    const { index } = (await c.append('a')).header
+    for (const id of c.nodeIds) {
+      await quiet(c)
+      expect(await c.handle(id).readIndex()).toBeGreaterThanOrEqual(index)
+    }
+  })
+
+  test('replace a leader that falls silent, which steps down', async () => {
+    const c = await start()
+    await c.append('a')
+    await quiet(c)
+    const leader = await c.leader()
     c.network.isolate(leader)
     const others = c.nodeIds.filter(node => node !== leader)
     await until('another leads', () => others.some(node => c.handle(node).leading))
+    await until('the old one has stepped down', () => !c.handle(leader).leading)
     c.network.heal()
-    await c.append('c')
-    await c.converged(3)
-  } finally {
-    await c.stop()
+    await c.append('b')
+    await c.converged(2)
+  })
+
+  test('have no leader that hears from nobody, although everybody hears it', async () => {
+    const c = await start()
+    await c.append('a')
+    await quiet(c)
+    const leader = await c.leader()
+    const others = c.nodeIds.filter(node => node !== leader)
+    for (const node of others) c.network.cut(node, leader)
+    await until('it has stepped down', () => !c.handle(leader).leading)
+    await until('another leads', () => others.some(node => c.handle(node).leading))
+  })
+
+  test('replace a leader that took no further part, though its node beats on for other groups', async () => {
+    const c = await start({ groups: [1, 2, 3, 4, 5, 6] })
+    for (const group of c.groups) await c.append('a', group)
+    // Moves everything to one node, so that it beats whatever happens to one of its groups.
+    for (const group of c.groups) {
+      await until(`group ${group} is led by 1`, () => {
+        const by = c.leaderOf(group)
+        if (by > 1) c.handle(by, group).transferLeadership(1)
+        return by === 1
+      })
+    }
+    await quiet(c)
+    let lost = 3
+    c.network.setBeatFilter((from, _to, beat) => !(from === 1 && beat.left.includes(4) && lost-- > 0))
+    await c.up.get(1)!.node.closeGroup(4)
+    await until('another leads group 4', () => [2, 3].some(node => c.handle(node, 4).leading))
+    expect(lost).toBeLessThan(3)
+    expect([1, 2, 3, 5, 6].map(group => c.leaderOf(group))).toEqual([1, 1, 1, 1, 1])
+  })
+
+  test('have no leader whose followers took no further part, though their nodes answer for other groups', async () => {
+    const c = await start({ groups: [1, 2] })
+    for (const group of c.groups) await c.append('a', group)
+    for (const group of c.groups) {
+      await until(`group ${group} is led by 1`, () => {
+        const by = c.leaderOf(group)
+        if (by > 1) c.handle(by, group).transferLeadership(1)
+        return by === 1
+      })
+    }
+    await quiet(c)
+    for (const node of [2, 3]) await c.up.get(node)!.node.closeGroup(1)
+    await until('the leader of group 1 has stepped down', () => !c.handle(1, 1).leading)
+    expect(c.handle(1, 2).leading).toBe(true)
+  })
+
+  test('do without a node that is down, and take it in when it is back', async () => {
+    const c = await start()
+    await c.append('a')
+    const down = c.nodeIds.find(node => node !== c.leaderOf())!
+    await c.kill(down)
+    await quiet(c)
+    const term = c.handle(await c.leader()).term
+    await c.startNode(down)
+    await until('it follows', () => c.handle(down).leaderNode !== 0)
+    await quiet(c)
+    await c.append('b')
+    await c.converged(2)
+    expect(c.handle(down).term).toBe(term)
+  })
+
+  test('move on evidence that the process of the leader is gone', async () => {
+    const c = await start({ timing: { ...FAST, heartbeatMs: 100, electionTimeoutMinMs: 60_000 } })
+    await c.append('a')
+    await until('it rests', () => c.handle(c.leaderOf()).status().followers.length === 2)
+    await quiet(c)
+    const leader = await c.leader()
+    await c.kill(leader)
+    await c.append('b')
+    expect(await c.leader()).not.toBe(leader)
+  })
+
+  test('survive links that lose, repeat and delay what they carry', async () => {
+    const groups = [1, 2, 3, 4]
+    const c = await start({ groups })
+    let appended = 0
+    for (let round = 0; round < 4; round++) {
+      c.network.setFaults({ dropPermille: 200, duplicatePermille: 200, delayMsMax: 15 })
+      for (const group of groups) await c.append(`${round}`, group)
+      appended += 1
+      let beats = 0
+      c.network.setBeatFilter(() => ++beats > 0)
+      await until('beats travel', () => beats > 40)
+      c.network.setBeatFilter(undefined)
+    }
+    c.network.setFaults({})
+    for (const group of groups) await c.converged(appended, group)
+    await quiet(c)
+    for (const group of groups) expect(c.nodeIds.filter(node => c.handle(node, group).leading)).toHaveLength(1)
+  })
+})
+
+/** The core of one replica of three, at rest with the others. */
+class Resting implements QuietSubject {
+  readonly group = 9
+  readonly replica: number
+  readonly steps: Input<never>[] = []
+  readonly beats: QuietBeat[] = []
+  readonly core: RaftGroup<never>
+  readonly peers: QuietPeers
+  readonly quietness: Quietness
+  resting = false
+  settled = true
+  away = new Set<number>()
+
+  constructor(replica: number) {
+    this.replica = replica
+    const configuration = { voters: [1, 2, 3], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false }
+    const base = { index: 1, term: 1 }
+    const initial = { base, hardState: { term: 1, vote: 0, commit: 1 }, lastIndex: 1, terms: [], configuration }
+    this.core = new RaftGroup(
+      { id: replica, electionTicks: 10 },
+      { ...initial, configurationIndex: 1, applied: 1 },
+      () => 0,
+    )
+    this.peers = new QuietPeers({
+      ...{ randomInt: () => replica, silentTicks: 4, isConnected: () => true },
+      send: (_to, beat) => this.beats.push(beat),
+      rouse: () => undefined,
+    })
+    this.quietness = new Quietness(this, this.peers)
   }
+
+  /** Makes it the leader of term 2, whose first entry everybody has. */
+  lead(): this {
+    this.core.step({ type: 'campaign' })
+    for (const type of ['preVoteResponse', 'voteResponse'] as const) {
+      this.drain()
+      this.core.step({ type: 'message', message: { type, from: 2, to: 1, term: 2, granted: true } })
+    }
+    this.drain()
+    for (const from of [2, 3]) {
+      const hint = { rejected: false, index: 2, hintIndex: 0, hintTerm: 0 }
+      this.core.step({ type: 'message', message: { type: 'appendResponse', from, to: 1, term: 2, ...hint } })
+      this.drain()
+    }
+    expect(this.core.status()).toMatchObject({ role: 'leader', commit: 2, applied: 2 })
+    return this
+  }
+
+  drain(): Message[] {
+    const sent: Message[] = []
+    while (this.core.hasOutput()) {
+      const { messages, append, apply } = this.core.takeOutput()
+      sent.push(...messages)
+      for (const message of [...(append?.responses ?? []), ...(apply?.responses ?? [])]) {
+        if (message.to === this.replica) this.core.step({ type: 'message', message })
+        else sent.push(message)
+      }
+    }
+    return sent
+  }
+
+  /** As a turn does with ticks. */
+  tick(): void {
+    this.core.step({ type: 'tick' })
+    this.quietness.ticked()
+  }
+
+  hear(message: Message, mark?: number): void {
+    if (mark !== undefined) this.quietness.marked(message, mark)
+    this.quietness.hears(message)
+    this.core.step({ type: 'message', message: message as Message<never> })
+    this.quietness.heard(message)
+  }
+
+  status(): GroupStatus {
+    return this.core.status()
+  }
+
+  step(input: Input<never>): void {
+    this.steps.push(input)
+    this.core.step(input)
+  }
+
+  nodeOf(replica: number): number {
+    return replica
+  }
+
+  isConnected(node: number): boolean {
+    return !this.away.has(node)
+  }
+
+  mayRest(): boolean {
+    return this.settled
+  }
+
+  rests(resting: boolean): void {
+    this.resting = resting
+  }
+}
+
+const SESSION = 77
+const answer = (from: number, term = 2): Message => ({ type: 'heartbeatResponse', from, to: 1, term, context: 0 })
+const offer = (over: Partial<Extract<Message, { type: 'heartbeat' }>> = {}): Message => ({
+  ...{ type: 'heartbeat', from: 1, to: 2, term: 2, commit: 1, context: 0 },
+  ...over,
+})
+
+function restingLeader(): Resting {
+  const leader = new Resting(1).lead()
+  leader.tick()
+  leader.tick()
+  leader.drain()
+  for (const peer of [2, 3]) leader.hear(answer(peer), SESSION)
+  expect(leader.resting).toBe(true)
+  return leader
+}
+
+function restingFollower(): Resting {
+  const follower = new Resting(2)
+  follower.hear(offer(), SESSION)
+  expect(follower.resting).toBe(true)
+  return follower
+}
+
+describe('one replica', () => {
+  test('a leader offers after two calm ticks and rests once everybody agrees', () => {
+    const leader = new Resting(1).lead()
+    leader.tick()
+    expect(leader.drain().map(message => leader.quietness.markFor(message))).toEqual([undefined, undefined])
+    leader.tick()
+    expect(leader.drain().map(message => leader.quietness.markFor(message))).toEqual([2, 2])
+    leader.hear(answer(2), SESSION)
+    leader.hear(answer(3))
+    expect(leader.resting).toBe(false)
+    leader.hear(answer(3), SESSION)
+    expect(leader.resting).toBe(true)
+  })
+
+  test('a leader with a follower that is behind, or with a wish that only ticks would end, does not offer', () => {
+    for (const hinder of ['behind', 'waiting'] as const) {
+      const leader = new Resting(1).lead()
+      if (hinder === 'waiting') leader.settled = false
+      else leader.core.step({ type: 'unreachable', peer: 3 })
+      for (let i = 0; i < 6; i++) {
+        leader.tick()
+        expect(leader.drain().every(message => leader.quietness.markFor(message) === undefined)).toBe(true)
+      }
+    }
+  })
+
+  test('a leader without a quorum that agrees does not rest', () => {
+    const leader = new Resting(1).lead()
+    leader.away.add(2).add(3)
+    for (let i = 0; i < 9; i++) leader.tick()
+    expect([leader.core.status().role, leader.resting]).toEqual(['leader', false])
+  })
+
+  test('a leader does without a follower that is away only when check-quorum has noticed', () => {
+    const leader = new Resting(1).lead()
+    leader.away.add(3)
+    for (let i = 0; i < 4; i++) leader.tick()
+    leader.hear(answer(2), SESSION)
+    expect(leader.resting).toBe(false)
+    for (let i = 0; i < 8; i++) leader.tick()
+    leader.hear(answer(2), SESSION)
+    expect(leader.resting).toBe(true)
+    expect([leader.quietness.concerns(2), leader.quietness.concerns(3)]).toEqual([true, false])
+  })
+
+  test('a leader that is disturbed finds everybody active who answered lately', () => {
+    const leader = restingLeader()
+    for (let i = 0; i < 50; i++) {
+      leader.peers.tick()
+      for (const node of [2, 3]) {
+        leader.peers.receive(node, { answer: true, session: SESSION, number: i + 1, heard: 0, left: [] })
+      }
+    }
+    leader.quietness.disturb()
+    for (let i = 0; i < 10; i++) leader.core.step({ type: 'tick' })
+    expect([leader.resting, leader.core.status().role]).toEqual([false, 'leader'])
+  })
+
+  test('a leader that nobody answers steps down within two election timeouts of the last answer', () => {
+    const leader = restingLeader()
+    let ticks = 0
+    for (; leader.resting; ticks++) {
+      leader.peers.tick()
+      if (leader.peers.silentTicks < ticks) leader.quietness.disturb()
+    }
+    for (; leader.core.status().role === 'leader'; ticks++) leader.tick()
+    expect(ticks).toBeLessThanOrEqual(20)
+  })
+
+  test('a follower agrees to an offer of its leader, and says so in its answer', () => {
+    const follower = restingFollower()
+    expect(follower.drain().map(message => follower.quietness.markFor(message))).toEqual([3])
+    follower.hear(offer(), SESSION)
+    expect(follower.resting).toBe(true)
+  })
+
+  test.each([
+    ['whose log the offer does not match', offer({ commit: 0 }), SESSION],
+    ['with a round of reads', offer({ context: 4 }), SESSION],
+    ['that is not marked', offer(), undefined],
+  ])('a follower does not agree to one %s', (_what, heartbeat, mark) => {
+    const follower = new Resting(2)
+    follower.hear(heartbeat, mark)
+    expect(follower.resting).toBe(false)
+    expect(follower.drain().map(message => follower.quietness.markFor(message))).toEqual([undefined])
+  })
+
+  test('a follower wakes by any other message, with the ticks since the last beat', () => {
+    const messages: Message[] = [
+      offer(),
+      { type: 'append', from: 1, to: 2, term: 2, prevIndex: 1, prevTerm: 1, commit: 1, entries: [] },
+      { type: 'preVote', from: 3, to: 2, term: 3, lastIndex: 9, lastTerm: 2, transfer: false },
+      { type: 'timeoutNow', from: 1, to: 2, term: 2 },
+    ]
+    for (const message of messages) {
+      const follower = restingFollower()
+      for (let i = 0; i < 3; i++) follower.peers.tick()
+      follower.quietness.hears(message)
+      expect(follower.resting).toBe(false)
+      expect(follower.core.status().electionTicksElapsed).toBe(3)
+      expect(follower.steps).toEqual([{ type: 'tick' }, { type: 'tick' }, { type: 'tick' }])
+    }
+  })
+
+  test('a follower at rest refuses a pre-vote, as one that hears heartbeats does', () => {
+    const follower = restingFollower()
+    follower.drain()
+    follower.hear({ type: 'preVote', from: 3, to: 2, term: 3, lastIndex: 9, lastTerm: 2, transfer: false })
+    expect(follower.drain()).toEqual([])
+  })
+
+  test('one that takes no further part touches its core no more', () => {
+    for (const resting of [restingLeader(), restingFollower()]) {
+      resting.steps.splice(0)
+      resting.quietness.end()
+      expect([resting.steps, resting.quietness.rests]).toEqual([[], false])
+    }
+  })
 })

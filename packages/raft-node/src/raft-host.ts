@@ -15,6 +15,7 @@ import { InboundCredit } from './inbound-credit.ts'
 import { LoopHealth } from './loop-health.ts'
 import type { NodeOptions, RaftNode, SnapshotActivity } from './node.ts'
 import { Outbox } from './outbox.ts'
+import { QuietPeers } from './quiet-peers.ts'
 import { RaftGroupHandle } from './raft-group-handle.ts'
 import type { IncomingSnapshot, SnapshotAnswer, SnapshotOffer } from './snapshot-calls.ts'
 import { resolveSnapshotOptions } from './snapshot-options.ts'
@@ -22,8 +23,13 @@ import { SnapshotSends } from './snapshot-sends.ts'
 import type { StateMachine } from './state-machine.ts'
 import { systemClock, systemRandomInt } from './system-clock.ts'
 import { Ticker } from './ticker.ts'
-import type { GroupMessage, TransportHandler } from './transport.ts'
+import type { GroupMessage, QuietBeat, TransportHandler } from './transport.ts'
 import { TurnLoop } from './turn-loop.ts'
+
+/** Election timeouts shorter than this many heartbeats leave no room for quiet groups. */
+const QUIET_ELECTION_TICKS_MIN = 8
+/** Of an election timeout: silence of a node after which no group stays quiet because of it. */
+const QUIET_SILENCE_SHARE = 0.4
 
 /**
  * Starts a node: listens for peers and connects to them. Groups are opened one by one afterwards.
@@ -42,6 +48,8 @@ class RaftHost implements RaftNode, TransportHandler {
   readonly #options: NodeOptions
   readonly #services: HostServices
   readonly #handles = new Map<number, RaftGroupHandle>()
+  /** Those that are not quiet. */
+  readonly #ticking = new Set<GroupReplica>()
   readonly #turns: TurnLoop
   readonly #ticker: Ticker
   readonly #checkpoints: CheckpointSchedule
@@ -56,14 +64,27 @@ class RaftHost implements RaftNode, TransportHandler {
     const clock = options.clock ?? systemClock
     const outbox = new Outbox()
     const report = options.log ?? (() => undefined)
+    const randomInt = options.randomInt ?? systemRandomInt
+    const timing = resolveTiming(options.timing)
+    const isConnected = (node: number): boolean => node === this.nodeId || options.transport.isConnected(node)
+    const electionTicks = Math.round(timing.electionTimeoutMinMs / timing.heartbeatMs)
+    const quiet =
+      electionTicks < QUIET_ELECTION_TICKS_MIN
+        ? undefined
+        : new QuietPeers({
+            ...{ randomInt, isConnected, silentTicks: Math.floor(electionTicks * QUIET_SILENCE_SHARE) },
+            send: (node, beat) => options.transport.sendBeat(node, beat),
+            rouse: group => this.#handles.get(group)?.replica.rouse(),
+          })
     const services: HostServices = {
       nodeId: options.nodeId,
       clock,
-      randomInt: options.randomInt ?? systemRandomInt,
-      timing: resolveTiming(options.timing),
+      randomInt,
+      timing,
       store: options.logStore,
       inbound: new InboundCredit(options.inbound),
-      isConnected: node => node === this.nodeId || options.transport.isConnected(node),
+      quiet,
+      isConnected,
       reach: (node, address) => this.#reach(node, address),
       isGone: node => this.#gone.has(node),
       snapshots: new SnapshotSends({
@@ -81,7 +102,8 @@ class RaftHost implements RaftNode, TransportHandler {
     this.#ticker = new Ticker({
       clock,
       tickMs: services.timing.heartbeatMs,
-      replicas,
+      replicas: this.#ticking,
+      quietTick: () => quiet?.tick(),
       mayTick: () => {
         loopHealth.check()
         return health.check()
@@ -106,7 +128,9 @@ class RaftHost implements RaftNode, TransportHandler {
     try {
       const opening = await openGroup(log, machine.applied)
       const wake = (replica: GroupReplica): void => this.#turns.wake(replica)
-      const replica = new GroupReplica({ services: this.#services, log, machine, opening, wake })
+      const rests = (replica: GroupReplica, resting: boolean): void => this.#rests(replica, resting)
+      const replica = new GroupReplica({ services: this.#services, log, machine, opening, wake, rests })
+      this.#ticking.add(replica)
       const handle = new RaftGroupHandle(replica)
       this.#handles.set(group, handle)
       this.#turns.wake(replica)
@@ -130,6 +154,7 @@ class RaftHost implements RaftNode, TransportHandler {
     if (handle === undefined) return
     this.#handles.delete(group)
     handle.replica.close('the group was closed')
+    this.#ticking.delete(handle.replica)
     await handle.replica.applier.close()
   }
 
@@ -139,6 +164,10 @@ class RaftHost implements RaftNode, TransportHandler {
 
   receive(fromNode: number, messages: readonly GroupMessage[]): void {
     for (const message of messages) this.#handles.get(message.group)?.replica.receive(fromNode, message)
+  }
+
+  beat(fromNode: number, beat: QuietBeat): void {
+    this.#services.quiet?.receive(fromNode, beat)
   }
 
   unreachable(node: number): void {
@@ -158,7 +187,7 @@ class RaftHost implements RaftNode, TransportHandler {
   connected(node: number): void {
     this.#gone.delete(node)
     this.#services.report({ level: 'info', message: `connected to node ${node}`, details: { node } })
-    for (const replica of this.#replicas()) replica.failover.connectivity()
+    for (const replica of this.#replicas()) replica.nodeConnected(node)
   }
 
   snapshots(): SnapshotActivity {
@@ -200,6 +229,11 @@ class RaftHost implements RaftNode, TransportHandler {
       await replica.applier.close()
     }
     this.#handles.clear()
+  }
+
+  #rests(replica: GroupReplica, resting: boolean): void {
+    if (resting) this.#ticking.delete(replica)
+    else this.#ticking.add(replica)
   }
 
   *#replicas(): Iterable<GroupReplica> {

@@ -34,6 +34,11 @@ export class ReadRequests {
     this.#lastContext = 1 + randomInt(2 ** 30)
   }
 
+  /** Nobody waits for a read index. */
+  get idle(): boolean {
+    return this.#asking.length === 0 && this.#rounds.size === 0
+  }
+
   /** Resolves with a read index; `ask` sends the round, once in this turn. */
   readIndex(): Promise<LogIndex> {
     if (this.#indexWaiters >= READ_WAITERS_MAX) return Promise.reject(tooMany('a read index'))

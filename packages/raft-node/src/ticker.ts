@@ -1,5 +1,5 @@
 /**
- * The one timer behind the logical time of all groups. Groups are spread over a few phases, so that their heartbeats
+ * The one timer behind the logical time of all groups. Groups that are not quiet are spread over a few phases, so that their heartbeats
  * and timeouts do not all fall into one turn; those of a phase share a message per peer.
  *
  * Ticks that a stalled process missed are not made up for: time that nobody lived through must not depose a leader.
@@ -13,7 +13,10 @@ export interface TickerOptions {
   readonly clock: Clock
   /** One tick of a group. */
   readonly tickMs: number
-  readonly replicas: () => Iterable<GroupReplica>
+  /** Those that are not quiet. */
+  readonly replicas: Iterable<GroupReplica>
+  /** Once per tick, for all the others. */
+  readonly quietTick: () => void
   /** Asked before every phase: while it answers false no group ticks. */
   readonly mayTick: () => boolean
 }
@@ -44,9 +47,10 @@ export class Ticker {
   #fire(): void {
     this.#phase = (this.#phase + 1) % TICK_PHASES
     if (this.#options.mayTick()) {
-      for (const replica of this.#options.replicas()) {
+      for (const replica of this.#options.replicas) {
         if (replica.group % TICK_PHASES === this.#phase) replica.tick()
       }
+      if (this.#phase === 0) this.#options.quietTick()
     }
     this.start()
   }

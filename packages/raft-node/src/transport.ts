@@ -23,11 +23,33 @@ export interface GroupMessage {
    * after the next heartbeat.
    */
   readonly busy?: true
+  /**
+   * On a heartbeat: the group is quiet, and from now on beats of this session of the sender (see {@link QuietBeat}) may
+   * stand for its heartbeats. On the answer: agreed, and the beats of this session of the answering node vouch for it.
+   */
+  readonly quiet?: number
+}
+
+/**
+ * In place of the heartbeats of every group that is quiet between two nodes, or the answer to one. Not about any group,
+ * so it proves nothing to the algorithm; see quiet-peers.ts.
+ */
+export interface QuietBeat {
+  readonly answer: boolean
+  /** Random per start of the sending node, above 0: what was agreed with another session is void. */
+  readonly session: number
+  /** Of a beat: counts the beats to this peer. Of an answer: the beat that is answered. */
+  readonly number: number
+  /** Of a beat: number of the newest answer that came; 0: none. */
+  readonly heard: number
+  /** Groups that are no longer quiet at the sender; repeated until the other side is known to have heard it. */
+  readonly left: readonly number[]
 }
 
 /** What a node does with what arrives. Set once, before `start`. */
 export interface TransportHandler {
   receive(fromNode: number, messages: readonly GroupMessage[]): void
+  beat(fromNode: number, beat: QuietBeat): void
   /** Messages to this peer were lost, or its connection is gone. */
   unreachable(node: number): void
   /**
@@ -44,6 +66,8 @@ export interface Transport {
   start(handler: TransportHandler): Promise<void>
   /** Queues; never waits. All messages handed over in one call travel together where their class allows it. */
   send(toNode: number, messages: readonly GroupMessage[]): void
+  /** Queues; in order with the heartbeats, or their answers, that `send` takes. */
+  sendBeat(toNode: number, beat: QuietBeat): void
   /**
    * Begins the transfer of a snapshot, apart from all messages: in order and whole until it ends. What is sent is not
    * queued with a bound here; the sender keeps few chunks unanswered.

@@ -91,14 +91,14 @@ const CASES: readonly {
   readonly name: string
   readonly schema: Parameters<typeof fromBinary>[0]
   readonly encode: (messages: readonly GroupMessage[]) => Buffer
-  readonly decode: (bytes: Uint8Array) => GroupMessage[]
+  readonly decode: (bytes: Uint8Array) => readonly GroupMessage[]
   readonly messages: readonly GroupMessage['message'][]
 }[] = [
   {
     name: 'heartbeats',
     schema: HeartbeatRequestSchema,
     encode: control.encodeHeartbeats,
-    decode: control.decodeHeartbeats,
+    decode: bytes => control.decodeHeartbeats(bytes).messages,
     messages: [
       { type: 'heartbeat', from: 1, to: 2, term: 3, commit: BIG, context: 0 },
       { type: 'timeoutNow', from: 1, to: 2, term: 3 },
@@ -109,7 +109,7 @@ const CASES: readonly {
     name: 'heartbeat responses',
     schema: HeartbeatResponseSchema,
     encode: control.encodeHeartbeatResponses,
-    decode: control.decodeHeartbeatResponses,
+    decode: bytes => control.decodeHeartbeatResponses(bytes).messages,
     messages: [
       { type: 'heartbeatResponse', from: 1, to: 2, term: 3, context: BIG },
       { type: 'heartbeatResponse', from: 1, to: 2, term: 3, context: 0, lostTail: true },

@@ -10,9 +10,9 @@ import type { NodeEvent } from '../node.ts'
 import { ReportOnce } from '../report-once.ts'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from '../snapshot-calls.ts'
 import { systemRandomInt } from '../system-clock.ts'
-import type { GroupMessage, Transport, TransportHandler } from '../transport.ts'
+import type { GroupMessage, QuietBeat, Transport, TransportHandler } from '../transport.ts'
 import { AppendEncoder, decodeAppendResponses, decodeAppends } from './append-codec.ts'
-import { decodeHeartbeatResponses, decodeHeartbeats, encodeHeartbeats } from './control-codec.ts'
+import { type ControlBatch, decodeHeartbeatResponses, decodeHeartbeats, encodeHeartbeats } from './control-codec.ts'
 import { encodeHello, type PeerIdentity } from './handshake.ts'
 import { PeerConnection } from './peer-connection.ts'
 import { PeerServer } from './peer-server.ts'
@@ -110,7 +110,7 @@ class PeerTransport implements GrpcTransport {
       decodeAppends: (fromNode, bytes) =>
         decodeAppends(bytes, (group, reason) => this.#corrupt(fromNode, group, reason)),
       decodeControl: decodeHeartbeats,
-      receive: (fromNode, messages) => this.#handler?.receive(fromNode, messages),
+      receive: (fromNode, batch) => this.#receive(fromNode, batch),
       snapshotOffered: (fromNode, offer, answer) => {
         if (this.#handler === undefined) throw new Error('the node is stopping')
         return this.#handler.snapshotOffered(fromNode, offer, answer)
@@ -135,7 +135,7 @@ class PeerTransport implements GrpcTransport {
     if (node === this.#options.nodeId || this.#peers.get(node)?.address === address) return
     this.#peers.get(node)?.connection.close()
     const hello = encodeHello(this.#self, node)
-    const receive = (messages: readonly GroupMessage[]): void => this.#handler?.receive(node, messages)
+    const receive = (batch: ControlBatch): void => this.#receive(node, batch)
     const connection = new PeerConnection({
       address,
       hello,
@@ -143,7 +143,7 @@ class PeerTransport implements GrpcTransport {
         method: PEER_METHODS.appendEntries,
         queueBytesMax: this.#options.appendQueueBytesMax ?? APPEND_QUEUE_BYTES_MAX,
         encode: messages => this.#encoder.encode(messages),
-        decode: decodeAppendResponses,
+        decode: bytes => ({ messages: decodeAppendResponses(bytes), beat: undefined }),
       },
       control: {
         method: PEER_METHODS.heartbeat,
@@ -158,7 +158,9 @@ class PeerTransport implements GrpcTransport {
       gone: () => this.#handler?.gone(node),
       refused: reason => this.#reportOnce('error', `node ${node} at ${address} refused this node: ${reason}`),
     })
-    const voteCaller = new VoteCaller(this.#options.voteDeadlineMs ?? VOTE_DEADLINE_MS, receive)
+    const voteCaller = new VoteCaller(this.#options.voteDeadlineMs ?? VOTE_DEADLINE_MS, messages =>
+      receive({ messages, beat: undefined }),
+    )
     this.#peers.set(node, { address, connection, voteCaller, hello })
     connection.connect()
   }
@@ -178,6 +180,13 @@ class PeerTransport implements GrpcTransport {
     let delivered = true
     for (const [way, same] of ways) delivered = this.#sendBy(way, toNode, same) && delivered
     if (!delivered) setImmediate(() => this.#handler?.unreachable(toNode))
+  }
+
+  sendBeat(toNode: number, beat: QuietBeat): void {
+    const delivered = beat.answer
+      ? this.#server.sendControlResponses(toNode, [beat])
+      : this.#peers.get(toNode)?.connection.sendControl([beat])
+    if (delivered !== true) setImmediate(() => this.#handler?.unreachable(toNode))
   }
 
   offerSnapshot(toNode: number, offer: SnapshotOffer, events: SnapshotCallEvents): SnapshotCall {
@@ -226,6 +235,11 @@ class PeerTransport implements GrpcTransport {
         this.#server.sendVoteResponses(toNode, messages)
         return true
     }
+  }
+
+  #receive(node: number, { messages, beat }: ControlBatch): void {
+    if (messages.length > 0) this.#handler?.receive(node, messages)
+    if (beat !== undefined) this.#handler?.beat(node, beat)
   }
 
   #corrupt(node: number, group: number, reason: string): void {

@@ -6,26 +6,27 @@
  * the process that calls or answers is another one than before. Once per loss.
  */
 import { type MethodDefinition, status as StatusCode } from '@grpc/grpc-js'
-import type { GroupMessage } from '../transport.ts'
+import type { GroupMessage, QuietBeat } from '../transport.ts'
+import type { ControlBatch, ControlItem } from './control-codec.ts'
 import type { PeerWelcome } from './handshake.ts'
 import { PeerStream } from './peer-stream.ts'
 import { probe, splitAddress } from './reachability-probe.ts'
 
 /** Codec and method of one stream. */
-export interface StreamKind {
+export interface StreamKind<T extends GroupMessage | QuietBeat> {
   readonly method: MethodDefinition<Buffer, Buffer>
   readonly queueBytesMax: number
-  readonly encode: (messages: readonly GroupMessage[]) => Buffer
-  readonly decode: (bytes: Uint8Array) => GroupMessage[]
+  readonly encode: (items: readonly T[]) => Buffer
+  readonly decode: (bytes: Uint8Array) => ControlBatch
 }
 
 export interface PeerConnectionOptions {
   readonly address: string
   readonly hello: Buffer
-  readonly appends: StreamKind
-  readonly control: StreamKind
+  readonly appends: StreamKind<GroupMessage>
+  readonly control: StreamKind<ControlItem>
   readonly randomInt: (bound: number) => number
-  readonly receive: (messages: readonly GroupMessage[]) => void
+  readonly receive: (batch: ControlBatch) => void
   readonly connected: () => void
   readonly unreachable: () => void
   readonly gone: () => void
@@ -42,8 +43,8 @@ export class PeerConnection {
   readonly #host: string
   readonly #port: number
   #state: 'connecting' | 'up' | 'waiting' | 'closed' = 'waiting'
-  #appends: PeerStream | undefined
-  #control: PeerStream | undefined
+  #appends: PeerStream<GroupMessage> | undefined
+  #control: PeerStream<ControlItem> | undefined
   #welcomes = 0
   #timer: NodeJS.Timeout | undefined
   /** Names the present pair of streams; what an older one still reports is ignored. */
@@ -71,7 +72,7 @@ export class PeerConnection {
   }
 
   /** The stream whose connection vote calls share; undefined while there is none. */
-  get control(): PeerStream | undefined {
+  get control(): PeerStream<ControlItem> | undefined {
     return this.#state === 'up' ? this.#control : undefined
   }
 
@@ -79,8 +80,8 @@ export class PeerConnection {
     return this.#appends?.send(messages) ?? false
   }
 
-  sendControl(messages: readonly GroupMessage[]): boolean {
-    return this.#control?.send(messages) ?? false
+  sendControl(items: readonly ControlItem[]): boolean {
+    return this.#control?.send(items) ?? false
   }
 
   connect(): void {
@@ -117,7 +118,7 @@ export class PeerConnection {
     this.#closeStreams()
   }
 
-  #open(kind: StreamKind): PeerStream {
+  #open<T extends GroupMessage | QuietBeat>(kind: StreamKind<T>): PeerStream<T> {
     const attempt = this.#attempt
     const current = (): boolean => attempt === this.#attempt && this.#state !== 'closed' && this.#state !== 'waiting'
     return new PeerStream({

@@ -12,7 +12,7 @@ import {
 } from '@grpc/grpc-js'
 import type { GroupMessage, TransportHandler } from '../transport.ts'
 import { encodeAppendResponses } from './append-codec.ts'
-import { decodeVotes, encodeHeartbeatResponses } from './control-codec.ts'
+import { type ControlBatch, type ControlItem, decodeVotes, encodeHeartbeatResponses } from './control-codec.ts'
 import { widenServerWindow } from './flow-control.ts'
 import { decodeHello, encodeWelcome, type PeerHello, type PeerIdentity, refuseHello } from './handshake.ts'
 import { PEER_METHODS, SERVER_OPTIONS } from './peer-service.ts'
@@ -27,8 +27,8 @@ export interface PeerServerOptions {
   readonly queueBytesMax: number
   readonly voteWindowMs: number
   readonly decodeAppends: (fromNode: number, bytes: Uint8Array) => GroupMessage[]
-  readonly decodeControl: (bytes: Uint8Array) => GroupMessage[]
-  readonly receive: (fromNode: number, messages: readonly GroupMessage[]) => void
+  readonly decodeControl: (bytes: Uint8Array) => ControlBatch
+  readonly receive: (fromNode: number, batch: ControlBatch) => void
   readonly snapshotOffered: TransportHandler['snapshotOffered']
   /** A process that runs as `node` has called. */
   readonly saw: (node: number, incarnation: number) => void
@@ -49,7 +49,10 @@ export class PeerServer {
   readonly #votes: VoteAnswers
   readonly #snapshots: SnapshotServer
   /** Where answers to a node go: on the newest stream that it opened. */
-  readonly #answers: Readonly<Record<Kind, Map<number, SendQueue>>> = { appends: new Map(), control: new Map() }
+  readonly #answers = {
+    appends: new Map<number, SendQueue<GroupMessage>>(),
+    control: new Map<number, SendQueue<ControlItem>>(),
+  }
   readonly #calls = new Set<Call>()
   #port = 0
 
@@ -94,8 +97,8 @@ export class PeerServer {
     return this.#answers.appends.get(toNode)?.push(messages) ?? false
   }
 
-  sendControlResponses(toNode: number, messages: readonly GroupMessage[]): boolean {
-    return this.#answers.control.get(toNode)?.push(messages) ?? false
+  sendControlResponses(toNode: number, items: readonly ControlItem[]): boolean {
+    return this.#answers.control.get(toNode)?.push(items) ?? false
   }
 
   sendVoteResponses(toNode: number, messages: readonly GroupMessage[]): void {
@@ -131,12 +134,11 @@ export class PeerServer {
   #streamHandler(kind: Kind): handleBidiStreamingCall<Buffer, Buffer> {
     return call => {
       let hello: PeerHello | undefined
-      let queue: SendQueue | undefined
+      let closeQueue = (): void => undefined
       this.#calls.add(call)
       const end = (): void => {
         if (!this.#calls.delete(call) || hello === undefined) return
-        queue?.close()
-        if (this.#answers[kind].get(hello.fromNode) === queue) this.#answers[kind].delete(hello.fromNode)
+        closeQueue()
         this.#options.ended(hello.fromNode)
       }
       const refuse = (error: unknown): void => {
@@ -147,9 +149,7 @@ export class PeerServer {
         try {
           if (hello !== undefined) return this.#receive(kind, hello.fromNode, bytes)
           hello = this.#greet(decodeHello(bytes))
-          queue = this.#answerQueue(kind, call)
-          this.#answers[kind].get(hello.fromNode)?.close()
-          this.#answers[kind].set(hello.fromNode, queue)
+          closeQueue = this.#openQueue(kind, hello.fromNode, call)
           call.write(encodeWelcome(this.#options.self, hello))
         } catch (error) {
           refuse(error)
@@ -164,17 +164,22 @@ export class PeerServer {
     }
   }
 
-  #answerQueue(kind: Kind, call: Call): SendQueue {
-    return new SendQueue({
-      queueBytesMax: this.#options.queueBytesMax,
-      encode: kind === 'appends' ? encodeAppendResponses : encodeHeartbeatResponses,
-      write: (bytes, flushed) => void call.write(bytes, () => flushed()),
-    })
+  /** Answers to that node go into this call from now on. @returns what ends that */
+  #openQueue(kind: Kind, fromNode: number, call: Call): () => void {
+    const { queueBytesMax } = this.#options
+    const write = (bytes: Buffer, flushed: () => void): void => void call.write(bytes, () => flushed())
+    if (kind === 'appends') {
+      const queue = new SendQueue<GroupMessage>({ queueBytesMax, encode: encodeAppendResponses, write })
+      return replaceQueue(this.#answers.appends, fromNode, queue)
+    }
+    const queue = new SendQueue<ControlItem>({ queueBytesMax, encode: encodeHeartbeatResponses, write })
+    return replaceQueue(this.#answers.control, fromNode, queue)
   }
 
   #receive(kind: Kind, fromNode: number, bytes: Buffer): void {
     const { decodeAppends, decodeControl, receive } = this.#options
-    receive(fromNode, kind === 'appends' ? decodeAppends(fromNode, bytes) : decodeControl(bytes))
+    if (kind === 'control') receive(fromNode, decodeControl(bytes))
+    else receive(fromNode, { messages: decodeAppends(fromNode, bytes), beat: undefined })
   }
 
   #voteHandler(): handleUnaryCall<Buffer, Buffer> {
@@ -183,7 +188,7 @@ export class PeerServer {
         const hello = this.#greet(decodeHello(call.request))
         const votes = decodeVotes(call.request)
         this.#votes.expect(hello.fromNode, votes, encodeWelcome(this.#options.self, hello), answer)
-        this.#options.receive(hello.fromNode, votes)
+        this.#options.receive(hello.fromNode, { messages: votes, beat: undefined })
       } catch (error) {
         answer(refusal(error))
       }
@@ -199,6 +204,19 @@ export class PeerServer {
     }
     this.#options.saw(hello.fromNode, hello.incarnation)
     return hello
+  }
+}
+
+function replaceQueue<T extends ControlItem>(
+  queues: Map<number, SendQueue<T>>,
+  node: number,
+  queue: SendQueue<T>,
+): () => void {
+  queues.get(node)?.close()
+  queues.set(node, queue)
+  return () => {
+    queue.close()
+    if (queues.get(node) === queue) queues.delete(node)
   }
 }
 

@@ -3,32 +3,33 @@
  * ways until the first failure. It never reconnects; `PeerConnection` makes a new one.
  */
 import { Client, type ClientDuplexStream, credentials, type MethodDefinition, type ServiceError } from '@grpc/grpc-js'
-import type { GroupMessage } from '../transport.ts'
+import type { GroupMessage, QuietBeat } from '../transport.ts'
+import type { ControlBatch } from './control-codec.ts'
 import { decodeWelcome, type PeerWelcome } from './handshake.ts'
 import { CLIENT_OPTIONS } from './peer-service.ts'
 import { SendQueue } from './send-queue.ts'
 
-export interface PeerStreamOptions {
+export interface PeerStreamOptions<T extends GroupMessage | QuietBeat> {
   readonly address: string
   readonly method: MethodDefinition<Buffer, Buffer>
   readonly hello: Buffer
   readonly queueBytesMax: number
-  readonly encode: (messages: readonly GroupMessage[]) => Buffer
-  readonly decode: (bytes: Uint8Array) => GroupMessage[]
+  readonly encode: (items: readonly T[]) => Buffer
+  readonly decode: (bytes: Uint8Array) => ControlBatch
   readonly welcomed: (welcome: PeerWelcome) => void
-  readonly receive: (messages: readonly GroupMessage[]) => void
+  readonly receive: (batch: ControlBatch) => void
   /** Called once: the stream is over. */
   readonly failed: (error: Error) => void
 }
 
-export class PeerStream {
+export class PeerStream<T extends GroupMessage | QuietBeat> {
   readonly client: Client
-  readonly #options: PeerStreamOptions
+  readonly #options: PeerStreamOptions<T>
   readonly #call: ClientDuplexStream<Buffer, Buffer>
-  readonly #queue: SendQueue
+  readonly #queue: SendQueue<T>
   #state: 'opening' | 'open' | 'closed' = 'opening'
 
-  constructor(options: PeerStreamOptions) {
+  constructor(options: PeerStreamOptions<T>) {
     this.#options = options
     this.client = new Client(options.address, credentials.createInsecure(), CLIENT_OPTIONS)
     const { path, requestSerialize, responseDeserialize } = options.method
@@ -50,8 +51,8 @@ export class PeerStream {
   }
 
   /** @returns false when nothing was taken: not open, or no room */
-  send(messages: readonly GroupMessage[]): boolean {
-    return this.#state === 'open' && this.#queue.push(messages)
+  send(items: readonly T[]): boolean {
+    return this.#state === 'open' && this.#queue.push(items)
   }
 
   close(): void {

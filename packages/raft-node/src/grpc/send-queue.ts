@@ -5,12 +5,12 @@
  * stream says that they are flushed: a peer that stops reading fills its own queue and nothing else. What does not fit
  * is refused as a whole.
  */
-import type { GroupMessage } from '../transport.ts'
+import type { GroupMessage, QuietBeat } from '../transport.ts'
 import { appendBytes } from './append-codec.ts'
 
-export interface SendQueueOptions {
+export interface SendQueueOptions<T extends GroupMessage | QuietBeat> {
   readonly queueBytesMax: number
-  readonly encode: (messages: readonly GroupMessage[]) => Buffer
+  readonly encode: (items: readonly T[]) => Buffer
   /** Writes one message to the stream and calls `flushed` when the stream has passed it on. */
   readonly write: (bytes: Buffer, flushed: () => void) => void
 }
@@ -20,16 +20,17 @@ const BATCH_BYTES_MAX = 1024 * 1024
 /** Handed to the stream and not flushed: enough to keep a socket busy while the next turn is made. */
 const UNFLUSHED_BYTES_MAX = 4 * 1024 * 1024
 const SMALL_MESSAGE_BYTES = 48
+const LEFT_GROUP_BYTES = 4
 
-export class SendQueue {
-  readonly #options: SendQueueOptions
-  #waiting: GroupMessage[] = []
+export class SendQueue<T extends GroupMessage | QuietBeat> {
+  readonly #options: SendQueueOptions<T>
+  #waiting: T[] = []
   #next = 0
   #waitingBytes = 0
   #unflushedBytes = 0
   #closed = false
 
-  constructor(options: SendQueueOptions) {
+  constructor(options: SendQueueOptions<T>) {
     this.#options = options
   }
 
@@ -38,11 +39,11 @@ export class SendQueue {
   }
 
   /** @returns false when there was no room, or the stream is closed, and nothing was taken */
-  push(messages: readonly GroupMessage[]): boolean {
+  push(items: readonly T[]): boolean {
     let bytes = 0
-    for (const message of messages) bytes += messageBytes(message)
+    for (const item of items) bytes += itemBytes(item)
     if (this.#closed || (this.queuedBytes > 0 && this.queuedBytes + bytes > this.#options.queueBytesMax)) return false
-    for (const message of messages) this.#waiting.push(message)
+    for (const item of items) this.#waiting.push(item)
     this.#waitingBytes += bytes
     this.#pump()
     return true
@@ -68,11 +69,11 @@ export class SendQueue {
     }
   }
 
-  #takeBatch(): readonly GroupMessage[] {
+  #takeBatch(): readonly T[] {
     const first = this.#next
     let bytes = 0
     while (this.#next < this.#waiting.length) {
-      const more = messageBytes(this.#waiting[this.#next]!)
+      const more = itemBytes(this.#waiting[this.#next]!)
       if (bytes > 0 && bytes + more > BATCH_BYTES_MAX) break
       bytes += more
       this.#next += 1
@@ -87,6 +88,7 @@ export class SendQueue {
   }
 }
 
-function messageBytes({ message }: GroupMessage): number {
-  return message.type === 'append' ? appendBytes(message) : SMALL_MESSAGE_BYTES
+function itemBytes(item: GroupMessage | QuietBeat): number {
+  if (!('message' in item)) return SMALL_MESSAGE_BYTES + item.left.length * LEFT_GROUP_BYTES
+  return item.message.type === 'append' ? appendBytes(item.message) : SMALL_MESSAGE_BYTES
 }

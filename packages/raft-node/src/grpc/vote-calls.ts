@@ -26,7 +26,7 @@ export class VoteCaller {
   }
 
   /** @returns false when there were too many calls, and these votes were not asked for */
-  ask(stream: PeerStream, hello: Buffer, votes: readonly GroupMessage[]): boolean {
+  ask(stream: Pick<PeerStream<never>, 'client'>, hello: Buffer, votes: readonly GroupMessage[]): boolean {
     for (let at = 0; at < votes.length; at += VOTES_PER_CALL_MAX) {
       if (this.#open >= CALLS_MAX) return false
       this.#call(stream, Buffer.concat([hello, encodeVotes(votes.slice(at, at + VOTES_PER_CALL_MAX))]))
@@ -34,7 +34,7 @@ export class VoteCaller {
     return true
   }
 
-  #call(stream: PeerStream, request: Buffer): void {
+  #call(stream: Pick<PeerStream<never>, 'client'>, request: Buffer): void {
     const { path, requestSerialize, responseDeserialize } = PEER_METHODS.requestVote
     const options = { deadline: Date.now() + this.#deadlineMs }
     const done = (error: Error | null, response?: Buffer): void => {

@@ -66,6 +66,20 @@ export class WireWriter {
     for (let i = 0; i < values.length; i++) this.uint(i + 1, values[i]!)
   }
 
+  /** A repeated integer field; nothing where there is none. */
+  packedUints(field: number, values: readonly number[]): void {
+    if (values.length === 0) return
+    let length = 0
+    for (const value of values) {
+      if (!Number.isSafeInteger(value) || value < 0)
+        throw new RangeError(`field ${field}: not a safe integer: ${value}`)
+      length += varintLength(value)
+    }
+    this.header(field, length)
+    this.#reserve(length)
+    for (const value of values) this.#varint(value)
+  }
+
   message(field: number, nested: WireWriter): void {
     const bytes = nested.finish()
     this.header(field, bytes.length)
@@ -184,6 +198,14 @@ export class WireReader {
     const values = new Array<number>(count + 1).fill(0)
     const nested = this.message()
     while (nested.next()) if (nested.field <= count) values[nested.field] = nested.uint()
+    return values
+  }
+
+  /** A repeated integer field in its packed form, the only one that is written. */
+  packedUints(): number[] {
+    const values: number[] = []
+    const nested = this.message()
+    while (nested.#at < nested.#end) values.push(nested.#varint())
     return values
   }
 

@@ -11,7 +11,7 @@ import type {
   SnapshotChunk,
   SnapshotOffer,
 } from '../snapshot-calls.ts'
-import type { GroupMessage, Transport, TransportHandler } from '../transport.ts'
+import type { GroupMessage, QuietBeat, Transport, TransportHandler } from '../transport.ts'
 import { EXCHANGED_TYPES, MessageRandom, randomMessage } from './random-messages.ts'
 import { until } from './until.ts'
 
@@ -61,6 +61,7 @@ export function snapshotOffer(contentBytes: number, contentChecksum: number): Sn
 /** Writes down what a transport reports. */
 export class RecordingHandler implements TransportHandler {
   readonly received: { fromNode: number; message: GroupMessage }[] = []
+  readonly beats: { fromNode: number; beat: QuietBeat }[] = []
   readonly unreachables: number[] = []
   readonly gones: number[] = []
   readonly connects: number[] = []
@@ -68,6 +69,10 @@ export class RecordingHandler implements TransportHandler {
 
   receive(fromNode: number, messages: readonly GroupMessage[]): void {
     for (const message of messages) this.received.push({ fromNode, message })
+  }
+
+  beat(fromNode: number, beat: QuietBeat): void {
+    this.beats.push({ fromNode, beat })
   }
 
   unreachable(node: number): void {

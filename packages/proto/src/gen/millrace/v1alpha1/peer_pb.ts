@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/peer.proto.
  */
 export const file_millrace_v1alpha1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChxtaWxscmFjZS92MWFscGhhMS9wZWVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSKEAQoJUGVlckhlbGxvEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJZnJvbV9ub2RlGAIgASgNEg8KB3RvX25vZGUYAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAYSFAoMcHJvdG9jb2xfbWluGAUgASgNEhQKDHByb3RvY29sX21heBgGIAEoDSI0CgtQZWVyV2VsY29tZRITCgtpbmNhcm5hdGlvbhgBIAEoBhIQCghwcm90b2NvbBgCIAEoDSJwChJSZXF1ZXN0Vm90ZVJlcXVlc3QSKwoFaGVsbG8YASABKAsyHC5taWxscmFjZS52MWFscGhhMS5QZWVySGVsbG8SLQoFdm90ZXMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Wb3RlUmVxdWVzdCKPAQoLVm90ZVJlcXVlc3QSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEhIKCmxhc3RfaW5kZXgYBiABKAQSEQoJbGFzdF90ZXJtGAcgASgEEhAKCHRyYW5zZmVyGAggASgIInYKE1JlcXVlc3RWb3RlUmVzcG9uc2USLwoHd2VsY29tZRgBIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJXZWxjb21lEi4KBXZvdGVzGAIgAygLMh8ubWlsbHJhY2UudjFhbHBoYTEuVm90ZVJlc3BvbnNlIpkBCgxWb3RlUmVzcG9uc2USDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEg8KB2dyYW50ZWQYBiABKAgSFwoPY29tbWl0dGVkX2luZGV4GAcgASgEEhYKDmNvbW1pdHRlZF90ZXJtGAggASgEInQKFEFwcGVuZEVudHJpZXNSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEi8KB2FwcGVuZHMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZCK3AQoLR3JvdXBBcHBlbmQSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIMCgR0ZXJtGAMgASgEEhYKDnByZXZpb3VzX2luZGV4GAQgASgEEhUKDXByZXZpb3VzX3Rlcm0YBSABKAQSDgoGY29tbWl0GAYgASgEEhsKDnByZXZpb3VzX2NoYWluGAcgASgHSACIAQESDgoGZnJhbWVzGA8gASgMQhEKD19wcmV2aW91c19jaGFpbiKDAQoVQXBwZW5kRW50cmllc1Jlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRI5CglyZXNwb25zZXMYAiADKAsyJi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZFJlc3BvbnNlIr0BChNHcm91cEFwcGVuZFJlc3BvbnNlEg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIQCghyZWplY3RlZBgFIAEoCBINCgVpbmRleBgGIAEoBBIWCg5jb25mbGljdF9pbmRleBgHIAEoBBIVCg1jb25mbGljdF90ZXJtGAggASgEEgwKBGJ1c3kYCSABKAgSEQoJbG9zdF90YWlsGAogASgIIuMBChBIZWFydGJlYXRSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEjgKBmdyb3VwcxgCIAMoCzIoLm1pbGxyYWNlLnYxYWxwaGExLkdyb3VwSGVhcnRiZWF0UmVxdWVzdBIyCgt0aW1lb3V0X25vdxgDIAMoCzIdLm1pbGxyYWNlLnYxYWxwaGExLlRpbWVvdXROb3cSNAoKcmVhZF9pbmRleBgEIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJSZWFkSW5kZXgibwoVR3JvdXBIZWFydGJlYXRSZXF1ZXN0Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIOCgZjb21taXQYBSABKAQSDwoHY29udGV4dBgGIAEoBCJDCgpUaW1lb3V0Tm93Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBCJXCg1QZWVyUmVhZEluZGV4Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIPCgdjb250ZXh0GAUgASgEIr0BChFIZWFydGJlYXRSZXNwb25zZRIvCgd3ZWxjb21lGAEgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuUGVlcldlbGNvbWUSOQoGZ3JvdXBzGAIgAygLMikubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBIZWFydGJlYXRSZXNwb25zZRI8CgpyZWFkX2luZGV4GAMgAygLMigubWlsbHJhY2UudjFhbHBoYTEuUGVlclJlYWRJbmRleFJlc3BvbnNlInMKFkdyb3VwSGVhcnRiZWF0UmVzcG9uc2USDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEg8KB2NvbnRleHQYBSABKAQSEQoJbG9zdF90YWlsGAYgASgIIm4KFVBlZXJSZWFkSW5kZXhSZXNwb25zZRINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSDQoFaW5kZXgYBSABKAQSDwoHY29udGV4dBgGIAEoBCKxAQoWSW5zdGFsbFNuYXBzaG90UmVxdWVzdBIrCgVoZWxsbxgBIAEoCzIcLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJIZWxsbxIxCgZoZWFkZXIYAiABKAsyIS5taWxscmFjZS52MWFscGhhMS5TbmFwc2hvdEhlYWRlchIOCgZvZmZzZXQYAyABKAQSCwoDY3JjGAQgASgHEgwKBGRvbmUYBSABKAgSDAoEZGF0YRgPIAEoDCKzAgoOU25hcHNob3RIZWFkZXISDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhMKC3NuYXBzaG90X2lkGAUgASgJEg0KBWluZGV4GAYgASgEEhIKCmluZGV4X3Rlcm0YByABKAQSGwoTY29uZmlndXJhdGlvbl9pbmRleBgIIAEoBBI8Cg1jb25maWd1cmF0aW9uGAkgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBDb25maWd1cmF0aW9uEg4KBmxlbmd0aBgKIAEoBBIQCghjaGVja3N1bRgLIAEoBxINCgVjaGFpbhgMIAEoBxIRCgl0aW1lc3RhbXAYDSABKAMSEwoLbmV4dF9vZmZzZXQYDiABKAQiiQEKF0luc3RhbGxTbmFwc2hvdFJlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRIMCgR0ZXJtGAIgASgEEhAKCHJlY2VpdmVkGAMgASgEEgwKBGRvbmUYBCABKAgSDwoHcmVmdXNlZBgFIAEoCSK+AgoSR3JvdXBDb25maWd1cmF0aW9uEg4KBnZvdGVycxgBIAMoDRIXCg92b3RlcnNfb3V0Z29pbmcYAiADKA0SEAoIbGVhcm5lcnMYAyADKA0SFQoNbGVhcm5lcnNfbmV4dBgEIAMoDRISCgphdXRvX2xlYXZlGAUgASgIEi8KBnBsYWNlcxgGIAMoCzIfLm1pbGxyYWNlLnYxYWxwaGExLlJlcGxpY2FQbGFjZRIzCgVzdGVwcxgHIAMoCzIkLm1pbGxyYWNlLnYxYWxwaGExLkNvbmZpZ3VyYXRpb25TdGVwEjEKCnRyYW5zaXRpb24YCCABKA4yHS5taWxscmFjZS52MWFscGhhMS5UcmFuc2l0aW9uEhMKC2xlYXNlX3JlYWRzGAkgASgIEhQKDGxhc3RfcmVwbGljYRgKIAEoDSI+CgxSZXBsaWNhUGxhY2USDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNEg8KB2FkZHJlc3MYAyABKAkiTwoRQ29uZmlndXJhdGlvblN0ZXASKQoEa2luZBgBIAEoDjIbLm1pbGxyYWNlLnYxYWxwaGExLlN0ZXBLaW5kEg8KB3JlcGxpY2EYAiABKA0qhQEKCFN0ZXBLaW5kEhkKFVNURVBfS0lORF9VTlNQRUNJRklFRBAAEhcKE1NURVBfS0lORF9BRERfVk9URVIQARIZChVTVEVQX0tJTkRfQUREX0xFQVJORVIQAhIUChBTVEVQX0tJTkRfUkVNT1ZFEAMSFAoQU1RFUF9LSU5EX1VQREFURRAEKloKClRyYW5zaXRpb24SGgoWVFJBTlNJVElPTl9VTlNQRUNJRklFRBAAEhcKE1RSQU5TSVRJT05fSU1QTElDSVQQARIXChNUUkFOU0lUSU9OX0VYUExJQ0lUEAIynQMKC1BlZXJTZXJ2aWNlElwKC1JlcXVlc3RWb3RlEiUubWlsbHJhY2UudjFhbHBoYTEuUmVxdWVzdFZvdGVSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuUmVxdWVzdFZvdGVSZXNwb25zZRJmCg1BcHBlbmRFbnRyaWVzEicubWlsbHJhY2UudjFhbHBoYTEuQXBwZW5kRW50cmllc1JlcXVlc3QaKC5taWxscmFjZS52MWFscGhhMS5BcHBlbmRFbnRyaWVzUmVzcG9uc2UoATABEloKCUhlYXJ0YmVhdBIjLm1pbGxyYWNlLnYxYWxwaGExLkhlYXJ0YmVhdFJlcXVlc3QaJC5taWxscmFjZS52MWFscGhhMS5IZWFydGJlYXRSZXNwb25zZSgBMAESbAoPSW5zdGFsbFNuYXBzaG90EikubWlsbHJhY2UudjFhbHBoYTEuSW5zdGFsbFNuYXBzaG90UmVxdWVzdBoqLm1pbGxyYWNlLnYxYWxwaGExLkluc3RhbGxTbmFwc2hvdFJlc3BvbnNlKAEwAWIGcHJvdG8z");
+  fileDesc("ChxtaWxscmFjZS92MWFscGhhMS9wZWVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSKEAQoJUGVlckhlbGxvEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJZnJvbV9ub2RlGAIgASgNEg8KB3RvX25vZGUYAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAYSFAoMcHJvdG9jb2xfbWluGAUgASgNEhQKDHByb3RvY29sX21heBgGIAEoDSI0CgtQZWVyV2VsY29tZRITCgtpbmNhcm5hdGlvbhgBIAEoBhIQCghwcm90b2NvbBgCIAEoDSJwChJSZXF1ZXN0Vm90ZVJlcXVlc3QSKwoFaGVsbG8YASABKAsyHC5taWxscmFjZS52MWFscGhhMS5QZWVySGVsbG8SLQoFdm90ZXMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Wb3RlUmVxdWVzdCKPAQoLVm90ZVJlcXVlc3QSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEhIKCmxhc3RfaW5kZXgYBiABKAQSEQoJbGFzdF90ZXJtGAcgASgEEhAKCHRyYW5zZmVyGAggASgIInYKE1JlcXVlc3RWb3RlUmVzcG9uc2USLwoHd2VsY29tZRgBIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJXZWxjb21lEi4KBXZvdGVzGAIgAygLMh8ubWlsbHJhY2UudjFhbHBoYTEuVm90ZVJlc3BvbnNlIpkBCgxWb3RlUmVzcG9uc2USDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEg8KB2dyYW50ZWQYBiABKAgSFwoPY29tbWl0dGVkX2luZGV4GAcgASgEEhYKDmNvbW1pdHRlZF90ZXJtGAggASgEInQKFEFwcGVuZEVudHJpZXNSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEi8KB2FwcGVuZHMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZCK3AQoLR3JvdXBBcHBlbmQSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIMCgR0ZXJtGAMgASgEEhYKDnByZXZpb3VzX2luZGV4GAQgASgEEhUKDXByZXZpb3VzX3Rlcm0YBSABKAQSDgoGY29tbWl0GAYgASgEEhsKDnByZXZpb3VzX2NoYWluGAcgASgHSACIAQESDgoGZnJhbWVzGA8gASgMQhEKD19wcmV2aW91c19jaGFpbiKDAQoVQXBwZW5kRW50cmllc1Jlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRI5CglyZXNwb25zZXMYAiADKAsyJi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZFJlc3BvbnNlIr0BChNHcm91cEFwcGVuZFJlc3BvbnNlEg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIQCghyZWplY3RlZBgFIAEoCBINCgVpbmRleBgGIAEoBBIWCg5jb25mbGljdF9pbmRleBgHIAEoBBIVCg1jb25mbGljdF90ZXJtGAggASgEEgwKBGJ1c3kYCSABKAgSEQoJbG9zdF90YWlsGAogASgIIpACChBIZWFydGJlYXRSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEjgKBmdyb3VwcxgCIAMoCzIoLm1pbGxyYWNlLnYxYWxwaGExLkdyb3VwSGVhcnRiZWF0UmVxdWVzdBIyCgt0aW1lb3V0X25vdxgDIAMoCzIdLm1pbGxyYWNlLnYxYWxwaGExLlRpbWVvdXROb3cSNAoKcmVhZF9pbmRleBgEIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJSZWFkSW5kZXgSKwoFcXVpZXQYBSABKAsyHC5taWxscmFjZS52MWFscGhhMS5RdWlldEJlYXQiSQoJUXVpZXRCZWF0Eg8KB3Nlc3Npb24YASABKAQSDgoGbnVtYmVyGAIgASgEEg0KBWhlYXJkGAMgASgEEgwKBGxlZnQYBCADKAQihgEKFUdyb3VwSGVhcnRiZWF0UmVxdWVzdBINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSDgoGY29tbWl0GAUgASgEEg8KB2NvbnRleHQYBiABKAQSFQoNcXVpZXRfc2Vzc2lvbhgHIAEoBCJDCgpUaW1lb3V0Tm93Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBCJXCg1QZWVyUmVhZEluZGV4Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIPCgdjb250ZXh0GAUgASgEIuoBChFIZWFydGJlYXRSZXNwb25zZRIvCgd3ZWxjb21lGAEgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuUGVlcldlbGNvbWUSOQoGZ3JvdXBzGAIgAygLMikubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBIZWFydGJlYXRSZXNwb25zZRI8CgpyZWFkX2luZGV4GAMgAygLMigubWlsbHJhY2UudjFhbHBoYTEuUGVlclJlYWRJbmRleFJlc3BvbnNlEisKBXF1aWV0GAQgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUXVpZXRCZWF0IooBChZHcm91cEhlYXJ0YmVhdFJlc3BvbnNlEg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIPCgdjb250ZXh0GAUgASgEEhEKCWxvc3RfdGFpbBgGIAEoCBIVCg1xdWlldF9zZXNzaW9uGAcgASgEIm4KFVBlZXJSZWFkSW5kZXhSZXNwb25zZRINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSDQoFaW5kZXgYBSABKAQSDwoHY29udGV4dBgGIAEoBCKxAQoWSW5zdGFsbFNuYXBzaG90UmVxdWVzdBIrCgVoZWxsbxgBIAEoCzIcLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJIZWxsbxIxCgZoZWFkZXIYAiABKAsyIS5taWxscmFjZS52MWFscGhhMS5TbmFwc2hvdEhlYWRlchIOCgZvZmZzZXQYAyABKAQSCwoDY3JjGAQgASgHEgwKBGRvbmUYBSABKAgSDAoEZGF0YRgPIAEoDCKzAgoOU25hcHNob3RIZWFkZXISDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhMKC3NuYXBzaG90X2lkGAUgASgJEg0KBWluZGV4GAYgASgEEhIKCmluZGV4X3Rlcm0YByABKAQSGwoTY29uZmlndXJhdGlvbl9pbmRleBgIIAEoBBI8Cg1jb25maWd1cmF0aW9uGAkgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBDb25maWd1cmF0aW9uEg4KBmxlbmd0aBgKIAEoBBIQCghjaGVja3N1bRgLIAEoBxINCgVjaGFpbhgMIAEoBxIRCgl0aW1lc3RhbXAYDSABKAMSEwoLbmV4dF9vZmZzZXQYDiABKAQiiQEKF0luc3RhbGxTbmFwc2hvdFJlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRIMCgR0ZXJtGAIgASgEEhAKCHJlY2VpdmVkGAMgASgEEgwKBGRvbmUYBCABKAgSDwoHcmVmdXNlZBgFIAEoCSK+AgoSR3JvdXBDb25maWd1cmF0aW9uEg4KBnZvdGVycxgBIAMoDRIXCg92b3RlcnNfb3V0Z29pbmcYAiADKA0SEAoIbGVhcm5lcnMYAyADKA0SFQoNbGVhcm5lcnNfbmV4dBgEIAMoDRISCgphdXRvX2xlYXZlGAUgASgIEi8KBnBsYWNlcxgGIAMoCzIfLm1pbGxyYWNlLnYxYWxwaGExLlJlcGxpY2FQbGFjZRIzCgVzdGVwcxgHIAMoCzIkLm1pbGxyYWNlLnYxYWxwaGExLkNvbmZpZ3VyYXRpb25TdGVwEjEKCnRyYW5zaXRpb24YCCABKA4yHS5taWxscmFjZS52MWFscGhhMS5UcmFuc2l0aW9uEhMKC2xlYXNlX3JlYWRzGAkgASgIEhQKDGxhc3RfcmVwbGljYRgKIAEoDSI+CgxSZXBsaWNhUGxhY2USDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNEg8KB2FkZHJlc3MYAyABKAkiTwoRQ29uZmlndXJhdGlvblN0ZXASKQoEa2luZBgBIAEoDjIbLm1pbGxyYWNlLnYxYWxwaGExLlN0ZXBLaW5kEg8KB3JlcGxpY2EYAiABKA0qhQEKCFN0ZXBLaW5kEhkKFVNURVBfS0lORF9VTlNQRUNJRklFRBAAEhcKE1NURVBfS0lORF9BRERfVk9URVIQARIZChVTVEVQX0tJTkRfQUREX0xFQVJORVIQAhIUChBTVEVQX0tJTkRfUkVNT1ZFEAMSFAoQU1RFUF9LSU5EX1VQREFURRAEKloKClRyYW5zaXRpb24SGgoWVFJBTlNJVElPTl9VTlNQRUNJRklFRBAAEhcKE1RSQU5TSVRJT05fSU1QTElDSVQQARIXChNUUkFOU0lUSU9OX0VYUExJQ0lUEAIynQMKC1BlZXJTZXJ2aWNlElwKC1JlcXVlc3RWb3RlEiUubWlsbHJhY2UudjFhbHBoYTEuUmVxdWVzdFZvdGVSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuUmVxdWVzdFZvdGVSZXNwb25zZRJmCg1BcHBlbmRFbnRyaWVzEicubWlsbHJhY2UudjFhbHBoYTEuQXBwZW5kRW50cmllc1JlcXVlc3QaKC5taWxscmFjZS52MWFscGhhMS5BcHBlbmRFbnRyaWVzUmVzcG9uc2UoATABEloKCUhlYXJ0YmVhdBIjLm1pbGxyYWNlLnYxYWxwaGExLkhlYXJ0YmVhdFJlcXVlc3QaJC5taWxscmFjZS52MWFscGhhMS5IZWFydGJlYXRSZXNwb25zZSgBMAESbAoPSW5zdGFsbFNuYXBzaG90EikubWlsbHJhY2UudjFhbHBoYTEuSW5zdGFsbFNuYXBzaG90UmVxdWVzdBoqLm1pbGxyYWNlLnYxYWxwaGExLkluc3RhbGxTbmFwc2hvdFJlc3BvbnNlKAEwAWIGcHJvdG8z");
 
 /**
  * @generated from message millrace.v1alpha1.PeerHello
@@ -425,6 +425,11 @@ export type HeartbeatRequest = Message<"millrace.v1alpha1.HeartbeatRequest"> & {
    * @generated from field: repeated millrace.v1alpha1.PeerReadIndex read_index = 4;
    */
   readIndex: PeerReadIndex[];
+
+  /**
+   * @generated from field: millrace.v1alpha1.QuietBeat quiet = 5;
+   */
+  quiet?: QuietBeat | undefined;
 };
 
 /**
@@ -433,6 +438,48 @@ export type HeartbeatRequest = Message<"millrace.v1alpha1.HeartbeatRequest"> & {
  */
 export const HeartbeatRequestSchema: GenMessage<HeartbeatRequest> = /*@__PURE__*/
   messageDesc(file_millrace_v1alpha1_peer, 10);
+
+/**
+ * Stands for the heartbeats of every group that is quiet between the two nodes, or answers one that does.
+ *
+ * @generated from message millrace.v1alpha1.QuietBeat
+ */
+export type QuietBeat = Message<"millrace.v1alpha1.QuietBeat"> & {
+  /**
+   * Random per start of the sender's process; not 0.
+   *
+   * @generated from field: uint64 session = 1;
+   */
+  session: bigint;
+
+  /**
+   * Of a beat: counts up. Of an answer: the beat that is answered.
+   *
+   * @generated from field: uint64 number = 2;
+   */
+  number: bigint;
+
+  /**
+   * Of a beat: the newest answer that has come.
+   *
+   * @generated from field: uint64 heard = 3;
+   */
+  heard: bigint;
+
+  /**
+   * Groups that are no longer quiet at the sender; repeated until it is known that this was heard.
+   *
+   * @generated from field: repeated uint64 left = 4;
+   */
+  left: bigint[];
+};
+
+/**
+ * Describes the message millrace.v1alpha1.QuietBeat.
+ * Use `create(QuietBeatSchema)` to create a new message.
+ */
+export const QuietBeatSchema: GenMessage<QuietBeat> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_peer, 11);
 
 /**
  * @generated from message millrace.v1alpha1.GroupHeartbeatRequest
@@ -469,6 +516,13 @@ export type GroupHeartbeatRequest = Message<"millrace.v1alpha1.GroupHeartbeatReq
    * @generated from field: uint64 context = 6;
    */
   context: bigint;
+
+  /**
+   * Not 0: an offer to be quiet; from now on beats of this session stand for heartbeats of this group.
+   *
+   * @generated from field: uint64 quiet_session = 7;
+   */
+  quietSession: bigint;
 };
 
 /**
@@ -476,7 +530,7 @@ export type GroupHeartbeatRequest = Message<"millrace.v1alpha1.GroupHeartbeatReq
  * Use `create(GroupHeartbeatRequestSchema)` to create a new message.
  */
 export const GroupHeartbeatRequestSchema: GenMessage<GroupHeartbeatRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 11);
+  messageDesc(file_millrace_v1alpha1_peer, 12);
 
 /**
  * @generated from message millrace.v1alpha1.TimeoutNow
@@ -508,7 +562,7 @@ export type TimeoutNow = Message<"millrace.v1alpha1.TimeoutNow"> & {
  * Use `create(TimeoutNowSchema)` to create a new message.
  */
 export const TimeoutNowSchema: GenMessage<TimeoutNow> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 12);
+  messageDesc(file_millrace_v1alpha1_peer, 13);
 
 /**
  * @generated from message millrace.v1alpha1.PeerReadIndex
@@ -545,7 +599,7 @@ export type PeerReadIndex = Message<"millrace.v1alpha1.PeerReadIndex"> & {
  * Use `create(PeerReadIndexSchema)` to create a new message.
  */
 export const PeerReadIndexSchema: GenMessage<PeerReadIndex> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 13);
+  messageDesc(file_millrace_v1alpha1_peer, 14);
 
 /**
  * @generated from message millrace.v1alpha1.HeartbeatResponse
@@ -565,6 +619,11 @@ export type HeartbeatResponse = Message<"millrace.v1alpha1.HeartbeatResponse"> &
    * @generated from field: repeated millrace.v1alpha1.PeerReadIndexResponse read_index = 3;
    */
   readIndex: PeerReadIndexResponse[];
+
+  /**
+   * @generated from field: millrace.v1alpha1.QuietBeat quiet = 4;
+   */
+  quiet?: QuietBeat | undefined;
 };
 
 /**
@@ -572,7 +631,7 @@ export type HeartbeatResponse = Message<"millrace.v1alpha1.HeartbeatResponse"> &
  * Use `create(HeartbeatResponseSchema)` to create a new message.
  */
 export const HeartbeatResponseSchema: GenMessage<HeartbeatResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 14);
+  messageDesc(file_millrace_v1alpha1_peer, 15);
 
 /**
  * @generated from message millrace.v1alpha1.GroupHeartbeatResponse
@@ -609,6 +668,13 @@ export type GroupHeartbeatResponse = Message<"millrace.v1alpha1.GroupHeartbeatRe
    * @generated from field: bool lost_tail = 6;
    */
   lostTail: boolean;
+
+  /**
+   * Not 0: the offer is taken, in this session of the answering node.
+   *
+   * @generated from field: uint64 quiet_session = 7;
+   */
+  quietSession: bigint;
 };
 
 /**
@@ -616,7 +682,7 @@ export type GroupHeartbeatResponse = Message<"millrace.v1alpha1.GroupHeartbeatRe
  * Use `create(GroupHeartbeatResponseSchema)` to create a new message.
  */
 export const GroupHeartbeatResponseSchema: GenMessage<GroupHeartbeatResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 15);
+  messageDesc(file_millrace_v1alpha1_peer, 16);
 
 /**
  * @generated from message millrace.v1alpha1.PeerReadIndexResponse
@@ -658,7 +724,7 @@ export type PeerReadIndexResponse = Message<"millrace.v1alpha1.PeerReadIndexResp
  * Use `create(PeerReadIndexResponseSchema)` to create a new message.
  */
 export const PeerReadIndexResponseSchema: GenMessage<PeerReadIndexResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 16);
+  messageDesc(file_millrace_v1alpha1_peer, 17);
 
 /**
  * @generated from message millrace.v1alpha1.InstallSnapshotRequest
@@ -708,7 +774,7 @@ export type InstallSnapshotRequest = Message<"millrace.v1alpha1.InstallSnapshotR
  * Use `create(InstallSnapshotRequestSchema)` to create a new message.
  */
 export const InstallSnapshotRequestSchema: GenMessage<InstallSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 17);
+  messageDesc(file_millrace_v1alpha1_peer, 18);
 
 /**
  * @generated from message millrace.v1alpha1.SnapshotHeader
@@ -802,7 +868,7 @@ export type SnapshotHeader = Message<"millrace.v1alpha1.SnapshotHeader"> & {
  * Use `create(SnapshotHeaderSchema)` to create a new message.
  */
 export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 18);
+  messageDesc(file_millrace_v1alpha1_peer, 19);
 
 /**
  * @generated from message millrace.v1alpha1.InstallSnapshotResponse
@@ -847,7 +913,7 @@ export type InstallSnapshotResponse = Message<"millrace.v1alpha1.InstallSnapshot
  * Use `create(InstallSnapshotResponseSchema)` to create a new message.
  */
 export const InstallSnapshotResponseSchema: GenMessage<InstallSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 19);
+  messageDesc(file_millrace_v1alpha1_peer, 20);
 
 /**
  * Payload of configuration frames and of base records: the whole configuration, with the change that led to it.
@@ -917,7 +983,7 @@ export type GroupConfiguration = Message<"millrace.v1alpha1.GroupConfiguration">
  * Use `create(GroupConfigurationSchema)` to create a new message.
  */
 export const GroupConfigurationSchema: GenMessage<GroupConfiguration> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 20);
+  messageDesc(file_millrace_v1alpha1_peer, 21);
 
 /**
  * @generated from message millrace.v1alpha1.ReplicaPlace
@@ -946,7 +1012,7 @@ export type ReplicaPlace = Message<"millrace.v1alpha1.ReplicaPlace"> & {
  * Use `create(ReplicaPlaceSchema)` to create a new message.
  */
 export const ReplicaPlaceSchema: GenMessage<ReplicaPlace> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 21);
+  messageDesc(file_millrace_v1alpha1_peer, 22);
 
 /**
  * @generated from message millrace.v1alpha1.ConfigurationStep
@@ -968,7 +1034,7 @@ export type ConfigurationStep = Message<"millrace.v1alpha1.ConfigurationStep"> &
  * Use `create(ConfigurationStepSchema)` to create a new message.
  */
 export const ConfigurationStepSchema: GenMessage<ConfigurationStep> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 22);
+  messageDesc(file_millrace_v1alpha1_peer, 23);
 
 /**
  * @generated from enum millrace.v1alpha1.StepKind
