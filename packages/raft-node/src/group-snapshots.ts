@@ -16,6 +16,7 @@ import { trimmedTo } from './group-opening.ts'
 import type { HostServices } from './host-services.ts'
 import { baseAt, LogTrimmer } from './log-trimmer.ts'
 import type { MachineSnapshots } from './machine-snapshots.ts'
+import { ReportOnce } from './report-once.ts'
 import type { IncomingSnapshot, SnapshotAnswer, SnapshotOffer } from './snapshot-calls.ts'
 import { contentOf, writeSnapshot } from './snapshot-content.ts'
 import { isBirth, SnapshotReceiver } from './snapshot-receiver.ts'
@@ -57,6 +58,7 @@ export class GroupSnapshots {
   readonly #trimmer: LogTrimmer
   readonly #taker: SnapshotTaker | undefined
   readonly #receiver: SnapshotReceiver
+  readonly #once: ReportOnce
   /** By the replica that gets it. */
   readonly #sends = new Map<ReplicaId, SendHandle>()
   /** What was received and may be installed, by index. */
@@ -66,6 +68,7 @@ export class GroupSnapshots {
     const { services, log, opening, machine, subject } = options
     const { clock, snapshots } = services
     this.#options = options
+    this.#once = new ReportOnce(event => services.report(event))
     this.#trail = new ConfigurationTrail({
       baseIndex: log.base.index,
       base: datedAt(log.base),
@@ -139,7 +142,7 @@ export class GroupSnapshots {
         if (this.#sends.get(to) !== send) return
         this.#sends.delete(to)
         subject.input({ type: 'snapshotStatus', peer: to, status: end.status })
-        if (end.status === 'failed') this.#report('warn', `a snapshot for replica ${to} was not sent: ${end.reason}`)
+        if (end.status === 'failed') this.#sendFailed(to, end.reason)
       },
     })
     this.#sends.set(to, send)
@@ -288,6 +291,12 @@ export class GroupSnapshots {
     } finally {
       await reader.close()
     }
+  }
+
+  /** It is tried again with every heartbeat. */
+  #sendFailed(to: ReplicaId, reason: string): void {
+    const message = `a snapshot for replica ${to} was not sent: ${reason}`
+    this.#once.report({ level: 'warn', group: this.#options.log.group, message })
   }
 
   #report(level: 'info' | 'warn', message: string): void {
