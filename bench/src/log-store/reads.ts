@@ -12,7 +12,8 @@ import { append, createLog, openStore, sealFrames } from './store-log.ts'
 
 const MIB = 1_048_576
 const TURNS = 5
-const BARE_READ_BYTES = 262_144
+/** What the store reads at once of a log that is read from front to back. */
+const BARE_READ_BYTES = 524_288
 
 export interface ReadPlan {
   readonly dir: string
@@ -25,7 +26,7 @@ type Reader = () => Promise<number>
 /** Prints everything about reads. */
 export async function benchReads({ dir, divisor }: ReadPlan): Promise<void> {
   printRow('sequential read from files, MB/s', ['log-store', 'fresh', '', 'one buffer', ''])
-  for (const frameBytes of [4_096, 65_536]) {
+  for (const frameBytes of [4_096, 65_536, MIB]) {
     const folder = join(dir, `reads-${frameBytes}`)
     await mkdir(folder)
     await fill(folder, frameBytes, (256 * MIB) / divisor)

@@ -63,6 +63,7 @@ test.each([1, 2, 3, 4])('with a stretch read ahead, one at a time; seed %i', asy
   })
   await loadAll(window, counted, seed)
   expect(started).toBeGreaterThan(3)
+  expect(counted.bytesRead).toBe(1_500_000)
 })
 
 test('a failed read ahead is read again, and a refused one costs nothing', async () => {

@@ -7,16 +7,20 @@
  */
 import type { DiskFile } from './disk.ts'
 
-/** Room in front of a stretch that is read ahead, for the start of a frame that begins in the one before. */
-const HEADROOM_BYTES = 65_536
+/** Stretches that are read ahead are longer by this: fewer reads for whoever reads on, and a short read stays short. */
+const AHEAD_FACTOR = 2
+/** What is between two frames, at most, and the header of the next: read with a long frame, so that few bytes are moved. */
+const BETWEEN_BYTES = 4_096
 
 /** Starts a read that may outlive the caller's use of the file; null: not now. */
 export type ReadAhead = (into: Uint8Array, position: number) => Promise<number> | null
 
-/** A stretch on its way: `count` bytes of the file from `start` on, after the headroom. */
+/** A stretch on its way: `count` bytes of the file from `start` on. */
 interface Ahead {
   readonly start: number
   readonly buffer: Uint8Array
+  /** Room in front of the stretch in the buffer, for the start of a frame that begins in the one before. */
+  readonly headroom: number
   /** Null where the read failed: whoever needs the bytes reads them again, and is told. */
   readonly count: Promise<number | null>
 }
@@ -31,6 +35,8 @@ export class FileWindow {
   #start = 0
   #ahead: Ahead | null = null
   #stretches = 0
+  /** Bytes of the largest loads of late: what does not fit into a stretch is about as long. */
+  #longestLoad = 0
 
   constructor(file: DiskFile, chunkBytes: number, end: number, readAhead: ReadAhead | null = null) {
     this.#file = file
@@ -45,21 +51,35 @@ export class FileWindow {
     this.#end = end
   }
 
-  /** The bytes [position, position + length) where they are in the buffer, else null: call {@link load} then. */
-  peek(position: number, length: number): Uint8Array | null {
+  /** The stretch that is in memory. */
+  get bytes(): Uint8Array {
+    return this.#bytes
+  }
+
+  /** Where in {@link bytes} the file's [position, position + length) begins, or -1: call {@link load} then. */
+  placeOf(position: number, length: number): number {
     const at = position - this.#start
-    return at >= 0 && at + length <= this.#bytes.length ? this.#bytes.subarray(at, at + length) : null
+    return at >= 0 && at + length <= this.#bytes.length ? at : -1
   }
 
   /** The bytes [position, position + length), fewer only at the end. */
   async load(position: number, length: number): Promise<Uint8Array> {
-    const there = this.peek(position, length)
-    if (there !== null) return there
+    if (this.placeOf(position, length) < 0) await this.#advance(position, length)
+    const at = position - this.#start
+    return this.#bytes.subarray(at, at + length)
+  }
+
+  /** Memory that the stretches take. */
+  get heldBytes(): number {
+    return this.#bytes.buffer.byteLength + (this.#ahead?.buffer.byteLength ?? 0)
+  }
+
+  async #advance(position: number, length: number): Promise<void> {
+    this.#longestLoad = Math.max(length, this.#longestLoad - (this.#longestLoad >>> 3))
     await this.#takeAhead(position)
-    if (this.peek(position, length) === null) await this.#read(position, length)
+    if (this.placeOf(position, length) < 0) await this.#read(position, length)
     this.#stretches++
-    this.#startAhead()
-    return this.#bytes.subarray(0, Math.min(length, this.#bytes.length))
+    this.#startAhead(this.#start + this.#bytes.length - position - length)
   }
 
   /** What the buffer has from `position` on. */
@@ -74,10 +94,8 @@ export class FileWindow {
     this.#ahead = null
     const count = await ahead.count
     const held = this.#held(position)
-    const joins = position + held.length === ahead.start && held.length <= HEADROOM_BYTES
-    if (count === null || !joins) return
-    ahead.buffer.set(held, HEADROOM_BYTES - held.length)
-    this.#bytes = ahead.buffer.subarray(HEADROOM_BYTES - held.length, HEADROOM_BYTES + count)
+    if (count === null || position + held.length !== ahead.start) return
+    this.#bytes = joined(held, ahead.buffer.subarray(0, ahead.headroom + count), ahead.headroom)
     this.#start = position
   }
 
@@ -93,14 +111,35 @@ export class FileWindow {
     this.#start = position
   }
 
-  #startAhead(): void {
-    const start = this.#start + this.#bytes.length
-    const length = Math.min(this.#chunkBytes, this.#end - start)
-    if (this.#readAhead === null || this.#stretches < 2 || this.#ahead !== null || length <= 0) return
-    const buffer = uninitialized(HEADROOM_BYTES + length)
-    const reading = this.#readAhead(buffer.subarray(HEADROOM_BYTES), start)
-    if (reading !== null) this.#ahead = { start, buffer, count: reading.catch(() => null) }
+  /** Many short frames at once, or one that is longer. */
+  #aheadBytes(spare: number): number {
+    const many = this.#chunkBytes * AHEAD_FACTOR
+    if (this.#longestLoad < many) return many
+    return Math.max(this.#chunkBytes, this.#longestLoad + BETWEEN_BYTES - spare)
   }
+
+  /** @param spare bytes after those that were asked for */
+  #startAhead(spare: number): void {
+    const start = this.#start + this.#bytes.length
+    const length = Math.min(this.#aheadBytes(spare), this.#end - start)
+    if (this.#readAhead === null || this.#stretches < 2 || this.#ahead !== null || length <= 0) return
+    const headroom = this.#longestLoad
+    const buffer = uninitialized(headroom + length)
+    const reading = this.#readAhead(buffer.subarray(headroom), start)
+    if (reading !== null) this.#ahead = { start, buffer, headroom, count: reading.catch(() => null) }
+  }
+}
+
+/** `held` in front of what `buffer` has after its headroom: in the buffer itself where that has the room. */
+function joined(held: Uint8Array, buffer: Uint8Array, headroom: number): Uint8Array {
+  if (held.length <= headroom) {
+    buffer.set(held, headroom - held.length)
+    return buffer.subarray(headroom - held.length)
+  }
+  const bytes = uninitialized(held.length + buffer.length - headroom)
+  bytes.set(held)
+  bytes.set(buffer.subarray(headroom), held.length)
+  return bytes
 }
 
 /** Bytes that are about to be written over. They have a buffer of their own, never a part of Node's pool. */

@@ -15,20 +15,23 @@ const INDEXES_MAX = 64
 /** An index whose last entry is further from the end than any frame can be is cut off. */
 const INDEX_GAP_BYTES_MAX = 4 * 1_048_576
 
-/** Walks that rest where the next read may go on: each holds at most two stretches of 256 KiB. */
-const RESTING_MAX = 16
+/** Stretches of walks that rest where the next read may go on: about 1 MiB each. */
+const RESTING_BYTES_MAX = 16 * 1_048_576
 
 export class SegmentReader {
   readonly #disk: Disk
   readonly #files: OpenFiles
+  readonly #onProblem: (error: Error) => void
   /** Indexes of sealed segments, least recently used first. */
   readonly #indexes = new Map<string, Promise<LoadedIndex>>()
   /** Least recently used first. */
   #resting: SegmentWalk[] = []
 
-  constructor(disk: Disk, files: OpenFiles) {
+  /** @param onProblem hears of an index that could not be saved: it is scanned for again another time */
+  constructor(disk: Disk, files: OpenFiles, onProblem: (error: Error) => void) {
     this.#disk = disk
     this.#files = files
+    this.#onProblem = onProblem
   }
 
   /**
@@ -124,7 +127,8 @@ export class SegmentReader {
   #rest(walk: SegmentWalk): void {
     if (walk.nextIndex > walk.segment.limit) return
     this.#resting.push(walk)
-    if (this.#resting.length > RESTING_MAX) this.#resting.shift()
+    let bytes = this.#resting.reduce((sum, { heldBytes }) => sum + heldBytes, 0)
+    while (bytes > RESTING_BYTES_MAX) bytes -= this.#resting.shift()!.heldBytes
   }
 
   async #indexOf(segment: Segment): Promise<LoadedIndex> {
@@ -156,7 +160,8 @@ export class SegmentReader {
   async #scan(segment: Segment): Promise<LoadedIndex> {
     const { index } = await this.#files.read(segment.path, file => scanSegment(file, segment.header, 0))
     index.cutAbove(segment.limit)
-    await index.save(this.#disk, folderOf(segment), ownerOf(segment))
+    // A read on a full disk is still a read.
+    await index.save(this.#disk, folderOf(segment), ownerOf(segment)).catch(this.#onProblem)
     return { index, fromFile: false }
   }
 }

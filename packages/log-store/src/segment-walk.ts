@@ -13,7 +13,7 @@ import {
 } from '@millrace/record'
 import type { DiskFile } from './disk.ts'
 import { FileWindow, type ReadAhead } from './file-window.ts'
-import { alignToSector, viewOf } from './format.ts'
+import { alignToSector } from './format.ts'
 import { LogError } from './log-store.ts'
 import { decodeRoundRecord, ROUND_RECORD_BYTES } from './round-record.ts'
 import type { Segment } from './segment.ts'
@@ -48,6 +48,11 @@ export class SegmentWalk {
     return this.#nextIndex
   }
 
+  /** Memory that the walk takes. */
+  get heldBytes(): number {
+    return this.#window?.heldBytes ?? 0
+  }
+
   /** Visits frames up to `last`. @throws LogError `DAMAGED` at the first that is not what it must be */
   async run(file: DiskFile, last: number, visit: Visit): Promise<void> {
     const { end } = this.segment
@@ -55,7 +60,12 @@ export class SegmentWalk {
     this.#window = window
     window.reopen(file, end)
     while (this.#nextIndex <= last) {
-      const frame = await this.#frame(window)
+      const frame = this.#take(window)
+      if (typeof frame === 'number') {
+        const there = await window.load(this.#position, frame)
+        if (there.length < frame) throw this.#damaged('short')
+        continue
+      }
       this.verified++
       const frameEnd = this.#position + frame.bytes.length
       const wish = visit(frame, frameEnd)
@@ -67,32 +77,50 @@ export class SegmentWalk {
     }
   }
 
-  async #frame(window: FileWindow): Promise<Frame> {
-    let head = await load(window, this.#position, FRAME_HEADER_BYTES)
-    if (!startsFrame(head)) {
-      await this.#passRecord(window)
-      head = await load(window, this.#position, FRAME_HEADER_BYTES)
+  /** The frame at the position, verified, or how many bytes from there on must be in the window to tell. */
+  #take(window: FileWindow): Frame | number {
+    let at = window.placeOf(this.#position, FRAME_HEADER_BYTES)
+    if (at < 0) return FRAME_HEADER_BYTES
+    if (!startsFrame(window.bytes, at)) {
+      const needed = this.#passRecord(window)
+      if (needed > 0) return needed
+      at = window.placeOf(this.#position, FRAME_HEADER_BYTES)
+      if (at < 0) return FRAME_HEADER_BYTES
     }
-    const header = decodeFrameHeader(head)
-    if (typeof header === 'string') throw this.#damaged(header)
-    const frame = decodeFrame(await load(window, this.#position, frameBytes(header.payloadLength)))
+    const frame = decodeFrame(window.bytes, at)
+    if (frame === 'short') return this.#bytesOfFrame(window, at)
     if (typeof frame === 'string') throw this.#damaged(frame)
+    const { header } = frame
     if (header.group !== this.segment.header.group) throw this.#damaged(`frame of group ${header.group}`)
     if (header.index !== this.#nextIndex) throw this.#damaged(`frame ${header.index}, expected ${this.#nextIndex}`)
     if (chainOf(frame.bytes, this.#chain) !== header.chain) throw this.#damaged('frame of another chain')
     return frame
   }
 
-  /** The frames of a round are over: the next round must start at the next sector and join. */
-  async #passRecord(window: FileWindow): Promise<void> {
-    this.#position = alignToSector(this.#position)
-    const record = decodeRoundRecord(await load(window, this.#position, ROUND_RECORD_BYTES))
+  #bytesOfFrame(window: FileWindow, at: number): number {
+    const header = decodeFrameHeader(window.bytes, at)
+    if (typeof header === 'string') throw this.#damaged(header)
+    return frameBytes(header.payloadLength)
+  }
+
+  /**
+   * The frames of a round are over: the next round must start at the next sector and join.
+   *
+   * @returns 0, or how many bytes must be in the window first
+   */
+  #passRecord(window: FileWindow): number {
+    const start = alignToSector(this.#position)
+    const at = window.placeOf(start, ROUND_RECORD_BYTES)
+    if (at < 0) return start + ROUND_RECORD_BYTES - this.#position
+    const record = decodeRoundRecord(window.bytes.subarray(at, at + ROUND_RECORD_BYTES))
+    this.#position = start
     if (typeof record === 'string') throw this.#damaged(`round record: ${record}`)
-    if (!isRecordOf(this.segment.header, record, this.#position) || record.firstIndex !== this.#nextIndex) {
+    if (!isRecordOf(this.segment.header, record, start) || record.firstIndex !== this.#nextIndex) {
       throw this.#damaged('round record of another place')
     }
     if (record.chainBefore !== this.#chain) throw this.#damaged('round of another chain')
     this.#position += ROUND_RECORD_BYTES
+    return 0
   }
 
   #damaged(detail: string): LogError {
@@ -103,11 +131,7 @@ export class SegmentWalk {
   }
 }
 
-/** Without a promise where the bytes are there. */
-function load(window: FileWindow, position: number, length: number): Uint8Array | Promise<Uint8Array> {
-  return window.peek(position, length) ?? window.load(position, length)
-}
-
-function startsFrame(bytes: Uint8Array): boolean {
-  return bytes.length >= 4 && viewOf(bytes).getUint32(0, true) === FRAME_MAGIC
+function startsFrame(bytes: Uint8Array, at: number): boolean {
+  const magic = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+  return magic === FRAME_MAGIC
 }

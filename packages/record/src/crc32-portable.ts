@@ -1,8 +1,9 @@
 /** CRC-32 (IEEE, reflected, polynomial 0xEDB88320) where Node's native one is missing. Slicing by four. */
 
 const TABLES = makeTables()
+const [T0, T1, T2, T3] = TABLES
 
-function makeTables(): readonly Uint32Array[] {
+function makeTables(): readonly [Uint32Array, Uint32Array, Uint32Array, Uint32Array] {
   const tables = [new Uint32Array(256), new Uint32Array(256), new Uint32Array(256), new Uint32Array(256)] as const
   for (let i = 0; i < 256; i++) {
     let c = i
@@ -24,13 +25,17 @@ function makeTables(): readonly Uint32Array[] {
  * @returns an unsigned 32-bit integer, equal to `zlib.crc32(data, seed)`
  */
 export function crc32(data: Uint8Array, seed = 0): number {
-  const [t0, t1, t2, t3] = TABLES as [Uint32Array, Uint32Array, Uint32Array, Uint32Array]
+  return crc32Between(data, 0, data.length, seed)
+}
+
+/** The same of the bytes [start, end): of a hundred bytes faster than a view on them and a native call. */
+export function crc32Between(data: Uint8Array, start: number, end: number, seed = 0): number {
   let c = ~seed
-  let i = 0
-  for (const end = data.length - 3; i < end; i += 4) {
+  let i = start
+  for (const last = end - 3; i < last; i += 4) {
     c ^= data[i]! | (data[i + 1]! << 8) | (data[i + 2]! << 16) | (data[i + 3]! << 24)
-    c = t3[c & 0xff]! ^ t2[(c >>> 8) & 0xff]! ^ t1[(c >>> 16) & 0xff]! ^ t0[c >>> 24]!
+    c = T3[c & 0xff]! ^ T2[(c >>> 8) & 0xff]! ^ T1[(c >>> 16) & 0xff]! ^ T0[c >>> 24]!
   }
-  for (; i < data.length; i++) c = t0[(c ^ data[i]!) & 0xff]! ^ (c >>> 8)
+  for (; i < end; i++) c = T0[(c ^ data[i]!) & 0xff]! ^ (c >>> 8)
   return ~c >>> 0
 }

@@ -9,6 +9,7 @@
  * The header holds the payload's checksum, so a chain vouches for the payloads too.
  */
 import { crc32 } from '#crc32'
+import { crc32Between } from './crc32-portable.ts'
 
 export const FRAME_HEADER_BYTES = 104
 /** "MLF1" as a little-endian integer. */
@@ -126,7 +127,7 @@ export function sealFrame(body: FrameBody, at: FramePosition): Frame {
   view.setUint32(88, payloadCrc, true)
   const chain = chainOf(bytes, at.previousChain)
   view.setUint32(92, chain, true)
-  const headerCrc = crc32(bytes.subarray(0, 96))
+  const headerCrc = crc32Between(bytes, 0, 96)
   view.setUint32(96, headerCrc, true)
   bytes.set(payload, FRAME_HEADER_BYTES)
   const header: FrameHeader = {
@@ -152,7 +153,7 @@ export function sealFrame(body: FrameBody, at: FramePosition): Frame {
 
 /** The chain value that the frame starting at `bytes[0]` must have after `previousChain`. */
 export function chainOf(bytes: Uint8Array, previousChain: number): number {
-  return crc32(bytes.subarray(0, 92), previousChain)
+  return crc32Between(bytes, 0, 92, previousChain)
 }
 
 /** The payload, a view on the frame. */
@@ -174,28 +175,27 @@ export type FrameFault = 'short' | 'magic' | 'version' | 'header-checksum' | 'le
  */
 export function decodeFrameHeader(bytes: Uint8Array, start = 0): FrameHeader | FrameFault {
   if (bytes.length - start < FRAME_HEADER_BYTES) return 'short'
-  const view = new DataView(bytes.buffer, bytes.byteOffset + start, FRAME_HEADER_BYTES)
-  if (view.getUint32(0, true) !== FRAME_MAGIC) return 'magic'
-  const headerCrc = view.getUint32(96, true)
-  if (crc32(bytes.subarray(start, start + 96)) !== headerCrc) return 'header-checksum'
-  if (view.getUint8(4) !== FRAME_VERSION) return 'version'
-  if (view.getUint32(8, true) !== FRAME_HEADER_BYTES) return 'length'
+  if (getU32(bytes, start) !== FRAME_MAGIC) return 'magic'
+  const headerCrc = getU32(bytes, start + 96)
+  if (crc32Between(bytes, start, start + 96) !== headerCrc) return 'header-checksum'
+  if (bytes[start + 4] !== FRAME_VERSION) return 'version'
+  if (getU32(bytes, start + 8) !== FRAME_HEADER_BYTES) return 'length'
   return {
-    kind: view.getUint8(5) as FrameKind,
-    codec: view.getUint8(6) as FrameCodec,
-    flags: view.getUint8(7),
-    payloadLength: view.getUint32(12, true),
-    recordCount: view.getUint32(16, true),
-    group: getSafe(view, 24),
-    index: getSafe(view, 32),
-    term: getSafe(view, 40),
-    baseOffset: getSafe(view, 48),
-    timestamp: getSafe(view, 56),
+    kind: bytes[start + 5] as FrameKind,
+    codec: bytes[start + 6] as FrameCodec,
+    flags: bytes[start + 7]!,
+    payloadLength: getU32(bytes, start + 12),
+    recordCount: getU32(bytes, start + 16),
+    group: getSafe(bytes, start + 24),
+    index: getSafe(bytes, start + 32),
+    term: getSafe(bytes, start + 40),
+    baseOffset: getSafe(bytes, start + 48),
+    timestamp: getSafe(bytes, start + 56),
     producerId: bytes.subarray(start + 64, start + 80),
-    producerEpoch: view.getUint32(80, true),
-    sequence: view.getUint32(84, true),
-    payloadCrc: view.getUint32(88, true),
-    chain: view.getUint32(92, true),
+    producerEpoch: getU32(bytes, start + 80),
+    sequence: getU32(bytes, start + 84),
+    payloadCrc: getU32(bytes, start + 88),
+    chain: getU32(bytes, start + 92),
     headerCrc,
   }
 }
@@ -224,8 +224,14 @@ function setSafe(view: DataView, at: number, value: number): void {
   view.setUint32(at + 4, Math.floor(value / 0x1_0000_0000), true)
 }
 
+// Byte by byte: a DataView for every frame would cost more than everything that is read through it.
+
+function getU32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
+}
+
 /** A 64-bit unsigned integer as a number; NaN above 2^53 − 1, which no comparison accepts. */
-function getSafe(view: DataView, at: number): number {
-  const high = view.getUint32(at + 4, true)
-  return high > 0x1f_ffff ? Number.NaN : high * 0x1_0000_0000 + view.getUint32(at, true)
+function getSafe(bytes: Uint8Array, at: number): number {
+  const high = getU32(bytes, at + 4)
+  return high > 0x1f_ffff ? Number.NaN : high * 0x1_0000_0000 + getU32(bytes, at)
 }
