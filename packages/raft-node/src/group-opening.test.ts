@@ -109,7 +109,8 @@ test('the core hears that its log was trimmed: a follower before the base is not
   const { replica } = c.handle(leader) as RaftGroupHandle
   await until('the core knows', () => replica.status().baseIndex === index)
   c.network.heal()
-  const said = (): boolean => c.up.get(leader)!.events.some(event => event.message.includes('has no snapshot that its log goes on from'))
+  const said = (): boolean =>
+    c.up.get(leader)!.events.some(event => event.message.includes('has no snapshot that its log goes on from'))
   await until('the leader says that it has none to send', said)
   expect(c.machine(cut).entries).toHaveLength(1)
 })
