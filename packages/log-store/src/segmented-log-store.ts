@@ -112,7 +112,7 @@ class SegmentedLogStore implements LogStore {
       votes: await VoteFile.open(disk, dir, faults, scheduler),
       mark: await MarkFile.open(disk, dir, found, clock, scheduler, faults),
       tails: new TailCache(options.tailCacheBytesMax ?? 64 * MIB),
-      reader: new SegmentReader(disk, files),
+      reader: new SegmentReader(disk, files, onProblem),
       trash: new Trash(disk, clock, dir, options.trashKeepMs ?? 600_000, onProblem),
       limits: {
         segmentBytesMax: options.segmentBytesMax ?? 128 * MIB,

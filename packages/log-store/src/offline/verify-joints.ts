@@ -72,7 +72,10 @@ async function entryAt({ disk }: VerifyContext, segment: CheckedSegment, index: 
   const files = new OpenFiles(disk, 1, 1)
   try {
     const found = { header, path, limit: scan.last.index, end: scan.end, lastRound: 0, framesEnd: 0, index: scan.index }
-    const { frame, end } = await new SegmentReader(disk, files).locate(found, index)
+    const reader = new SegmentReader(disk, files, problem => {
+      throw problem
+    })
+    const { frame, end } = await reader.locate(found, index)
     return { position: positionAfter(frame), end }
   } finally {
     await files.close()
