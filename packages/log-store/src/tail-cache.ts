@@ -68,8 +68,8 @@ export class TailCache {
 /** The newest frames of one group: contiguous, up to the end of its log. */
 export class GroupTail {
   readonly #account: (delta: number) => void
-  #frames: Frame[] = []
-  /** Frames before this place are forgotten; their slots are freed now and then. */
+  #frames: (Frame | undefined)[] = []
+  /** Frames before this place are forgotten; their slots, which hold nothing, are freed now and then. */
   #head = 0
   /** Index of the frame at `#head`. */
   #first = 0
@@ -114,7 +114,8 @@ export class GroupTail {
     const stop = Math.min(lastIndex + 1, this.#pinnedFrom) - this.#first
     let bytes = 0
     for (let count = 0; count < stop && this.#head < this.#frames.length; count++) {
-      bytes += this.#frames[this.#head++]!.bytes.length + FRAME_OVERHEAD_BYTES
+      bytes += this.#frames[this.#head]!.bytes.length + FRAME_OVERHEAD_BYTES
+      this.#frames[this.#head++] = undefined
       this.#first++
     }
     this.#account(-bytes)
@@ -138,7 +139,7 @@ export class GroupTail {
       bytes += this.#frames[end]!.bytes.length
       if (bytes > bytesMax && end > start) break
     }
-    return end > start ? this.#frames.slice(start, end) : null
+    return end > start ? (this.#frames.slice(start, end) as Frame[]) : null
   }
 
   /** First frame here for which `reached` holds; `reached` is false, then true, along the log. */

@@ -2,6 +2,15 @@ import { describe, expect, it } from 'vitest'
 import type { Entry } from '../entry.ts'
 import { EntryWindow } from './entry-window.ts'
 
+/** What one test needs of its host, which the types of this package do not know. */
+interface Host {
+  setTimeout(run: () => void, ms: number): void
+  readonly process: {
+    getBuiltinModule(name: 'node:v8'): { setFlagsFromString(flag: string): void }
+    getBuiltinModule(name: 'node:vm'): { runInNewContext(code: string): () => void }
+  }
+}
+
 function entries(from: number, to: number, size = 10): Entry<string>[] {
   return Array.from({ length: to - from + 1 }, (_, i) => ({
     index: from + i,
@@ -59,4 +68,31 @@ describe('EntryWindow', () => {
     window.dropTo(9)
     expect([window.first, window.end]).toEqual([10, 10])
   })
+  it.each(['evict', 'dropTo'] as const)('keeps no reference to what %s drops', async how => {
+    const window = new EntryWindow<string>(1)
+    const given = appendWeakly(window, 9)
+    if (how === 'evict') window.evict(9, 50)
+    else window.dropTo(4)
+    expect(window.first).toBe(5)
+    expect(await indexesAlive(given)).toEqual([5, 6, 7, 8, 9])
+    expect(window.end).toBe(10)
+  })
 })
+
+/** Appends entries that only the window holds from then on. */
+function appendWeakly(window: EntryWindow<string>, to: number): WeakRef<Entry<string>>[] {
+  const given = entries(1, to)
+  window.append(given)
+  return given.map(entry => new WeakRef(entry))
+}
+
+/** Indexes of the entries that a garbage collection leaves. */
+async function indexesAlive(given: readonly WeakRef<Entry<string>>[]): Promise<number[]> {
+  const { process, setTimeout } = globalThis as unknown as Host
+  process.getBuiltinModule('node:v8').setFlagsFromString('--expose-gc')
+  const collect = process.getBuiltinModule('node:vm').runInNewContext('gc')
+  // What a WeakRef was made of or gave lives until the end of the job.
+  await new Promise<void>(resolve => setTimeout(resolve, 0))
+  collect()
+  return given.flatMap(entry => entry.deref()?.index ?? [])
+}

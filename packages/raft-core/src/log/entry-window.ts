@@ -5,8 +5,8 @@
 import type { Entry, LogIndex } from '../entry.ts'
 
 export class EntryWindow<P> {
-  /** Entries from `#head` on are in the window. */
-  #items: Entry<P>[] = []
+  /** Entries from `#head` on are in the window; the places before it hold nothing. */
+  #items: (Entry<P> | undefined)[] = []
   #head = 0
   #first: LogIndex
   #bytes = 0
@@ -89,16 +89,17 @@ export class EntryWindow<P> {
       if (bytes > bytesMax && end > start) break
       end++
     }
-    return this.#items.slice(start, end)
+    return this.#items.slice(start, end) as Entry<P>[]
   }
 
+  /** The entry is free at once, its place in the array later. */
   #dropFirst(): void {
     this.#bytes -= this.#items[this.#head]!.size
-    this.#head++
+    this.#items[this.#head++] = undefined
     this.#first++
   }
 
-  /** The dropped part of the array goes once it is the larger one: constant work per entry, and no leak. */
+  /** The dropped part of the array goes once it is the larger one: constant work per entry. */
   #shrink(): void {
     if (this.#head > 0 && this.#head * 2 >= this.#items.length) {
       this.#items = this.#items.slice(this.#head)
