@@ -36,6 +36,15 @@ export function birthRecord(birth: GroupBirth): BaseRecord {
   }
 }
 
+/**
+ * What the log of a replica stands at that joins a group later: nothing. It has no configuration, and until a snapshot
+ * brings one it neither votes nor campaigns.
+ */
+export const UNINITIALISED: BaseRecord = {
+  ...{ index: 0, term: 0, chain: 0, timestamp: 0, nextOffset: 0 },
+  ...{ configuration: new Uint8Array(0), configurationIndex: 0, voidBelow: 0 },
+}
+
 /** Where the chain of a group begins: logs of different clusters, groups or incarnations of a group never join. */
 function birthChain(clusterId: string, group: number, createIndex: number): number {
   const id = new TextEncoder().encode(clusterId)

@@ -15,6 +15,11 @@ export interface ConfigurationRecord {
   readonly change: ConfigChange
 }
 
+/** Of a replica that has not heard of its group yet, encoded as no bytes. */
+const NO_MEMBERS: GroupConfiguration = {
+  ...{ voters: [], votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false, places: [] },
+}
+
 const NO_CHANGE: ConfigChange = { steps: [], transition: 'auto' }
 
 const STEP_KINDS: Readonly<Record<ConfigChangeKind, StepKind>> = {
@@ -55,12 +60,13 @@ export function encodeGroupConfiguration(
 }
 
 /**
- * Decodes what {@link encodeGroupConfiguration} made.
+ * Decodes what {@link encodeGroupConfiguration} made. No bytes at all are the configuration of a replica that waits for
+ * one: it has no members.
  *
  * @throws Error when the bytes are no configuration, or one of a newer version that this one cannot obey
  */
 export function decodeGroupConfiguration(bytes: Uint8Array): GroupConfiguration {
-  return decodeConfigurationRecord(bytes).configuration
+  return bytes.length === 0 ? NO_MEMBERS : decodeConfigurationRecord(bytes).configuration
 }
 
 /** {@link decodeGroupConfiguration} with the change beside the result. */

@@ -17,8 +17,8 @@ export interface FailoverSubject {
   readonly term: Term
   /** No leader is known, and this is none. */
   readonly leaderless: boolean
-  /** It asks for real votes. */
-  readonly voting: boolean
+  /** In this term it has given its vote, to itself or to another. */
+  readonly voted: boolean
   readonly configuration: GroupConfiguration
   /** Node of the leader; 0: none known. */
   readonly leaderNode: number
@@ -30,7 +30,7 @@ export interface FailoverSubject {
 /** Refused pre-votes are asked for again after this time. */
 const RETRY_MS = 50
 const RETRY_JITTER_MS = 10
-/** A real vote is given this time before it counts as split; each try takes a term. */
+/** Whoever has this replica's vote gets this time to win before the vote counts as split; each try takes a term. */
 const VOTE_MS = 200
 
 export class Failover {
@@ -40,12 +40,17 @@ export class Failover {
   /** Terms of the last rounds: one round of evidence and one at start per term. */
   #evidenceTerm: Term = -1
   #goneNode = 0
-  #campaignedMs = 0
+  /** The last term in which a vote was seen here, and when it was first seen. */
+  #votedTerm: Term
+  #votedMs = Number.NEGATIVE_INFINITY
+  /** The last term with a leader: the vote for it is spent. */
+  #ledTerm: Term = -1
   #quorumTerm: Term = -1
 
   constructor(services: HostServices, subject: FailoverSubject) {
     this.#services = services
     this.#subject = subject
+    this.#votedTerm = subject.term
   }
 
   /** Whether evidence about the leader of the present term is news. */
@@ -63,6 +68,7 @@ export class Failover {
   /** Nodes have come, the group was opened, or its leader is lost: with a quorum there is no reason to wait. */
   connectivity(): void {
     const { term, leaderless } = this.#subject
+    this.#noticeVote()
     if (!leaderless || this.#timer !== undefined || this.#quorumTerm === term || !this.#quorumConnected()) return
     this.#quorumTerm = term
     this.#start(() => true)
@@ -70,6 +76,7 @@ export class Failover {
 
   /** A leader is known. */
   leaderKnown(): void {
+    this.#ledTerm = this.#subject.term
     if (!this.#followsGhost()) this.stop()
   }
 
@@ -102,6 +109,14 @@ export class Failover {
     this.#attemptAfter(rank * campaignRankDelayMs + jitterMs, untilMs)
   }
 
+  /** The candidate may be this replica itself: by a transfer, or by an attempt before. */
+  #noticeVote(): void {
+    const { term, voted } = this.#subject
+    if (!voted || term === this.#votedTerm || term === this.#ledTerm) return
+    this.#votedTerm = term
+    this.#votedMs = this.#services.clock.monotonicMs()
+  }
+
   /** What a dead leader had sent can be read after its death was seen, and looks like a sign of life. */
   #followsGhost(): boolean {
     const { leaderNode, term } = this.#subject
@@ -115,10 +130,8 @@ export class Failover {
       const nowMs = this.#services.clock.monotonicMs()
       const ghost = this.#followsGhost()
       if (nowMs > untilMs || (!this.#subject.leaderless && !ghost)) return
-      if (!this.#subject.voting || nowMs - this.#campaignedMs >= VOTE_MS) {
-        this.#campaignedMs = nowMs
-        this.#subject.campaign(ghost)
-      }
+      this.#noticeVote()
+      if (nowMs - this.#votedMs >= VOTE_MS) this.#subject.campaign(ghost)
       this.#attemptAfter(RETRY_MS + this.#services.randomInt(RETRY_JITTER_MS), untilMs)
     })
   }

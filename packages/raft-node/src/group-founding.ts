@@ -6,7 +6,7 @@
  * born again under its id: it would have forgotten its votes and what it acknowledged.
  */
 import type { GroupLog, LogStore } from '@millrace/log-store'
-import { birthRecord } from './birth-record.ts'
+import { birthRecord, UNINITIALISED } from './birth-record.ts'
 import type { ReplicaPlace } from './group-handle.ts'
 
 export interface GroupFounding {
@@ -34,4 +34,20 @@ export async function birthGroup(store: LogStore, founding: GroupFounding): Prom
   const configuration = { voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false, places }
   const base = birthRecord({ clusterId, group, createIndex: 0, createTimestamp: 0, configuration })
   return await store.create(group, { replicaId: own.replica, base })
+}
+
+export interface GroupJoining {
+  readonly group: number
+  /** The id that the group's leader is told together with this node's id: one that the group never had. */
+  readonly replica: number
+}
+
+/**
+ * Makes this node's replica of a group that works already, durably. It waits until the group's leader adds it (see
+ * `GroupMembers`) and sends it a snapshot; until then it is nobody: it has no vote, and never campaigns.
+ *
+ * @throws LogError EXISTS where the store holds the group already, REPLICA_LOST where it once held that replica
+ */
+export function joinGroup(store: LogStore, { group, replica }: GroupJoining): Promise<GroupLog> {
+  return store.create(group, { replicaId: replica, base: UNINITIALISED })
 }

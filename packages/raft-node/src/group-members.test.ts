@@ -275,3 +275,33 @@ test('a joint configuration is left even if the leader changes meanwhile', async
   })
   await c.append('under the new one')
 })
+
+test('a replica without a configuration neither votes nor campaigns until a snapshot brings it one', async () => {
+  const c = await cluster()
+  await c.append('before')
+  await c.startNode(4)
+  const newcomer = c.handle(4)
+  const said: string[] = []
+  c.network.setFilter((from, _to, { message }) => {
+    if (from === 4) said.push(message.type)
+    return true
+  })
+  const leader = await c.leader()
+  const ask = (type: 'vote' | 'preVote'): void =>
+    c.up.get(leader)!.transport.send(4, [
+      {
+        group: 7,
+        message: { type, from: replicaOn(leader), to: 14, term: 90, lastIndex: 90, lastTerm: 90, transfer: true },
+      },
+    ])
+  ask('vote')
+  ask('preVote')
+  await c.append('after')
+  expect(newcomer.status()).toMatchObject({ role: 'follower', term: 0, lastIndex: 0, configuration: { voters: [] } })
+  expect(said).toEqual([])
+  await (await members(c)).addVoter(place(4))
+  expect((await c.converged(2)).map(entry => entry.split(':')[1])).toEqual(['before', 'after'])
+  await until('it knows that it is a voter', () => newcomer.status().configuration.voters.includes(14))
+  ask('preVote')
+  await until('it answers now', () => said.includes('preVoteResponse'))
+})

@@ -18,6 +18,7 @@ type Dropped = Extract<ProposeResult, { type: 'dropped' }>
 
 export interface GroupProposalsOptions {
   readonly services: HostServices
+  readonly replica: ReplicaId
   readonly stepper: GroupStepper
   readonly leadership: Leadership
   readonly places: ReplicaPlaces
@@ -30,6 +31,8 @@ export class GroupProposals {
   /** Takes no more: the node is stopping. */
   draining = false
   readonly #options: GroupProposalsOptions
+  /** The term in which this leader has proposed that it has no vote any more. */
+  #leavingTerm: Term = 0
 
   constructor(options: GroupProposalsOptions) {
     this.#options = options
@@ -55,12 +58,15 @@ export class GroupProposals {
   proposeChange({ steps, joining, expectedIndex }: MemberChange, waiter: ProposalWaiter): ProposeResult {
     const refused = this.#refusal()
     if (refused !== undefined) return refused
-    const { stepper, places } = this.#options
+    const { stepper, places, replica } = this.#options
     const expected = expectedIndex === undefined ? {} : { expectedIndex }
     const change = { steps, transition: 'auto', ...expected } as const
     const result = stepper.step({ type: 'proposeConfigChange', change })
     // Before the entry is sealed, which is at the end of this replica's part in the next turn.
-    if (result.type === 'accepted') for (const place of joining) places.add(place)
+    if (result.type === 'accepted') {
+      for (const place of joining) places.add(place)
+      if (steps.some(step => step.id === replica && step.kind !== 'addVoter')) this.#leavingTerm = result.term
+    }
     return this.#answer(result, 0, waiter)
   }
 
@@ -80,6 +86,8 @@ export class GroupProposals {
     const reason = halted()
     if (reason !== undefined) return dropped('halted', reason)
     if (this.draining) return dropped('transferring', 'the node is stopping')
+    // It would not hear any more what became of entries that follow its own removal.
+    if (this.#leavingTerm === leadership.term) return dropped('transferring', 'the leader is being removed')
     if (leadership.leading || leadership.role !== 'leader') return undefined
     return dropped('starting', 'the leader has not applied the first entry of its term yet')
   }

@@ -105,7 +105,8 @@ export class GroupReplica implements FailoverSubject {
     })
     this.leadership = new Leadership(opening.initial.hardState.term, event => machine.leadership(event))
     this.proposals = new GroupProposals({
-      ...{ services, stepper: this.#stepper, leadership: this.leadership, places: this.places, wake: this.#wake },
+      ...{ services, replica: this.replica, stepper: this.#stepper, leadership: this.leadership },
+      ...{ places: this.places, wake: this.#wake },
       halted: () => this.#halted,
     })
     this.reads = new ReadRequests(services.randomInt)
@@ -151,8 +152,8 @@ export class GroupReplica implements FailoverSubject {
     return this.#halted === undefined && leader === NONE && role !== 'leader'
   }
 
-  get voting(): boolean {
-    return this.leadership.role === 'candidate'
+  get voted(): boolean {
+    return this.#stepper.status().vote !== NONE
   }
 
   nodeOf(replica: ReplicaId): number {
@@ -175,6 +176,9 @@ export class GroupReplica implements FailoverSubject {
       if (this.places.admits(message.from, fromNode)) this.#inbox.input({ type: 'unreachable', peer: message.from })
       return
     }
+    // Who does not know its group has no vote: it may have had one, and have forgotten it.
+    const asksForVote = message.type === 'vote' || message.type === 'preVote'
+    if (asksForVote && this.#configuration.voters.length === 0) return
     if (quiet !== undefined) this.#stepper.quietness.marked(message, quiet)
     const refusal = this.#inbox.receive(fromNode, message)
     if (refusal === undefined) return

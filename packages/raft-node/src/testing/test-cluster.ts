@@ -3,6 +3,7 @@ import type { LogStore } from '@millrace/log-store'
 import { MemoryLogStore, type MemoryLogStoreOptions } from '@millrace/log-store/memory'
 import { type Frame, FrameCodec, FrameKind, NO_PRODUCER } from '@millrace/record'
 import { birthRecord } from '../birth-record.ts'
+import { joinGroup } from '../group-founding.ts'
 import type { GroupConfiguration, GroupHandle, ProposeResult } from '../group-handle.ts'
 import type { InboundLimits } from '../inbound-credit.ts'
 import { createMemoryNetwork, type MemoryNetwork, type MemoryNetworkOptions } from '../memory-network.ts'
@@ -113,7 +114,7 @@ export class TestCluster {
     return cluster
   }
 
-  /** @param replica of a node that joins the groups later, or anew: it is born from the groups' birth records */
+  /** @param replica of a founding node that comes back with nothing, under a new id; those that come later join */
   async startNode(id: number, replica: number = this.#replicas.get(id) ?? replicaOn(id)): Promise<TestNode> {
     this.#replicas.set(id, replica)
     const store = await this.#openStore(id)
@@ -133,7 +134,11 @@ export class TestCluster {
     const running = { id, node, store, transport, machines, events, address }
     this.up.set(id, running)
     for (const group of this.groups) {
-      if (!store.groups().some(log => log.group === group)) await store.create(group, this.#birth(id, group))
+      if (!store.groups().some(log => log.group === group)) {
+        const founds = this.nodeIds.includes(id) && replica === replicaOn(id)
+        if (founds) await store.create(group, this.#birth(id, group))
+        else await joinGroup(store, { group, replica })
+      }
       const machine = new ListMachine(this.checkpoint(id, group))
       machines.set(group, machine)
       await node.open(group, machine)
@@ -151,7 +156,7 @@ export class TestCluster {
   #birth(node: number, group: number): Parameters<LogStore['create']>[1] {
     const configuration = this.#options.configuration ?? configurationOf(this.nodeIds)
     const base = birthRecord({ clusterId: 'test', group, createIndex: 3, createTimestamp: 1_000, configuration })
-    return { replicaId: this.#replicas.get(node)!, base }
+    return { replicaId: replicaOn(node), base }
   }
 
   async #openStore(id: number): Promise<LogStore> {
