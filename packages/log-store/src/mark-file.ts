@@ -71,11 +71,16 @@ export class MarkFile implements FlushTask {
     faults: StorageFaults,
   ): Promise<MarkFile> {
     const files: DiskFile[] = []
-    for (const name of NAMES) {
-      const path = `${folder}/${name}`
-      files.push((await openIfThere(disk, path, 'write')) ?? (await disk.open(path, 'create')))
+    try {
+      for (const name of NAMES) {
+        const path = `${folder}/${name}`
+        files.push((await openIfThere(disk, path, 'write')) ?? (await disk.open(path, 'create')))
+      }
+      await disk.syncFolder(folder)
+    } catch (error) {
+      for (const file of files) await file.close()
+      throw error
     }
-    await disk.syncFolder(folder)
     return new MarkFile(files, folder, found, clock, scheduler, faults)
   }
 

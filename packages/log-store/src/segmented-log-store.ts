@@ -103,14 +103,20 @@ class SegmentedLogStore implements LogStore {
     const faults = new StorageFaults(clock, scheduler, space, options.onFatal, onProblem)
     const found = await readMark(disk, dir)
     const files = new OpenFiles(disk, options.openFilesMax ?? 128, options.coldReadsMax ?? 2)
+    const votes = await VoteFile.open(disk, dir, faults, scheduler)
+    const mark = await MarkFile.open(disk, dir, found, clock, scheduler, faults).catch(async (error: unknown) => {
+      space.stop()
+      await votes.close()
+      throw error
+    })
     const context: StoreContext = {
       disk,
       clock,
       random: options.random ?? systemRandom,
       scheduler,
       faults,
-      votes: await VoteFile.open(disk, dir, faults, scheduler),
-      mark: await MarkFile.open(disk, dir, found, clock, scheduler, faults),
+      votes,
+      mark,
       tails: new TailCache(options.tailCacheBytesMax ?? 64 * MIB),
       reader: new SegmentReader(disk, files, onProblem),
       trash: new Trash(disk, clock, dir, options.trashKeepMs ?? 600_000, onProblem),
@@ -125,7 +131,12 @@ class SegmentedLogStore implements LogStore {
       onProblem,
     }
     const store: SegmentedLogStore = new SegmentedLogStore(dir, context, space, files)
-    await faults.unlessHalted(store.#recover(found))
+    try {
+      await faults.unlessHalted(store.#recover(found))
+    } catch (error) {
+      await store.#release()
+      throw error
+    }
     return store
   }
 
@@ -188,6 +199,21 @@ class SegmentedLogStore implements LogStore {
     await faults.orHalted(Promise.all(groups.map(log => log.idle())))
     for (const log of groups) await log.close()
     if (!faults.halted) await faults.orHalted(mark.write(true))
+    await mark.close()
+    await votes.close()
+    await this.#files.close()
+  }
+
+  /** After a failed opening: gives back what it took, and leaves the mark as it is. */
+  async #release(): Promise<void> {
+    this.#closed = true
+    const { faults, mark, votes, trash } = this.#context
+    faults.stopWaiting()
+    this.#space.stop()
+    trash.stop()
+    // A call that never returned may still be at work on these files: closing them would hand their numbers to others.
+    if (faults.halted) return
+    for (const log of this.#groups.values()) await log.close()
     await mark.close()
     await votes.close()
     await this.#files.close()

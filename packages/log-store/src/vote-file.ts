@@ -46,12 +46,17 @@ export class VoteFile implements FlushTask {
     const path = `${folder}/${VOTE_FILE_NAME}`
     const there = await openIfThere(disk, path, 'write')
     const file = there ?? (await disk.open(path, 'create'))
-    if (there === null) await disk.syncFolder(folder)
-    const votes = new VoteFile(file, path, faults, scheduler)
-    const bytes = new Uint8Array(await file.size())
-    await file.read(bytes, 0)
-    votes.#load(bytes)
-    return votes
+    try {
+      if (there === null) await disk.syncFolder(folder)
+      const votes = new VoteFile(file, path, faults, scheduler)
+      const bytes = new Uint8Array(await file.size())
+      await file.read(bytes, 0)
+      votes.#load(bytes)
+      return votes
+    } catch (error) {
+      await file.close()
+      throw error
+    }
   }
 
   get dirty(): boolean {
