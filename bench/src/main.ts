@@ -3,6 +3,7 @@ import { benchCluster } from './cluster.ts'
 import { benchIdleGroups } from './idle-groups.ts'
 import { benchLogStore } from './log-store.ts'
 import { benchRaftCore } from './raft-core.ts'
+import { benchRaftNode } from './raft-node.ts'
 
 const BENCHMARKS: Readonly<
   Record<string, { readonly what: string; run(args: readonly string[]): void | Promise<void> }>
@@ -11,6 +12,10 @@ const BENCHMARKS: Readonly<
   'idle-groups': { what: 'processor time of 500 groups in which nothing happens (1 min)', run: benchIdleGroups },
   'log-store': { what: 'the log on this disk beside a bare loop (2 min; --quick, --dir FOLDER)', run: benchLogStore },
   'raft-core': { what: 'the algorithm alone: three replicas in one thread, no I/O (about 10 s)', run: benchRaftCore },
+  'raft-node': {
+    what: 'one group on three processes beside bare disk, TCP and gRPC (2 min; --quick)',
+    run: benchRaftNode,
+  },
 }
 
 const name = process.argv[2]

@@ -9,6 +9,7 @@ export { createGrpcTransport, type GrpcTransport, type GrpcTransportOptions } fr
 export type { InboundLimits } from './inbound-credit.ts'
 export * from './machine-snapshots.ts'
 export * from './node.ts'
+export { type PayloadCopies, payloadCopies } from './payload-copies.ts'
 export { createNode } from './raft-host.ts'
 export { replayedMachine } from './replayed-machine.ts'
 export * from './snapshot-calls.ts'

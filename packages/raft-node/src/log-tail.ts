@@ -10,6 +10,7 @@ import type { Configuration, Entry, LogIndex, Term } from '@millrace/raft-core'
 import { chainOf, crc32, type Frame, framePayload, nextOffsetAfter } from '@millrace/record'
 import { type EntryPayload, isSealed, sealEntry } from './entry-frame.ts'
 import type { GroupConfiguration } from './group-handle.ts'
+import { countCopy } from './payload-copies.ts'
 
 /** Positions let go of at once, so that dropping them costs nothing per entry. */
 const DROP_BATCH = 1_024
@@ -63,6 +64,7 @@ export class LogTail {
       previousChain: this.#chains[this.#chains.length - 1]!,
     }
     const frame = sealEntry(entry, at, describe)
+    countCopy('sealed', frame.header.payloadLength)
     this.append(frame)
     return frame
   }

@@ -5,9 +5,10 @@
  * The leader begins. When nothing but heartbeats has happened for a while and every follower holds, and knows as
  * committed, all there is, it marks its heartbeats as an offer. A follower that sees the same rests from then on and says so
  * in its answer; once all that are connected have, and make a quorum with the leader, it rests too. Whatever else happens
- * ends that first, and what ended it is handled as if heartbeats had come all along: the leader is told that those rest
- * who answered its node's beats lately, a follower gets the ticks since the last beat. So elections, check-quorum and
- * stickiness see what they would have seen. Reads and leases take rounds of real heartbeats, which wake the group.
+ * ends that first, and is handled as if heartbeats had come all along: to the leader all that rest are active, until their
+ * nodes no longer answer; a follower gets the ticks since the last beat. So elections, check-quorum and stickiness see
+ * what they would have seen. Read indexes take rounds of real heartbeats, which wake the group; a group whose leader
+ * holds leases never rests.
  */
 import { type GroupStatus, type Heartbeat, type Input, type Message, NONE, type ReplicaId } from '@millrace/raft-core'
 import type { QuietPeers } from './quiet-peers.ts'
@@ -144,15 +145,15 @@ export class Quietness {
     const agreed = voters.filter(voter => voter === id || this.#agreed.has(voter))
     if (!agreed.includes(id) || agreed.length * 2 <= voters.length) return
     this.#state = 'leading'
-    this.#vouch(this.#offered)
+    this.#vouch()
     this.#subject.rests(true)
   }
 
-  /** Says to the core what is true: these follow, in this term. */
-  #vouch(peers: readonly ReplicaId[]): void {
+  /** Says to the core what is true: all of them follow, in this term. So they are active for as long as it rests. */
+  #vouch(): void {
     const { replica } = this.#subject
     const { term } = this.#subject.status()
-    for (const from of peers) {
+    for (const from of this.#offered) {
       const message = { type: 'heartbeatResponse', from, to: replica, term, context: 0 } as const
       this.#subject.step({ type: 'message', message })
     }
@@ -161,9 +162,9 @@ export class Quietness {
   #stopLeading(rested: boolean): void {
     const silences = this.#uncover()
     if (!rested) return
-    const silent = this.#offered.filter((_, i) => silences[i]! > this.#peers!.silentTicks)
-    if (silent.length > 0) this.#tick(Math.max(...silences))
-    this.#vouch(this.#offered.filter(peer => !silent.includes(peer)))
+    const silence = Math.max(0, ...silences)
+    // Those who answered lately count as active since the rest began; of the others check-quorum is to find out in time.
+    if (silence > this.#peers!.silentTicks) this.#tick(silence)
     this.#subject.rests(false)
   }
 

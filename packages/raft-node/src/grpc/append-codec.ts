@@ -1,14 +1,16 @@
 /**
  * AppendEntriesRequest and AppendEntriesResponse as bytes.
  *
- * An append says nothing about its addressee, so followers at one position get the very same bytes: `AppendEncoder`
- * remembers for a moment what it encoded last. Frames are spliced in as they are. They are read as views on the message or on small
- * copies of parts of it, never on much more than themselves.
+ * Frames are spliced in as they are: only the fields in front of them are encoded, per follower, and the frames are copied
+ * where grpc-js copies the message anyway. They are read as views on the message or on small copies of parts of it, never
+ * on much more than themselves.
  */
 import { type Message, NONE } from '@millrace/raft-core'
 import { decodeFrameHeader, type Frame, frameBytes } from '@millrace/record'
 import { entryOfFrame } from '../entry-frame.ts'
+import { countCopy } from '../payload-copies.ts'
 import type { GroupMessage } from '../transport.ts'
+import { addPiece, GatheredMessage } from './gathered-message.ts'
 import { uintsLength, varintLength, WireError, WireReader, WireWriter } from './wire.ts'
 
 type AppendMessage = Extract<Message<Frame>, { type: 'append' }>
@@ -27,80 +29,25 @@ export function appendBytes(message: AppendMessage): number {
   return bytes
 }
 
-interface Encoded {
-  readonly message: AppendMessage
-  readonly bytes: Buffer
+/** Fields `appends` of a request, one after the other. The frames in it are the caller's, by reference. */
+export function encodeAppends(messages: readonly GroupMessage[]): GatheredMessage {
+  const pieces: Uint8Array[] = []
+  for (const { group, message } of messages) if (message.type === 'append') encodeAppend(group, message, pieces)
+  return new GatheredMessage(pieces)
 }
 
-/** Encodes appends, each once for all followers that get it within one turn. */
-export class AppendEncoder {
-  /** By the first frame of the message. Emptied when the turn is over: it must not keep frames alive. */
-  readonly #recent = new Map<Frame, Encoded>()
-  #batch: { readonly parts: readonly Buffer[]; readonly bytes: Buffer } | undefined
-  #clearing = false
-
-  /** Fields `appends` of a request, one after the other. */
-  encode(messages: readonly GroupMessage[]): Buffer {
-    const parts: Buffer[] = []
-    for (const { group, message } of messages) {
-      if (message.type === 'append') parts.push(this.#encodeOne(group, message))
-    }
-    if (parts.length === 1) return parts[0]!
-    const last = this.#batch
-    if (last?.parts.length === parts.length && last.parts.every((part, i) => part === parts[i])) return last.bytes
-    const bytes = Buffer.concat(parts)
-    this.#batch = { parts, bytes }
-    this.#clearSoon()
-    return bytes
-  }
-
-  #encodeOne(group: number, message: AppendMessage): Buffer {
-    const first = message.entries[0]?.payload
-    if (first === undefined || first === null) return encodeAppend(group, message)
-    const known = this.#recent.get(first)
-    if (known !== undefined && sameAppend(known.message, message)) return known.bytes
-    const bytes = encodeAppend(group, message)
-    this.#recent.set(first, { message, bytes })
-    this.#clearSoon()
-    return bytes
-  }
-
-  #clearSoon(): void {
-    if (this.#clearing) return
-    this.#clearing = true
-    setImmediate(() => {
-      this.#clearing = false
-      this.#recent.clear()
-      this.#batch = undefined
-    })
-  }
-}
-
-/** The first frames are one object, so equal lengths mean equal entries: frames of one log are never two objects. */
-function sameAppend(a: AppendMessage, b: AppendMessage): boolean {
-  return (
-    a.entries.length === b.entries.length &&
-    a.entries[a.entries.length - 1]!.payload === b.entries[b.entries.length - 1]!.payload &&
-    a.term === b.term &&
-    a.commit === b.commit &&
-    a.prevIndex === b.prevIndex &&
-    a.prevTerm === b.prevTerm &&
-    a.from === b.from
-  )
-}
-
-function encodeAppend(group: number, message: AppendMessage): Buffer {
+function encodeAppend(group: number, message: AppendMessage, pieces: Uint8Array[]): void {
   let frames = 0
   for (const entry of message.entries) frames += entry.payload!.bytes.length
   const { from, term, prevIndex, prevTerm, commit } = message
   const fields = [group, from, term, prevIndex, prevTerm, commit]
   const length = uintsLength(fields) + (frames > 0 ? 1 + varintLength(frames) + frames : 0)
-  const writer = new WireWriter(length + OVERHEAD_BYTES)
+  const writer = new WireWriter(OVERHEAD_BYTES)
   writer.header(APPENDS, length)
   writer.uintFields(fields)
   if (frames > 0) writer.header(FRAMES, frames)
-  for (const entry of message.entries) writer.raw(entry.payload!.bytes)
-  return writer.finish()
+  pieces.push(writer.finish())
+  for (const entry of message.entries) addPiece(pieces, entry.payload!.bytes)
 }
 
 /**
@@ -136,6 +83,7 @@ function decodeAppend(reader: WireReader, refuse: (group: number, reason: string
     else if (reader.field === 6) commit = reader.uint()
     else if (reader.field === FRAMES) frames = reader.bytes()
   }
+  countCopy('received', frames?.length ?? 0)
   try {
     const entries = frames === undefined ? [] : ownFrames(readFrames(frames)).map(entryOfFrame)
     // The addressee is the replica of the receiving node, which knows its id.
@@ -176,6 +124,7 @@ function mostOf(frame: Frame, carrierBytes: number): boolean {
 /** `bytes`: of all the frames together. */
 function copyTogether(frames: readonly Frame[], bytes: number, into: Frame[]): void {
   const buffer = Buffer.from(new ArrayBuffer(bytes))
+  countCopy('owned', bytes)
   let at = 0
   for (const frame of frames) {
     buffer.set(frame.bytes, at)

@@ -11,7 +11,7 @@ import { expect, test } from 'vitest'
 import { entryOfFrame } from '../entry-frame.ts'
 import { joinedFrames } from '../testing/transport-contract.ts'
 import type { GroupMessage } from '../transport.ts'
-import { AppendEncoder, decodeAppendResponses, decodeAppends, encodeAppendResponses } from './append-codec.ts'
+import { decodeAppendResponses, decodeAppends, encodeAppendResponses, encodeAppends } from './append-codec.ts'
 import * as control from './control-codec.ts'
 import { decodeHello, decodeWelcome, encodeHello, encodeWelcome, type PeerHello, refuseHello } from './handshake.ts'
 import { WireReader, WireWriter } from './wire.ts'
@@ -25,7 +25,7 @@ test('an append is what the generated code reads, and is read from what the gene
   const frames = joinedFrames(300, 12, 3)
   const entries = frames.map(entryOfFrame)
   const envelope = { type: 'append', from: 7, to: 0, term: 2 ** 40, prevIndex: 11, prevTerm: 3, commit: BIG } as const
-  const bytes = new AppendEncoder().encode([{ group: 300, message: { ...envelope, entries } }])
+  const bytes = encodeAppends([{ group: 300, message: { ...envelope, entries } }]).toBuffer()
   const read = fromBinary(AppendEntriesRequestSchema, bytes)
   expect(read.appends).toHaveLength(1)
   const [append] = read.appends
@@ -49,7 +49,7 @@ test('a frame that is kept keeps little more than itself alive, whatever it came
   const carriers = [[ofSize(1, 1, 100), ofSize(2, 9, 200_000), ofSize(3, 400, 900)], [ofSize(4, 1, 3_000_000)]]
   for (const sent of carriers) {
     // As a message arrives: in a buffer of its own.
-    const bytes = Buffer.from(Uint8Array.from(new AppendEncoder().encode(sent)).buffer)
+    const bytes = Buffer.from(Uint8Array.from(encodeAppends(sent).toBuffer()).buffer)
     const received = decodeAppends(bytes, NEVER)
     expect(received.map(({ message }) => message.type === 'append' && message.entries.length)).toEqual(
       sent.map(({ message }) => message.type === 'append' && message.entries.length),
@@ -67,24 +67,6 @@ test('a frame that is kept keeps little more than itself alive, whatever it came
     const whole = received.find(({ group }) => group === 4)?.message
     if (whole?.type === 'append') expect(whole.entries[0]!.payload!.bytes.buffer).toBe(bytes.buffer)
   }
-})
-
-test('followers at one position get the same encoding, others their own', async () => {
-  const encoder = new AppendEncoder()
-  const entries = joinedFrames(1, 5, 2).map(entryOfFrame)
-  const append = (over: { commit?: number; entries?: typeof entries }): GroupMessage => ({
-    group: 1,
-    message: { type: 'append', from: 1, to: 2, term: 3, prevIndex: 4, prevTerm: 3, commit: 1, entries, ...over },
-  })
-  const first = encoder.encode([append({})])
-  expect(encoder.encode([append({ entries: [...entries] })])).toBe(first)
-  expect(encoder.encode([append({ commit: 2 })])).not.toBe(first)
-  expect(encoder.encode([append({ entries: entries.slice(0, 1) })])).not.toBe(first)
-  const other = joinedFrames(2, 5, 1).map(entryOfFrame)
-  const both: GroupMessage[] = [append({}), { group: 2, message: { ...append({}).message, entries: other } as never }]
-  expect(encoder.encode(both)).toBe(encoder.encode(both))
-  await new Promise(resolve => setImmediate(resolve))
-  expect(encoder.encode([append({})])).not.toBe(first)
 })
 
 const CASES: readonly {

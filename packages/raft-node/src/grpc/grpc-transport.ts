@@ -11,7 +11,7 @@ import { ReportOnce } from '../report-once.ts'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from '../snapshot-calls.ts'
 import { systemRandomInt } from '../system-clock.ts'
 import type { GroupMessage, QuietBeat, Transport, TransportHandler } from '../transport.ts'
-import { AppendEncoder, decodeAppendResponses, decodeAppends } from './append-codec.ts'
+import { decodeAppendResponses, decodeAppends, encodeAppends } from './append-codec.ts'
 import { type ControlBatch, decodeHeartbeatResponses, decodeHeartbeats, encodeHeartbeats } from './control-codec.ts'
 import { encodeHello, type PeerIdentity } from './handshake.ts'
 import { PeerConnection } from './peer-connection.ts'
@@ -87,7 +87,6 @@ class PeerTransport implements GrpcTransport {
   readonly #options: GrpcTransportOptions
   readonly #self: PeerIdentity
   readonly #server: PeerServer
-  readonly #encoder = new AppendEncoder()
   readonly #peers = new Map<number, Peer>()
   readonly #snapshotCalls = new Set<SnapshotClient>()
   readonly #once: ReportOnce
@@ -142,7 +141,7 @@ class PeerTransport implements GrpcTransport {
       appends: {
         method: PEER_METHODS.appendEntries,
         queueBytesMax: this.#options.appendQueueBytesMax ?? APPEND_QUEUE_BYTES_MAX,
-        encode: messages => this.#encoder.encode(messages),
+        encode: messages => encodeAppends(messages).asBuffer(),
         decode: bytes => ({ messages: decodeAppendResponses(bytes), beat: undefined }),
       },
       control: {
