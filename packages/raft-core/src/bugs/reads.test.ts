@@ -133,6 +133,20 @@ describe('reads', () => {
     expect(leader.group.status().leaseUntilMs).toBe(1_130)
   })
 
+  it('a lease runs from the sending of a round, however late its acknowledgement comes', () => {
+    const leader = withLease(1_000).leader()
+    const from = leader.id === 1 ? 2 : 1
+    leader.step({ type: 'tick', nowMs: 1_010 })
+    const heartbeat = leader.drain().find(sent => sent.type === 'heartbeat')
+    const context = heartbeat?.type === 'heartbeat' ? heartbeat.context : 0
+    expect(context).toBeGreaterThan(0)
+    const { term } = leader.group.status()
+    const message = { type: 'heartbeatResponse', from, to: leader.id, term, context } as const
+    leader.step({ type: 'message', message, nowMs: 1_075 })
+    expect(leader.group.status().leaseUntilMs).toBe(1_090)
+    expect(leader.group.leaseValid(1_091)).toBe(false)
+  })
+
   it('a lease ends for the term when a transfer starts', () => {
     const cluster = withLease(1_000)
     const leader = cluster.leader()
