@@ -41,19 +41,17 @@ export class MemorySnapshotStore implements SnapshotStore {
     const key = `${head.index}/${head.term}`
     if (this.#writing.has(key)) throw new LogError('EXISTS', `a snapshot at ${head.index} is being written already`)
     this.#writing.add(key)
-    let content = new Uint8Array(0)
+    const pieces: Uint8Array[] = []
     const end = (): void => {
       if (!this.#writing.delete(key)) throw new RangeError('the snapshot was committed or aborted already')
     }
     return {
       write: async bytes => {
-        const longer = new Uint8Array(content.length + bytes.length)
-        longer.set(content)
-        longer.set(bytes, content.length)
-        content = longer
+        pieces.push(bytes.slice())
       },
       commit: async () => {
         end()
+        const content = joined(pieces)
         const contentBytes = content.length
         const info = {
           ...head,
@@ -84,4 +82,14 @@ export class MemorySnapshotStore implements SnapshotStore {
     const all = [...others, snapshot].sort((a, b) => compareSnapshots(a.info, b.info))
     this.#snapshots = all.slice(0, this.#retain)
   }
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(pieces.reduce((bytes, piece) => bytes + piece.length, 0))
+  let at = 0
+  for (const piece of pieces) {
+    whole.set(piece, at)
+    at += piece.length
+  }
+  return whole
 }

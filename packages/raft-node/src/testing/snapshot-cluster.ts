@@ -6,16 +6,19 @@ import { birthRecord } from '../birth-record.ts'
 import { openFsm } from '../fsm.ts'
 import type { GroupHandle } from '../group-handle.ts'
 import { createMemoryNetwork, type MemoryNetwork } from '../memory-network.ts'
-import type { NodeEvent, RaftNode } from '../node.ts'
+import type { NodeEvent, NodeTiming, RaftNode } from '../node.ts'
 import { createNode } from '../raft-host.ts'
 import type { SnapshotOptions } from '../snapshot-options.ts'
 import type { Transport } from '../transport.ts'
 import { BlobFsm, setBlob } from './blob-fsm.ts'
-import { configurationOf, FAST, replicaOn } from './test-cluster.ts'
+import { configurationOf, replicaOn } from './test-cluster.ts'
 import { until } from './until.ts'
 
 export const SNAPSHOT_GROUP = 7
 const NODES = [1, 2, 3]
+
+/** Elections are on evidence where there is any; the timeout is long, for machines that do other things too. */
+const TIMING: NodeTiming = { heartbeatMs: 50, electionTimeoutMinMs: 1_000, campaignRankDelayMs: 20 }
 
 export interface SnapshotClusterOptions {
   readonly snapshots?: SnapshotOptions
@@ -52,7 +55,7 @@ export class SnapshotCluster {
       nodeId: id,
       logStore: store,
       transport: this.#options.transport?.(id) ?? this.network.transport(id),
-      timing: FAST,
+      timing: TIMING,
       snapshots: this.#options.snapshots ?? {},
       log: event => events.push(event),
     })
@@ -91,6 +94,7 @@ export class SnapshotCluster {
       } catch (error) {
         // Setting a key twice is the same as once: whatever the outcome was, it may be tried again.
         if (!/LEADER|STARTING/.test((error as { code?: string }).code ?? '')) throw error
+        await new Promise(resolve => setTimeout(resolve, 5))
       }
     }
   }
