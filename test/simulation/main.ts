@@ -11,11 +11,12 @@ import {
   OPERATIONS,
   type Schedule,
   simulate,
+  withoutAmbience,
 } from '../../packages/testkit/src/simulation/index.ts'
 import { coverageText, failureText } from './report.ts'
 import { SeedPool } from './seed-pool.ts'
 import type { SeedReport } from './seed-worker.ts'
-import { CHECKOUT, load } from './sources.ts'
+import { CHECKOUT } from './sources.ts'
 
 /** How many failures are made smaller and shown with their events; a broken core would fill the screen. */
 const SHOWN_MAX = 3
@@ -58,14 +59,13 @@ function print(text: string): void {
 
 /** Runs one schedule in this very thread. */
 async function replay(seed: number): Promise<boolean> {
-  const { RaftGroup } = await load(CHECKOUT)
   const safetyMs = values['safety-ms']
   const schedule: Schedule = {
     seed,
     without: namesOf(values.without),
     ...(safetyMs !== undefined && { safetyMs: numberOf('safety-ms', safetyMs) }),
   }
-  const result = simulate(schedule, RaftGroup, values.trace ? print : undefined)
+  const result = await withoutAmbience(() => simulate(schedule, values.trace ? print : undefined))
   print(
     `${result.events} events, ${result.committed} committed, ${result.acknowledged} acknowledged, hash ${result.hash}`,
   )

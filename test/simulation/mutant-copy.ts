@@ -1,22 +1,31 @@
-/** A copy of the sources with a defect in it, in a temporary folder. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+/** A copy of the packages that a simulation is made of, with a defect in one of them, in a temporary folder. */
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Edit, Mutant } from './mutants/mutant.ts'
 import { CHECKOUT, type Sources } from './sources.ts'
 
+/** They import each other by name, and nothing else of the house. */
+const PACKAGES = ['record', 'raft-core', 'log-store', 'testkit']
+
 export class MutantCopy {
   readonly sources: Sources
-  readonly #folder: string
 
   /** @throws Error when an edit no longer applies: its text must occur exactly once */
   constructor(mutant: Mutant) {
-    this.#folder = mkdtempSync(join(tmpdir(), `millrace-mutant-${mutant.name}-`))
-    this.sources = { core: join(this.#folder, 'core'), simulation: join(this.#folder, 'simulation') }
-    writeFileSync(join(this.#folder, 'package.json'), '{ "type": "module" }\n')
-    cpSync(CHECKOUT.core, this.sources.core, { recursive: true })
-    cpSync(CHECKOUT.simulation, this.sources.simulation, { recursive: true })
+    this.sources = mkdtempSync(join(tmpdir(), `millrace-mutant-${mutant.name}-`))
     try {
+      for (const name of PACKAGES) this.#copy(name)
       for (const edit of mutant.edits) this.#apply(edit)
     } catch (error) {
       this.remove()
@@ -25,11 +34,34 @@ export class MutantCopy {
   }
 
   remove(): void {
-    rmSync(this.#folder, { recursive: true })
+    rmSync(this.sources, { recursive: true })
+  }
+
+  #copy(name: string): void {
+    const from = join(CHECKOUT, 'packages', name)
+    const to = join(this.sources, 'packages', name)
+    cpSync(join(from, 'src'), join(to, 'src'), { recursive: true })
+    cpSync(join(from, 'package.json'), join(to, 'package.json'))
+    this.#link(to, join('@millrace', name))
+    const modules = join(from, 'node_modules')
+    if (!existsSync(modules)) return
+    // What does not belong to the house stays where it is.
+    for (const module of readdirSync(modules)) {
+      if (module.startsWith('.') || module === '@millrace') continue
+      if (!existsSync(join(this.sources, 'node_modules', module))) this.#link(join(modules, module), module)
+    }
+  }
+
+  #link(target: string, module: string): void {
+    const path = join(this.sources, 'node_modules', module)
+    mkdirSync(join(path, '..'), { recursive: true })
+    symlinkSync(target, path)
   }
 
   #apply({ file, from, to }: Edit): void {
-    const path = join(this.#folder, file)
+    const [name = '', ...rest] = file.split('/')
+    const folder = name === 'simulation' ? 'testkit/src/simulation' : `${name}/src`
+    const path = join(this.sources, 'packages', folder, ...rest)
     const text = readFileSync(path, 'utf8')
     const found = text.split(from).length - 1
     if (found !== 1) throw new Error(`the patch of ${file} no longer applies: found ${found} times, not once:\n${from}`)

@@ -7,13 +7,14 @@ import { parseArgs } from 'node:util'
 import { MutantCopy } from './mutant-copy.ts'
 import { ELECTION } from './mutants/election.ts'
 import { HOST } from './mutants/host.ts'
+import { LOG_STORE } from './mutants/log-store.ts'
 import { MEMBERSHIP_AND_READS } from './mutants/membership-and-reads.ts'
 import { type Mutant, SEEDS } from './mutants/mutant.ts'
 import { REPLICATION } from './mutants/replication.ts'
 import { SeedPool } from './seed-pool.ts'
 import { CHECKOUT, load, type Sources } from './sources.ts'
 
-const MUTANTS: readonly Mutant[] = [...ELECTION, ...REPLICATION, ...MEMBERSHIP_AND_READS, ...HOST]
+const MUTANTS: readonly Mutant[] = [...ELECTION, ...REPLICATION, ...MEMBERSHIP_AND_READS, ...HOST, ...LOG_STORE]
 const DAY_MS = 86_400_000
 
 function print(text: string): void {
@@ -50,8 +51,8 @@ async function hunt(sources: Sources, seeds: number): Promise<Find | undefined> 
 
 /** A seed that fails without any defect planted proves nothing about the defect. */
 async function failsAnyway(seed: number): Promise<boolean> {
-  const { RaftGroup, simulation } = await load(CHECKOUT)
-  return simulation.simulate({ seed, without: [] }, RaftGroup).failure !== undefined
+  const simulation = await load(CHECKOUT)
+  return (await simulation.simulate({ seed, without: [] })).failure !== undefined
 }
 
 /** Plants a defect and looks for it; says what came of it. */

@@ -19,16 +19,16 @@ export interface SeedReport {
   readonly smallest: RunResult | undefined
 }
 
-const { simulation, RaftGroup } = await load(workerData as Sources)
+const simulation = await load(workerData as Sources)
 
-function run(schedule: Schedule): RunResult {
-  return simulation.withoutAmbience(() => simulation.simulate(schedule, RaftGroup))
+function run(schedule: Schedule): Promise<RunResult> {
+  return simulation.withoutAmbience(() => simulation.simulate(schedule))
 }
 
-parentPort?.on('message', (task: SeedTask) => {
-  const result = run(task.schedule)
-  const secondHash = task.twice ? run(task.schedule).hash : undefined
-  const smallest = task.shrink && result.failure !== undefined ? simulation.shrink(result, run) : undefined
+parentPort?.on('message', async (task: SeedTask) => {
+  const result = await run(task.schedule)
+  const secondHash = task.twice ? (await run(task.schedule)).hash : undefined
+  const smallest = task.shrink && result.failure !== undefined ? await simulation.shrink(result, run) : undefined
   const report: SeedReport = { result, secondHash, smallest }
   parentPort?.postMessage(report)
 })

@@ -1,27 +1,16 @@
-/** The sources that a run is made of: those of the checkout, or a copy with a defect in it. */
+/** The sources that a run is made of: those of the checkout, or a copy of some packages with a defect in it. */
 import { pathToFileURL } from 'node:url'
-import type * as core from '../../packages/raft-core/src/index.ts'
 import type * as simulation from '../../packages/testkit/src/simulation/index.ts'
 
-/** Folders of sources, absolute. */
-export interface Sources {
-  readonly core: string
-  readonly simulation: string
-}
+/** A folder with `packages` in it, absolute. */
+export type Sources = string
 
 /** The checkout's own. */
-export const CHECKOUT: Sources = {
-  core: new URL('../../packages/raft-core/src', import.meta.url).pathname,
-  simulation: new URL('../../packages/testkit/src/simulation', import.meta.url).pathname,
-}
+export const CHECKOUT: Sources = new URL('../..', import.meta.url).pathname.replace(/\/$/, '')
 
-export interface Library {
-  readonly simulation: typeof simulation
-  readonly RaftGroup: typeof core.RaftGroup
-}
+export type Library = typeof simulation
 
 export async function load(sources: Sources): Promise<Library> {
-  const { RaftGroup } = (await import(pathToFileURL(`${sources.core}/index.ts`).href)) as typeof core
-  const library = (await import(pathToFileURL(`${sources.simulation}/index.ts`).href)) as typeof simulation
-  return { simulation: library, RaftGroup }
+  const index = `${sources}/packages/testkit/src/simulation/index.ts`
+  return (await import(pathToFileURL(index).href)) as Library
 }

@@ -7,7 +7,7 @@ export const ELECTION: readonly Mutant[] = [
     says: 'a vote in a known term is written without a sync',
     edits: [
       {
-        file: 'core/take-output.ts',
+        file: 'raft-core/take-output.ts',
         from: 'return hardState.term !== s.lastHard.term || hardState.vote !== s.lastHard.vote',
         to: 'return hardState.term !== s.lastHard.term',
       },
@@ -18,7 +18,7 @@ export const ELECTION: readonly Mutant[] = [
     says: 'a vote is answered before it is on disk',
     edits: [
       {
-        file: 'core/group-state.ts',
+        file: 'raft-core/group-state.ts',
         from: "return type === 'appendResponse' || type === 'voteResponse' || type === 'preVoteResponse'",
         to: "return type === 'appendResponse'",
       },
@@ -29,7 +29,7 @@ export const ELECTION: readonly Mutant[] = [
     says: 'whoever asks last gets the vote',
     edits: [
       {
-        file: 'core/election.ts',
+        file: 'raft-core/election.ts',
         from: 'return s.vote === m.from || (s.vote === NONE && s.leader === NONE)',
         to: 'return s.vote === m.from || s.leader === NONE',
       },
@@ -40,12 +40,12 @@ export const ELECTION: readonly Mutant[] = [
     says: 'the up-to-date check compares lengths only',
     edits: [
       {
-        file: 'core/log/raft-log.ts',
+        file: 'raft-core/log/raft-log.ts',
         from: 'return candidate.term > lastTerm || (candidate.term === lastTerm && candidate.index >= this.#last)',
         to: 'return candidate.term >= lastTerm && candidate.index >= this.#last',
       },
       {
-        file: 'core/log/raft-log.ts',
+        file: 'raft-core/log/raft-log.ts',
         from: 'const lastTerm = this.lastTerm\n    return candidate',
         to: 'const lastTerm = 0\n    return candidate',
       },
@@ -56,7 +56,7 @@ export const ELECTION: readonly Mutant[] = [
     says: 'a candidate leads by the votes of others before its own is on disk, and again after a crash',
     edits: [
       {
-        file: 'core/election.ts',
+        file: 'raft-core/election.ts',
         from: "if (s.role === 'candidate' && !s.tracker.votes.has(s.id)) return",
         to: '',
       },
@@ -68,12 +68,12 @@ export const ELECTION: readonly Mutant[] = [
     says: 'votes are counted over learners too',
     edits: [
       {
-        file: 'core/progress/tracker.ts',
+        file: 'raft-core/progress/tracker.ts',
         from: 'return jointVote(this.configuration, id => this.votes.get(id))',
         to: 'const { voters, votersOutgoing, learners } = this.configuration\n    return jointVote({ voters: [...voters, ...learners.filter(id => this.votes.has(id))].slice(-voters.length), votersOutgoing }, id => this.votes.get(id))',
       },
       {
-        file: 'core/progress/tracker.ts',
+        file: 'raft-core/progress/tracker.ts',
         from: 'return this.members.filter(id => this.isVoter(id))',
         to: 'return [...this.members]',
       },
@@ -84,7 +84,7 @@ export const ELECTION: readonly Mutant[] = [
     says: 'in a joint configuration the incoming voters alone elect',
     edits: [
       {
-        file: 'core/quorum/joint.ts',
+        file: 'raft-core/quorum/joint.ts',
         from: "return incoming === 'lost' || outgoing === 'lost' ? 'lost' : 'pending'",
         to: 'return incoming',
       },
@@ -94,8 +94,8 @@ export const ELECTION: readonly Mutant[] = [
     name: 'lost-tail-votes',
     says: 'a replica that lost acknowledged entries votes and campaigns',
     edits: [
-      { file: 'core/election.ts', from: "if (s.uncertainUntil !== undefined) return 'uncertain'", to: '' },
-      { file: 'core/election.ts', from: 'if (s.uncertainUntil !== undefined) return false', to: '' },
+      { file: 'raft-core/election.ts', from: "if (s.uncertainUntil !== undefined) return 'uncertain'", to: '' },
+      { file: 'raft-core/election.ts', from: 'if (s.uncertainUntil !== undefined) return false', to: '' },
     ],
   },
   {
@@ -103,7 +103,7 @@ export const ELECTION: readonly Mutant[] = [
     says: 'new entries are still sent by a leader that stepped down in the same turn',
     edits: [
       {
-        file: 'core/roles.ts',
+        file: 'raft-core/roles.ts',
         from: "if (s.role === 'leader') withdrawUnsubmitted(s)",
         to: '',
       },
@@ -114,7 +114,7 @@ export const ELECTION: readonly Mutant[] = [
     says: 'a pre-vote grant carries the term of the voter, not the one that was asked for',
     edits: [
       {
-        file: 'core/election.ts',
+        file: 'raft-core/election.ts',
         from: 's.send({ type, to: m.from, term: m.term, granted: true })',
         to: 's.send({ type, to: m.from, granted: true })',
       },

@@ -1,26 +1,15 @@
-/** Defects of the host: storage, recovery, the state machine. Here the simulator's own host has them. */
+/** Defects of the host: what it starts from, the state machine. Here the simulator's own host has them. */
 import type { Mutant } from './mutant.ts'
 
 export const HOST: readonly Mutant[] = [
-  {
-    name: 'no-fsync',
-    says: 'writes are reported done and never synced',
-    edits: [
-      {
-        file: 'simulation/replica-disk.ts',
-        from: "return write.kind === 'trim' || write.task.mustSync",
-        to: "return write.kind === 'trim'",
-      },
-    ],
-  },
   {
     name: 'vote-lost-at-start',
     says: 'the vote is not read back',
     edits: [
       {
         file: 'simulation/recovery.ts',
-        from: 'hardState: { term: disk.term, vote: disk.vote, commit },',
-        to: 'hardState: { term: disk.term, vote: 0, commit },',
+        from: 'hardState: { ...startBallot(found), commit },',
+        to: 'hardState: { ...startBallot(found), vote: 0, commit },',
       },
     ],
   },
@@ -30,8 +19,8 @@ export const HOST: readonly Mutant[] = [
     edits: [
       {
         file: 'simulation/recovery.ts',
-        from: 'const commit = Math.min(log.lastIndex, Math.max(disk.commit, log.base.index, proven))',
-        to: 'const commit = Math.max(log.lastIndex, disk.commit, proven)',
+        from: 'const commit = Math.min(log.lastIndex, Math.max(found.commit, log.base.index, proven))',
+        to: 'const commit = Math.max(log.lastIndex, found.commit, proven)',
       },
     ],
   },
@@ -52,7 +41,7 @@ export const HOST: readonly Mutant[] = [
     edits: [
       {
         file: 'simulation/recovery.ts',
-        from: '...(disk.uncertainUntil && { uncertainUntil: disk.uncertainUntil }),',
+        from: '...(found.uncertainUntil && { uncertainUntil: found.uncertainUntil }),',
         to: '',
       },
     ],
@@ -73,9 +62,9 @@ export const HOST: readonly Mutant[] = [
     says: 'a snapshot becomes the base of the log before its state is durable',
     edits: [
       {
-        file: 'simulation/replica-disk.ts',
-        from: 'this.checkpoint = stateOf(snapshot)',
-        to: 'this.checkpoint = this.checkpoint',
+        file: 'simulation/replica-storage.ts',
+        from: 'this.#record.checkpoint = state\n',
+        to: 'this.#record.checkpoint = this.#record.checkpoint\n',
       },
     ],
   },
@@ -85,8 +74,8 @@ export const HOST: readonly Mutant[] = [
     edits: [
       {
         file: 'simulation/replica.ts',
-        from: 'this.disk.checkpoint = this.#machine.state\n    this.disk.submit',
-        to: 'this.disk.submit',
+        from: 'this.disk.checkpoint = this.#machine.state\n    this.#storage.trim',
+        to: 'this.#storage.trim',
       },
     ],
   },

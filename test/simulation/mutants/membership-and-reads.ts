@@ -7,7 +7,7 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
     says: 'a change is taken while another one is not applied',
     edits: [
       {
-        file: 'core/membership/membership.ts',
+        file: 'raft-core/membership/membership.ts',
         from: 'if (s.pendingConfigIndex > s.apply.applied) {\n    const message',
         to: 'if (s.pendingConfigIndex < 0) {\n    const message',
       },
@@ -18,7 +18,7 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
     says: 'a new leader takes a change although an inherited one may be pending',
     edits: [
       {
-        file: 'core/roles.ts',
+        file: 'raft-core/roles.ts',
         from: 's.pendingConfigIndex = s.log.lastIndex',
         to: 's.pendingConfigIndex = 0',
       },
@@ -30,7 +30,7 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
     says: 'a change that expects another configuration is taken',
     edits: [
       {
-        file: 'core/membership/membership.ts',
+        file: 'raft-core/membership/membership.ts',
         from: 'if (change.expectedIndex !== undefined && change.expectedIndex !== s.history.newestIndex) {',
         to: 'if (change.expectedIndex !== undefined && change.expectedIndex < 0) {',
       },
@@ -41,7 +41,7 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
     says: 'a configuration entry is applied and the old configuration stays in force',
     edits: [
       {
-        file: 'core/storage.ts',
+        file: 'raft-core/storage.ts',
         from: "if (entry.kind === 'config') applyConfigEntry(s, entry)",
         to: "if (entry.kind === 'config' && s.role === 'leader') applyConfigEntry(s, entry)",
       },
@@ -52,7 +52,7 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
     says: 'a leader confirms reads before it has committed an entry of its term',
     edits: [
       {
-        file: 'core/reads/reads.ts',
+        file: 'raft-core/reads/reads.ts',
         from: 'return s.log.term(s.log.commit) === s.term',
         to: 'return s.log.commit > 0',
       },
@@ -63,7 +63,7 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
     says: 'a leader answers reads from its own commit index without asking anybody',
     edits: [
       {
-        file: 'core/reads/reads.ts',
+        file: 'raft-core/reads/reads.ts',
         from: 'if (isAlone(s) || leaseHolds(s, nowMs))',
         to: "if (isAlone(s) || s.role === 'leader')",
       },
@@ -75,7 +75,7 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
     says: 'a lease is checked against the clock of the last message, not of the read',
     edits: [
       {
-        file: 'core/raft-group.ts',
+        file: 'raft-core/raft-group.ts',
         from: 'this.#state.lease.valid(nowMs)',
         to: 'this.#state.lease.valid(this.#state.nowMs ?? nowMs)',
       },
@@ -86,7 +86,7 @@ export const MEMBERSHIP_AND_READS: readonly Mutant[] = [
     says: 'reads that wait for a member are not confirmed when it leaves',
     edits: [
       {
-        file: 'core/membership/membership.ts',
+        file: 'raft-core/membership/membership.ts',
         from: '  confirmReads(s)\n',
         to: '',
       },

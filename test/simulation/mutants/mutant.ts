@@ -1,8 +1,8 @@
 /** A seeded defect: what it is, and the edits that make it. */
 
 export interface Edit {
-  /** `core/…` is in packages/raft-core/src, `simulation/…` in packages/testkit/src/simulation. */
-  readonly file: `core/${string}` | `simulation/${string}`
+  /** `simulation/…` is in packages/testkit/src/simulation, all else in the `src` folder of the package that it names. */
+  readonly file: `${'raft-core' | 'log-store' | 'simulation'}/${string}`
   /** The text to be replaced; it must occur exactly once. */
   readonly from: string
   readonly to: string

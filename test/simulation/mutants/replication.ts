@@ -7,7 +7,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'entries are acknowledged before they are on disk',
     edits: [
       {
-        file: 'core/group-state.ts',
+        file: 'raft-core/group-state.ts',
         from: "return type === 'appendResponse' || type === 'voteResponse' || type === 'preVoteResponse'",
         to: "return type === 'voteResponse' || type === 'preVoteResponse'",
       },
@@ -18,7 +18,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'entries of earlier terms are committed by counting',
     edits: [
       {
-        file: 'core/replication.ts',
+        file: 'raft-core/replication.ts',
         from: 'if (index <= s.log.commit || s.log.term(index) !== s.term) return false',
         to: 'if (index <= s.log.commit) return false',
       },
@@ -29,7 +29,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'a learner stands in for a voter when entries are counted',
     edits: [
       {
-        file: 'core/progress/tracker.ts',
+        file: 'raft-core/progress/tracker.ts',
         from: 'return jointCommitted(this.configuration, id => this.progress.get(id)?.match)',
         to: 'const { voters, votersOutgoing, learners } = this.configuration\n    return jointCommitted({ voters: [...learners, ...voters].slice(0, voters.length), votersOutgoing }, id => this.progress.get(id)?.match)',
       },
@@ -40,7 +40,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'in a joint configuration the incoming voters alone commit',
     edits: [
       {
-        file: 'core/quorum/joint.ts',
+        file: 'raft-core/quorum/joint.ts',
         from: 'return Math.min(majorityCommitted(sets.voters, acknowledged), majorityCommitted(sets.votersOutgoing, acknowledged))',
         to: 'return majorityCommitted(sets.voters, acknowledged)',
       },
@@ -51,7 +51,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'a follower commits its own tail because the leader has committed that far',
     edits: [
       {
-        file: 'core/append-handler.ts',
+        file: 'raft-core/append-handler.ts',
         from: 'commitTo(s, Math.min(m.commit, last))',
         to: 'commitTo(s, Math.min(m.commit, log.lastIndex))',
       },
@@ -62,7 +62,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'heartbeats tell of commits beyond what the follower is known to hold',
     edits: [
       {
-        file: 'core/replication.ts',
+        file: 'raft-core/replication.ts',
         from: 'const commit = Math.min(progress.match, s.log.commit)',
         to: 'const commit = s.log.commit',
       },
@@ -73,7 +73,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'an append replaces what it finds, also where it matches',
     edits: [
       {
-        file: 'core/append-handler.ts',
+        file: 'raft-core/append-handler.ts',
         from: 'const conflict = log.firstConflict(m.entries)',
         to: 'const conflict = m.entries.length > 0 ? m.prevIndex + 1 : 0',
       },
@@ -84,7 +84,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'an append is accepted without looking at the entry before it',
     edits: [
       {
-        file: 'core/append-handler.ts',
+        file: 'raft-core/append-handler.ts',
         from: 'if (!log.matches({ index: m.prevIndex, term: m.prevTerm })) {',
         to: 'if (m.prevIndex > log.lastIndex) {',
       },
@@ -95,12 +95,12 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'a late acknowledgement moves match back, and with it what is sent next',
     edits: [
       {
-        file: 'core/progress/progress.ts',
+        file: 'raft-core/progress/progress.ts',
         from: 'if (index <= this.match) return false\n    this.match = index',
         to: 'if (index === this.match) return false\n    this.match = index',
       },
       {
-        file: 'core/progress/progress.ts',
+        file: 'raft-core/progress/progress.ts',
         from: 'this.next = Math.max(this.next, index + 1)',
         to: 'this.next = index + 1',
       },
@@ -111,7 +111,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'committed entries are applied before this disk holds them',
     edits: [
       {
-        file: 'core/log/raft-log.ts',
+        file: 'raft-core/log/raft-log.ts',
         from: 'return this.snapshot === undefined ? Math.min(this.commit, this.durable) : 0',
         to: 'return this.snapshot === undefined ? this.commit : 0',
       },
@@ -122,7 +122,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'a snapshot below the commit index replaces the log',
     edits: [
       {
-        file: 'core/append-handler.ts',
+        file: 'raft-core/append-handler.ts',
         from: 'if (meta.index <= s.log.commit) return false\n  if (s.log.matches(meta)) {',
         to: 'if (meta.index > s.log.commit && s.log.matches(meta)) {',
       },
@@ -133,7 +133,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'a peer that was probed in vain is never probed again',
     edits: [
       {
-        file: 'core/leader.ts',
+        file: 'raft-core/leader.ts',
         from: 'progress.recentActive = true\n  progress.flowPaused = false',
         to: 'progress.recentActive = true',
       },
@@ -144,7 +144,7 @@ export const REPLICATION: readonly Mutant[] = [
     says: 'a peer whose snapshot was lost waits for it for ever',
     edits: [
       {
-        file: 'core/leader.ts',
+        file: 'raft-core/leader.ts',
         from: "if (s.role !== 'leader' || progress?.state !== 'snapshot') return",
         to: "if (s.role !== 'leader' || progress?.state !== 'snapshot' || status === 'failed') return",
       },

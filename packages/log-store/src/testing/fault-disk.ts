@@ -4,11 +4,9 @@
  * old, new or (past the old end) garbage, each by itself; unsynced names up to any point in their order.
  */
 import type { Disk, DiskFile } from '../disk.ts'
+import { type Random, TwoLayerFile } from './two-layer-file.ts'
 
-const SECTOR_BYTES = 512
-
-/** A uniform number in [0, 1). */
-export type Random = () => number
+export type { Random } from './two-layer-file.ts'
 
 /** A small generator from a seed (mulberry32, public domain). */
 export function seededRandom(seed: number): Random {
@@ -22,51 +20,8 @@ export function seededRandom(seed: number): Random {
   }
 }
 
-class Inode {
-  seen: Uint8Array = new Uint8Array(0)
-  durable: Uint8Array = new Uint8Array(0)
-  /** Sectors that were written since the last sync. */
-  readonly unsynced = new Set<number>()
-
-  write(bytes: Uint8Array, position: number): void {
-    const end = position + bytes.length
-    if (end > this.seen.length) {
-      const grown = new Uint8Array(end)
-      grown.set(this.seen)
-      this.seen = grown
-    } else {
-      this.seen = this.seen.slice()
-    }
-    this.seen.set(bytes, position)
-    for (let s = Math.floor(position / SECTOR_BYTES); s * SECTOR_BYTES < end; s++) this.unsynced.add(s)
-  }
-
-  sync(): void {
-    this.durable = this.seen
-    this.unsynced.clear()
-  }
-
-  losePower(random: Random, garblesOverwrites: boolean): void {
-    const size = random() < 0.5 ? this.seen.length : this.durable.length
-    const left = new Uint8Array(Math.max(size, this.durable.length))
-    left.set(this.durable)
-    for (const sector of this.unsynced) {
-      const from = sector * SECTOR_BYTES
-      const to = Math.min(from + SECTOR_BYTES, left.length)
-      if (from >= to) continue
-      const wasThere = from < this.durable.length
-      const luck = random()
-      if (luck < 0.5) left.set(this.seen.subarray(from, to), from)
-      else if ((!wasThere || garblesOverwrites) && luck < 0.7)
-        for (let at = from; at < to; at++) left[at] = Math.floor(random() * 256)
-    }
-    this.seen = left
-    this.sync()
-  }
-}
-
 /** Names as a map from path to file; folders are paths too. */
-type Names = Map<string, Inode | 'folder'>
+type Names = Map<string, TwoLayerFile | 'folder'>
 type NameChange = { readonly folders: readonly string[]; readonly apply: (names: Names) => void }
 
 export interface FaultDiskFaults {
@@ -79,8 +34,12 @@ export interface FaultDiskFaults {
   garblesOverwrites?: boolean
   /** Lets operations take several turns of the event loop, so that they overtake each other. */
   isSlow?: boolean
-  /** Makes one operation fail: called before each, with its name and path. */
+  /** Makes one operation fail: called before each, with its name and path. A sync that fails is lost in part for good. */
   failing?: (operation: string, path: string) => string | undefined
+  /** The time that an operation takes: it waits for the promise, where there is one. */
+  delay?: (operation: string, path: string) => Promise<void> | undefined
+  /** False: a loss of power leaves of each file all that was written or nothing of it. Default true. */
+  tears?: boolean
 }
 
 export class FaultDisk implements Disk {
@@ -108,8 +67,10 @@ export class FaultDisk implements Disk {
       change.apply(this.#durable)
     }
     this.#stopped = true
-    for (const inode of this.#durable.values())
-      if (inode !== 'folder') inode.losePower(this.#random, this.faults.garblesOverwrites ?? false)
+    const { garblesOverwrites = false, tears = true } = this.faults
+    for (const inode of this.#durable.values()) {
+      if (inode !== 'folder') inode.losePower(this.#random, { garblesOverwrites, tears })
+    }
     next.#seen = new Map(this.#durable)
     next.#durable = new Map(this.#durable)
     return next
@@ -131,18 +92,25 @@ export class FaultDisk implements Disk {
     return next
   }
 
+  /** Whether everything in a file, and its name, would survive. */
+  isDurable(path: string): boolean {
+    const inode = this.#seen.get(path)
+    if (inode === undefined || inode === 'folder') throw new RangeError(`no file ${path}`)
+    return inode.isDurable && this.#durable.get(path) === inode
+  }
+
   /** The bytes of a file. */
   contentOf(path: string): Uint8Array {
     const inode = this.#seen.get(path)
     if (inode === undefined || inode === 'folder') throw new RangeError(`no file ${path}`)
-    return inode.seen
+    return inode.content
   }
 
   /** Puts a file in place, in both layers; null removes it. */
   replace(path: string, bytes: Uint8Array | null): void {
     for (const names of [this.#seen, this.#durable]) names.delete(path)
     if (bytes === null) return
-    const inode = new Inode()
+    const inode = new TwoLayerFile()
     inode.write(bytes, 0)
     inode.sync()
     for (const names of [this.#seen, this.#durable]) names.set(path, inode)
@@ -156,22 +124,24 @@ export class FaultDisk implements Disk {
         next.#seen.set(path, 'folder')
         next.#durable.set(path, 'folder')
       } else {
-        next.replace(path, inode.seen)
+        next.replace(path, inode.content)
       }
     }
     return next
   }
 
-  /** Paths of all files. */
-  files(): readonly string[] {
-    return [...this.#seen].filter(([, inode]) => inode !== 'folder').map(([path]) => path)
+  /** Paths of all files; of those that begin with `prefix`, where it is given. */
+  files(prefix = ''): readonly string[] {
+    const paths: string[] = []
+    for (const [path, inode] of this.#seen) if (inode !== 'folder' && path.startsWith(prefix)) paths.push(path)
+    return paths
   }
 
   async open(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
     const there = this.#seen.get(path)
     if (mode === 'create') {
       if (there !== undefined) throw failure('EEXIST', path)
-      const inode = new Inode()
+      const inode = new TwoLayerFile()
       await this.#change('create', path, { folders: [parentOf(path)], apply: names => void names.set(path, inode) })
       return this.#fileOf(inode, path)
     }
@@ -216,8 +186,8 @@ export class FaultDisk implements Disk {
     for (const change of this.#unsynced.splice(0, last + 1)) change.apply(this.#durable)
   }
 
-  async freeBytes(): Promise<number> {
-    return 2 ** 40
+  async freeBytes(path = ''): Promise<number> {
+    return this.faults.failing?.('freeBytes', path) === undefined ? 2 ** 40 : 0
   }
 
   async #change(operation: string, path: string, change: NameChange): Promise<void> {
@@ -226,13 +196,11 @@ export class FaultDisk implements Disk {
     this.#unsynced.push(change)
   }
 
-  #fileOf(inode: Inode, path: string): DiskFile {
+  #fileOf(inode: TwoLayerFile, path: string): DiskFile {
     return {
       read: async (into, position) => {
-        await this.#alive()
-        const bytes = inode.seen.subarray(position, position + into.length)
-        into.set(bytes)
-        return bytes.length
+        await this.#takeTime('read', path)
+        return inode.read(into, position)
       },
       writev: async (buffers, position) => {
         const bytes = concatenate(buffers)
@@ -241,39 +209,64 @@ export class FaultDisk implements Disk {
         inode.write(bytes, position)
       },
       datasync: async () => {
-        await this.#step('datasync', path)
+        await this.#sync(inode, path)
         inode.sync()
       },
       size: async () => {
-        await this.#alive()
-        return inode.seen.length
+        if (this.#stopped) await never()
+        return inode.size
       },
-      close: () => this.#alive(),
+      close: () => (this.#stopped ? never() : Promise.resolve()),
+    }
+  }
+
+  async #sync(inode: TwoLayerFile, path: string): Promise<void> {
+    try {
+      await this.#step('datasync', path)
+    } catch (error) {
+      inode.failSync(this.#random)
+      throw error
     }
   }
 
   /** Counts an operation; where the process stops here it never returns. */
   async #step(operation: string, path: string, inPart: () => void = () => undefined): Promise<void> {
-    await this.#alive()
-    while (this.faults.isSlow === true && this.#random() < 0.3)
+    await this.#takeTime(operation, path)
+    while (this.faults.isSlow === true && this.#random() < 0.3) {
       await new Promise<void>(resolve => setImmediate(resolve))
-    await this.#alive()
+      if (this.#stopped) await never()
+    }
     this.operations++
     if (this.operations === this.faults.crashAt) {
       inPart()
       this.#stopped = true
-      await this.#alive()
+      await never()
     }
     const code = this.faults.failing?.(operation, path)
     if (code !== undefined) throw failure(code, path)
   }
 
-  #alive(): Promise<void> {
-    return this.#stopped ? new Promise(() => undefined) : Promise.resolve()
+  async #takeTime(operation: string, path: string): Promise<void> {
+    if (this.#stopped) await never()
+    const delay = this.faults.delay?.(operation, path)
+    if (delay === undefined) return
+    await delay
+    if (this.#stopped) await never()
   }
 }
 
+/** What a process that has stopped waits for. */
+function never(): Promise<never> {
+  return new Promise(() => undefined)
+}
+
 function moveTree(names: Names, from: string, to: string): void {
+  const single = names.get(from)
+  if (single !== undefined && single !== 'folder') {
+    names.delete(from)
+    names.set(to, single)
+    return
+  }
   for (const [path, inode] of [...names]) {
     if (path !== from && !path.startsWith(`${from}/`)) continue
     names.delete(path)

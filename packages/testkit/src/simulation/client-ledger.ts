@@ -3,14 +3,18 @@
  * is applied at its place: acknowledged if it is that very entry, unknown otherwise. A crash leaves everything unknown.
  */
 import type { LogIndex, ReadState, StepResult, Term } from '@millrace/raft-core'
+import { frameBytes } from '@millrace/record'
 import { invariant } from './invariants/violation.ts'
-import { commandOf, type SimEntry } from './payload.ts'
+import { chainOf, commandBody, commandOf, frameOf, type SimEntry } from './payload.ts'
 import type { Replica } from './replica.ts'
 import { traceKind } from './trace-log.ts'
 import { note, type World } from './world.ts'
 
 const PROPOSED = traceKind('proposed', 'group replica command count index term')
 const READ = traceKind('read answered', 'group replica context index aborted')
+
+/** How much longer than its number a command may be. */
+const COMMAND_BYTES_MAX = 100
 
 interface Waiting {
   readonly term: Term
@@ -46,10 +50,10 @@ export class ClientLedger {
   propose(count: number): void {
     const { coverage, random } = this.#world
     const commands = Array.from({ length: count }, () => this.#world.nextCommand())
-    const entries = commands.map(id => ({
-      size: 10 + random.workload.int(200),
-      payload: { kind: 'command', id } as const,
-    }))
+    const entries = commands.map(id => {
+      const payload = commandBody(id, random.workload.int(COMMAND_BYTES_MAX))
+      return { size: frameBytes(payload.payload.length), payload }
+    })
     const { group } = this.#replica
     const result = this.#replica.step({ type: 'propose', entries })
     const place = result.type === 'accepted' ? [result.index, result.term] : []
@@ -100,10 +104,11 @@ export class ClientLedger {
       return
     }
     group.outcomes.acknowledged++
+    const command = commandOf(frameOf(entry))
     invariant(
-      commandOf(entry) === waiting.command && group.history.committed(entry.index)?.command === waiting.command,
+      command === waiting.command && group.history.committed(entry.index)?.chain === chainOf(entry),
       'acknowledged is committed',
-      () => `replica ${id} acknowledges command ${waiting.command} at ${entry.index}, committed is ${commandOf(entry)}`,
+      () => `replica ${id} acknowledges command ${waiting.command} at ${entry.index}, committed is ${command}`,
     )
   }
 

@@ -9,7 +9,7 @@ import type { SimGroup } from './sim-group.ts'
 export function damagedReplicas(group: SimGroup): Set<ReplicaId> {
   const damaged = new Set(group.lost)
   for (const replica of group.replicas.values()) {
-    if (replica.disk.uncertainUntil !== undefined) damaged.add(replica.id)
+    if (replica.disk.uncertainUntil !== undefined || replica.disk.isDamaged) damaged.add(replica.id)
   }
   return damaged
 }

@@ -1,13 +1,12 @@
 /**
  * A replica's log as plain data: a base and the entries after it, with the configuration in force at the base. One image
- * is what the disk holds, another what it will hold once every write that was asked for is done.
+ * is what the store has said to be durable, another what its log will be once every write that was asked for is done.
  */
+import type { BaseRecord, LogPosition } from '@millrace/log-store'
 import type { Configuration, LogIndex, Term, TermRun } from '@millrace/raft-core'
-import type { SimEntry, SimSnapshot } from './payload.ts'
+import { chainOf, decodedConfiguration, encodedConfiguration, positionAfter, type SimEntry } from './payload.ts'
 
-export interface LogBase {
-  readonly index: LogIndex
-  readonly term: Term
+export interface LogBase extends LogPosition {
   readonly configuration: Configuration
   /** Index of the entry that brought `configuration`. */
   readonly configurationIndex: LogIndex
@@ -41,6 +40,19 @@ export class LogImage {
     return index === this.base.index ? this.base.term : this.entry(index)?.term
   }
 
+  /** Where the log stands after `index`; undefined below the base and above the end. */
+  position(index: LogIndex): LogPosition | undefined {
+    if (index === this.base.index) return this.base
+    const entry = this.entry(index)
+    return entry === undefined ? undefined : positionAfter(entry)
+  }
+
+  /** The chain at the end: everything that the log says, as a number. */
+  get chain(): number {
+    const last = this.entries[this.entries.length - 1]
+    return last === undefined ? this.base.chain : chainOf(last)
+  }
+
   /** Removes everything from `index` on. */
   truncateFrom(index: LogIndex): void {
     if (index <= this.lastIndex) this.entries.length = Math.max(0, index - this.base.index - 1)
@@ -57,22 +69,23 @@ export class LogImage {
     for (const entry of entries) this.entries.push(entry)
   }
 
-  /** Replaces the log by the base that a snapshot stands for. */
-  restore(snapshot: SimSnapshot): void {
-    const { index, term, configuration } = snapshot
-    this.base = { index, term, configuration, configurationIndex: snapshot.configurationIndex ?? index }
+  /** Replaces the log by a base. */
+  restore(base: LogBase): void {
+    this.base = base
     this.entries = []
   }
 
-  /** Drops everything up to and including `index`. */
-  compactTo(index: LogIndex): void {
-    if (index <= this.base.index) return
-    const term = this.term(index)
-    if (term === undefined) throw new Error(`a log that ends at ${this.lastIndex} is to be compacted to ${index}`)
-    const { configuration, configurationIndex } = this.configurationAt(index)
-    const kept = this.entries.slice(index - this.base.index)
-    this.base = { index, term, configuration, configurationIndex }
-    this.entries = kept
+  /** Drops everything up to and including the new base. */
+  compactTo(base: LogBase): void {
+    if (base.index <= this.base.index) return
+    this.entries = this.entries.slice(base.index - this.base.index)
+    this.base = base
+  }
+
+  /** What the base is once everything up to and including `index` is dropped; undefined where the log has no such entry. */
+  baseAt(index: LogIndex): LogBase | undefined {
+    const position = this.position(index)
+    return position === undefined ? undefined : { ...position, ...this.configurationAt(index) }
   }
 
   /** The newest configuration at or below `index`. */
@@ -81,7 +94,8 @@ export class LogImage {
       const config = this.entry(at)?.config
       if (config !== undefined) return { configuration: config.result, configurationIndex: at }
     }
-    return this.base
+    const { configuration, configurationIndex } = this.base
+    return { configuration, configurationIndex }
   }
 
   /** Indexes of configuration entries above `index`, rising. */
@@ -101,4 +115,16 @@ export class LogImage {
   copy(): LogImage {
     return new LogImage(this.base, this.entries)
   }
+}
+
+/** A base as the log store takes it. */
+export function recordOf({ configuration, ...base }: LogBase): BaseRecord {
+  return { ...base, configuration: encodedConfiguration(configuration), voidBelow: 0 }
+}
+
+/** A base as the log store gives it. */
+export function baseOf(record: BaseRecord): LogBase {
+  const { index, term, chain, timestamp, nextOffset, configurationIndex } = record
+  const configuration = decodedConfiguration(record.configuration)
+  return { index, term, chain, timestamp, nextOffset, configuration, configurationIndex }
 }

@@ -159,10 +159,10 @@ export class Operator {
   #newcomer(configuration: Configuration): ReplicaId | undefined {
     const waiting = [...this.#group.replicas.keys()].find(id => !this.#admitted.has(id))
     if (waiting !== undefined) return isMember(configuration, waiting) ? undefined : waiting
-    const free = this.#nodes.filter(node => node.isUp && !node.replicas.has(this.#group.id))
+    const free = this.#nodes.filter(node => node.isServing && !node.replicas.has(this.#group.id))
     if (free.length === 0) return undefined
     const replica = this.#group.createEmpty(this.#random.pick(free))
-    replica.start()
+    replica.node.reconcile()
     return replica.id
   }
 

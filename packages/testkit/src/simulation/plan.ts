@@ -33,6 +33,7 @@ export interface Plan {
   readonly priorities: boolean
   readonly network: NetworkPlan
   readonly disk: DiskPlan
+  readonly store: StorePlan
   /** A log is trimmed once it holds this many applied entries. */
   readonly trailingEntries: number
   /** Snapshots are of the log's base with a later state (as partitions do), or of the applied index. */
@@ -52,8 +53,18 @@ export interface NetworkPlan {
 export interface DiskPlan {
   readonly writeLeastUs: number
   readonly writeMostUs: number
-  /** How many waiting writes one sync may cover. */
-  readonly writesPerSync: number
+}
+
+/** Limits of the log stores. */
+export interface StorePlan {
+  readonly segmentBytesMax: number
+  readonly segmentAgeMaxMs: number
+  readonly roundBytesMax: number
+  readonly recoveryScanBytesMin: number
+  readonly tailCacheBytesMax: number
+  readonly flushSlots: number
+  readonly openFilesMax: number
+  readonly trashKeepMs: number
 }
 
 /** Everything about a run, a function of its schedule alone. */
@@ -79,6 +90,7 @@ export function planOf(schedule: Schedule): Plan {
     priorities: random.chance(0.3),
     network: networkOf(random),
     disk: diskOf(random),
+    store: storeOf(random),
     trailingEntries: random.pick([5, 20, 100]),
     snapshotsOfBase: random.chance(0.5),
     turnUs: random.pick([0, 100, 2_000]),
@@ -141,6 +153,18 @@ function diskOf(random: RandomStream): DiskPlan {
   return {
     writeLeastUs,
     writeMostUs: writeLeastUs * random.pick([2, 10]),
-    writesPerSync: random.pick([1, 3, 100]),
+  }
+}
+
+function storeOf(random: RandomStream): StorePlan {
+  return {
+    segmentBytesMax: random.pick([2_000, 8_000, 30_000, 1_000_000]),
+    segmentAgeMaxMs: random.pick([5_000, 600_000]),
+    roundBytesMax: random.pick([600, 4_000, 1_000_000]),
+    recoveryScanBytesMin: random.pick([0, 4_000, 1_000_000]),
+    tailCacheBytesMax: random.pick([0, 2_000, 100_000]),
+    flushSlots: random.pick([1, 2, 2, 2]),
+    openFilesMax: random.pick([2, 100]),
+    trashKeepMs: random.pick([1_000, 30_000]),
   }
 }

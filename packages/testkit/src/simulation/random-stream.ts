@@ -31,6 +31,11 @@ export class RandomStream {
     return sum >>> 0
   }
 
+  /** A uniform number in [0, 1). */
+  fraction(): number {
+    return this.next() / 0x1_0000_0000
+  }
+
   /** A uniform integer in [0, bound). */
   int(bound: number): number {
     return Math.floor((this.next() / 0x1_0000_0000) * bound)

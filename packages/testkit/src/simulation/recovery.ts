@@ -1,8 +1,9 @@
-/** What a replica starts from, read from its disk: the rules of a start after a crash. */
+/** What a replica starts from: what the log store has recovered, and the state machine's checkpoint. */
+import type { RecoveredLog } from '@millrace/log-store'
 import type { InitialState } from '@millrace/raft-core'
 import type { Payload } from './payload.ts'
 import type { RandomStream } from './random-stream.ts'
-import type { ReplicaDisk } from './replica-disk.ts'
+import { type StorageRecord, startBallot } from './storage-record.ts'
 
 /**
  * The state that a group starts from. Commit is what was written with entries, or what the state machine proves: it has
@@ -10,24 +11,24 @@ import type { ReplicaDisk } from './replica-disk.ts'
  *
  * @param random how many of the newest entries are handed over in memory, and what else a host may leave out
  */
-export function recover(disk: ReplicaDisk, random: RandomStream): InitialState<Payload> {
+export function recover(found: RecoveredLog, disk: StorageRecord, random: RandomStream): InitialState<Payload> {
   const log = disk.durable
   const { index: appliedIndex, term: appliedTerm } = disk.checkpoint
   const proven = log.term(appliedIndex) === appliedTerm ? appliedIndex : 0
-  const commit = Math.min(log.lastIndex, Math.max(disk.commit, log.base.index, proven))
+  const commit = Math.min(log.lastIndex, Math.max(found.commit, log.base.index, proven))
   const { configuration, configurationIndex } = log.configurationAt(commit)
   const inMemory = random.int(log.entries.length + 1)
   return {
-    hardState: { term: disk.term, vote: disk.vote, commit },
+    hardState: { ...startBallot(found), commit },
     base: { index: log.base.index, term: log.base.term },
     lastIndex: log.lastIndex,
-    terms: log.termRuns(),
+    terms: found.terms,
     configuration,
     configurationIndex,
     ...(configurationIndex > log.base.index && random.chance(0.8) && { baseConfiguration: log.base.configuration }),
     applied: Math.max(log.base.index, Math.min(appliedIndex, commit)),
     entries: log.entries.slice(log.entries.length - inMemory),
     unappliedConfigIndexes: log.configurationsAbove(configurationIndex),
-    ...(disk.uncertainUntil && { uncertainUntil: disk.uncertainUntil }),
+    ...(found.uncertainUntil && { uncertainUntil: found.uncertainUntil }),
   }
 }

@@ -1,18 +1,20 @@
 /**
  * The host of one replica: feeds the core and carries out what it asks for, in the ways that the seam allows. Writes go to
- * the disk in order and release their responses when they are done; messages leave at once; entries are applied later, in
- * order; fetches are answered late, short or not at all. After every step the invariants look at it.
+ * the real log store and release their responses when it says that they are durable; messages leave at once; entries are
+ * applied later, in order; fetches are answered late, short or not at all. After every step the invariants look at it.
  */
-import type {
-  FetchRequest,
-  GroupStatus,
-  Input,
-  Message,
-  Output,
+import { type GroupLog, LogError } from '@millrace/log-store'
+import {
+  type FetchRequest,
+  type GroupStatus,
+  type Input,
+  type Message,
+  type Output,
   RaftGroup,
-  ReplicaId,
-  StepResult,
+  type ReplicaId,
+  type StepResult,
 } from '@millrace/raft-core'
+import type { Frame } from '@millrace/record'
 import { ClientLedger } from './client-ledger.ts'
 import { isVoter } from './invariants/configuration.ts'
 import type { Observed } from './invariants/observed.ts'
@@ -27,34 +29,39 @@ import {
 import { checkDurable, checkStep } from './invariants/step-invariants.ts'
 import { Violation } from './invariants/violation.ts'
 import { noteDelivery, noteStep } from './message-trace.ts'
-import { type Payload, type SimEntry, type SimSnapshot, stateOf } from './payload.ts'
+import { entryOf, imageOf, type Payload, type SimEntry, type SimSnapshot } from './payload.ts'
 import { recover } from './recovery.ts'
-import type { DiskEvents, ReplicaDisk, Write } from './replica-disk.ts'
+import { ReplicaStorage } from './replica-storage.ts'
 import { RoleWatch } from './role-watch.ts'
 import type { SimGroup } from './sim-group.ts'
 import type { SimNode } from './sim-node.ts'
 import { NO_STATE, StateMachine } from './state-machine.ts'
+import type { SimAppendTask, StorageRecord } from './storage-record.ts'
 import type { World } from './world.ts'
+
+/** Bytes of one read of a log that is opened. */
+const READ_BYTES = 65_536
 
 type SimOutput = Output<Payload>
 type ApplyWork = NonNullable<SimOutput['apply']>
 
-export class Replica implements Observed, DiskEvents {
+export class Replica implements Observed {
   readonly id: ReplicaId
   readonly group: SimGroup
   readonly node: SimNode
-  readonly disk: ReplicaDisk
+  readonly disk: StorageRecord
   readonly clients: ClientLedger
   incarnation = 0
   /** As of the newest step; of the time of its death for one that does not run. */
   status!: GroupStatus
   readonly #world: World
   #core: RaftGroup<Payload> | undefined
+  #storage!: ReplicaStorage
   #machine: StateMachine = new StateMachine(NO_STATE)
   #roles: RoleWatch
   #applyFreeUs = 0
 
-  constructor(world: World, group: SimGroup, node: SimNode, id: ReplicaId, disk: ReplicaDisk) {
+  constructor(world: World, group: SimGroup, node: SimNode, id: ReplicaId, disk: StorageRecord) {
     this.#world = world
     this.group = group
     this.node = node
@@ -64,13 +71,17 @@ export class Replica implements Observed, DiskEvents {
     this.#roles = new RoleWatch(world.coverage)
   }
 
+  get name(): string {
+    return `replica ${this.id} of group ${this.group.id}`
+  }
+
   get isRunning(): boolean {
     return this.#core !== undefined
   }
 
   /** The core, for the invariants. */
   get core(): RaftGroup<Payload> {
-    if (this.#core === undefined) throw new Error(`replica ${this.id} of group ${this.group.id} does not run`)
+    if (this.#core === undefined) throw new Error(`${this.name} does not run`)
     return this.#core
   }
 
@@ -78,12 +89,36 @@ export class Replica implements Observed, DiskEvents {
     return this.#machine
   }
 
-  start(): void {
+  /**
+   * Reads everything in the log that a process has found, and compares it with what should be there.
+   *
+   * @returns whether it can run
+   */
+  async read(log: GroupLog): Promise<boolean> {
+    const { recovered } = log
+    const entries: SimEntry[] = []
+    try {
+      const end = recovered.last.index + 1
+      for (let next = recovered.base.index + 1; next < end; next = recovered.base.index + 1 + entries.length) {
+        for (const frame of await log.read(next, end, READ_BYTES)) entries.push(entryOf(frame))
+      }
+    } catch (error) {
+      if (!(error instanceof LogError)) throw error
+      this.lose(error)
+      return false
+    }
+    this.disk.found(recovered, entries)
+    return true
+  }
+
+  /** Starts with the log that {@link read} has read. */
+  start(log: GroupLog): void {
+    if (this.isRunning || this.node.replicas.get(this.group.id) !== this || !this.node.isServing) return
     const { plan, random, coverage } = this.#world
     this.incarnation++
     if (this.incarnation > 1) coverage.hit('restarted')
     this.group.history.noteDisk(this.id, this.disk)
-    const initial = recover(this.disk, random.recovery)
+    const initial = recover(log.recovered, this.disk, random.recovery)
     this.#machine = new StateMachine(this.disk.checkpoint)
     this.#roles = new RoleWatch(coverage)
     this.#applyFreeUs = 0
@@ -93,24 +128,30 @@ export class Replica implements Observed, DiskEvents {
       priority: plan.priorities ? (this.id % 5) - 2 : 0,
       trace: this.#roles.hear,
     }
-    this.#core = this.#guarded(() => new this.#world.RaftGroup<Payload>(config, initial, n => random.elections.int(n)))
+    this.#core = this.#guarded(() => new RaftGroup<Payload>(config, initial, n => random.elections.int(n)))
     this.status = this.#core.status()
-    this.disk.open(this)
+    this.#storage = new ReplicaStorage(this.#world, this, log)
   }
 
-  /** Ends the process of the replica in an orderly way; the disk loses what it has not written. */
-  stop(): void {
-    if (this.#core !== undefined) this.crash(false)
+  /** The log of this replica cannot be used any more: its id will never be seen again. */
+  lose(reason: LogError): void {
+    if (!this.disk.isDamaged) {
+      throw new Violation('what was acknowledged survives', `${this.name} cannot run: ${reason.message}`)
+    }
+    this.#world.coverage.hit('replicaRefused')
+    this.group.lost.add(this.id)
+    this.group.destroy(this)
   }
 
-  crash(torn: boolean): void {
+  /** The process ends, in whatever way. */
+  crash(): void {
     if (this.#core === undefined) return
     this.clients.forget()
     this.#core = undefined
+    if (this.disk.checkpoint.index >= this.#machine.state.index) return
     // Without that fault the state's pages reach the disk whatever happens to the process.
-    if (!this.#world.plan.faults.has('checkpointLost')) this.disk.checkpoint = this.#machine.state
-    else if (this.disk.checkpoint.index < this.#machine.state.index) this.#world.coverage.hit('checkpointLost')
-    this.disk.crash(torn)
+    if (this.#world.plan.faults.has('checkpointLost')) this.#world.coverage.hit('checkpointLost')
+    else this.disk.checkpoint = this.#machine.state
   }
 
   tick(): void {
@@ -130,7 +171,7 @@ export class Replica implements Observed, DiskEvents {
     checkStep(this, history, before, this.status)
     if (history.committedTo > committedBefore) this.#letOthersRead()
     if (this.status.role === 'leader' && before.role !== 'leader') this.#world.elected(this.node)
-    if (this.#roles.takeCertain()) this.disk.uncertainUntil = undefined
+    if (this.#roles.takeCertain()) this.#storage.clearUncertain()
     return result
   }
 
@@ -170,47 +211,40 @@ export class Replica implements Observed, DiskEvents {
     const { view } = this.disk
     const { state } = this.#machine
     const index = this.#world.plan.snapshotsOfBase ? view.base.index : Math.min(status.applied, view.lastIndex)
-    const term = view.term(index)
-    if (index === 0 || term === undefined || state.index < index) return undefined
-    return { index, term, ...view.configurationAt(index), payload: { kind: 'state', state } }
+    const base = view.baseAt(index)
+    if (index === 0 || base === undefined || state.index < index) return undefined
+    return this.#storage.snapshotAt(base, state)
   }
 
   /** Starts to drop the log up to `index`; everything up to there is applied, and the state flushed. */
   trim(index: number): void {
-    const term = this.disk.view.term(index)
-    if (term === undefined || index <= this.disk.view.base.index || this.disk.installing) return
+    const base = this.disk.view.baseAt(index)
+    if (base === undefined || index <= this.disk.view.base.index || this.disk.installing) return
     this.disk.checkpoint = this.#machine.state
-    this.disk.submit({ kind: 'trim', index, term })
+    this.#storage.trim(base)
   }
 
-  carriedOut(write: Write): void {
-    if (write.kind === 'trim') {
-      this.group.history.noteSnapshot(this.id, write.index)
-      return
-    }
-    const { task } = write
+  /** A trim is durable. */
+  trimmed(index: number, term: number): void {
+    this.group.history.noteSnapshot(this.id, index)
+    this.inTurn(() => this.step({ type: 'compacted', index, term }))
+  }
+
+  /** A write is durable. */
+  written(task: SimAppendTask): void {
+    const { history } = this.group
     if (task.mustSync) {
-      if (this.disk.vote !== 0) this.group.history.voted(this.id, this.disk.term, this.disk.vote)
-      if (task.snapshot !== undefined) this.group.history.noteSnapshot(this.id, task.snapshot.index)
-      this.group.history.noteDurable(this.id, task.entries)
+      if (this.disk.vote !== 0) history.voted(this.id, this.disk.term, this.disk.vote)
+      if (task.snapshot !== undefined) history.noteSnapshot(this.id, task.snapshot.index)
+      history.noteDurable(this.id, task.entries)
     }
-    for (const response of task.responses) checkRelease(this, this.group.history, response)
+    for (const response of task.responses) checkRelease(this, history, response)
+    this.inTurn(() => this.#afterWrite(task))
   }
 
-  completed(writes: readonly Write[]): void {
-    this.inTurn(() => {
-      for (const write of writes) this.#afterWrite(write)
-    })
-  }
-
-  #afterWrite(write: Write): void {
-    if (write.kind === 'trim') {
-      this.step({ type: 'compacted', index: write.index, term: write.term })
-      return
-    }
-    const { snapshot, responses } = write.task
+  #afterWrite({ snapshot, responses }: SimAppendTask): void {
     if (snapshot !== undefined) {
-      this.#machine.restore(stateOf(snapshot))
+      this.#machine.restore(imageOf(snapshot).state)
       this.clients.skippedTo(snapshot.index)
       checkState(this, this.group.history, this.#machine.state)
     }
@@ -223,15 +257,15 @@ export class Replica implements Observed, DiskEvents {
   #handle(output: SimOutput): void {
     const { history } = this.group
     if (output.append !== undefined) {
-      this.#seal(output.append.entries)
+      this.#storage.seal(output.append)
       checkAppendTask(this, history, output.append, this.status)
     }
     for (const message of output.messages) {
-      if (message.type === 'snapshot') this.#fill(message.snapshot)
+      if (message.type === 'snapshot') this.#storage.fill(message.snapshot, this.#machine.state)
       checkMessage(this, history, message)
       this.#send(message)
     }
-    if (output.append !== undefined) this.disk.submit({ kind: 'append', task: output.append })
+    if (output.append !== undefined) this.#storage.store(output.append)
     if (output.apply !== undefined) this.#applyLater(output.apply)
     for (const request of output.fetch) this.#fetchLater(request)
     for (const read of output.reads) {
@@ -244,16 +278,6 @@ export class Replica implements Observed, DiskEvents {
   offerSnapshot(): void {
     const snapshot = this.makeSnapshot()
     if (snapshot !== undefined) this.step({ type: 'snapshotAvailable', snapshot })
-  }
-
-  /** Entries that the core made itself get their content here, before they are written or sent. */
-  #seal(entries: readonly SimEntry[]): void {
-    for (const entry of entries) entry.payload ??= { kind: 'command', id: this.#world.nextCommand() }
-  }
-
-  /** The core made up a snapshot of its log's base: the state that goes with it is found here. */
-  #fill(snapshot: SimSnapshot): void {
-    snapshot.payload ??= { kind: 'state', state: this.#machine.state }
   }
 
   #send(message: Message<Payload>): void {
@@ -295,29 +319,22 @@ export class Replica implements Observed, DiskEvents {
   }
 
   #fetchLater(request: FetchRequest): void {
-    this.#world.coverage.hit('fetched')
-    this.#later(this.#world.random.host.int(20_000), () => this.step(this.#answerOf(request)))
+    const { coverage, random, plan } = this.#world
+    coverage.hit('fetched')
+    const fails = this.#world.faulty() && plan.faults.has('readError') && random.host.chance(0.2)
+    if (fails) coverage.hit('readError')
+    const failed = (reason: 'io' | 'damaged' | 'compacted'): void =>
+      this.inTurn(() => this.step({ type: 'fetchFailed', request, reason }))
+    this.#later(random.host.int(20_000), () => {
+      if (fails) failed(random.host.pick(['io', 'damaged']))
+      else this.#storage.fetch(request, frames => this.inTurn(() => this.#fetched(request, frames)), failed)
+    })
   }
 
-  #answerOf(request: FetchRequest): Input<Payload> {
-    const { random, plan, coverage } = this.#world
-    if (this.#world.faulty() && plan.faults.has('readError') && random.host.chance(0.2)) {
-      coverage.hit('readError')
-      return { type: 'fetchFailed', request, reason: random.host.pick(['io', 'damaged']) }
-    }
-    const { durable } = this.disk
-    if (request.from <= durable.base.index) return { type: 'fetchFailed', request, reason: 'compacted' }
-    const entries: SimEntry[] = []
-    let bytes = 0
-    for (let index = request.from; index < request.to; index++) {
-      const entry = durable.entry(index)
-      if (entry === undefined || (entries.length > 0 && bytes + entry.size > request.bytesMax)) break
-      entries.push(entry)
-      bytes += entry.size
-    }
-    if (entries.length === 0) return { type: 'fetchFailed', request, reason: 'io' }
-    const short = random.host.chance(0.2) ? 1 + random.host.int(entries.length) : entries.length
-    return { type: 'entriesFetched', request, entries: entries.slice(0, short) }
+  #fetched(request: FetchRequest, frames: readonly Frame[]): void {
+    const { random } = this.#world
+    const short = random.host.chance(0.2) ? 1 + random.host.int(frames.length) : frames.length
+    this.step({ type: 'entriesFetched', request, entries: frames.slice(0, short).map(entryOf) })
   }
 
   /** Runs something in a turn of this very process, if it still lives by then. */

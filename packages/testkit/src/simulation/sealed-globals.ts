@@ -1,6 +1,6 @@
 /**
  * Runs something with the world shut out: clocks, randomness and timers throw while it runs. What passes is a function of
- * its arguments.
+ * its arguments. Microtasks stay: their order is a function of the program.
  */
 
 const FORBIDDEN: readonly (readonly [owner: object, name: string])[] = [
@@ -10,14 +10,13 @@ const FORBIDDEN: readonly (readonly [owner: object, name: string])[] = [
   [globalThis, 'setTimeout'],
   [globalThis, 'setInterval'],
   [globalThis, 'setImmediate'],
-  [globalThis, 'queueMicrotask'],
 ]
 
-/** @param run synchronous; its result is passed on, and so is what it throws */
-export function withoutAmbience<T>(run: () => T): T {
+/** @param run its result is passed on, and so is what it throws; nothing else of the thread may run meanwhile */
+export async function withoutAmbience<T>(run: () => Promise<T>): Promise<T> {
   const restores = FORBIDDEN.map(([owner, name]) => shutOut(owner, name))
   try {
-    return run()
+    return await run()
   } finally {
     for (const restore of restores) restore()
   }

@@ -21,10 +21,7 @@ export function heal(scene: Scene, random: RandomStream): void {
     if (stays) stayingDown.push(node)
   }
   for (const node of scene.nodes) {
-    for (const { disk } of node.replicas.values()) {
-      disk.slowness = 1
-      disk.stalledUntilUs = 0
-    }
+    node.disk.heal()
     node.resume()
     if (stayingDown.includes(node)) node.retire()
     else node.start()

@@ -11,14 +11,18 @@ import type { RunResult } from './simulation.ts'
  * @param runsMax how many runs this may cost
  * @returns the result of the smallest schedule found, which may be the given one
  */
-export function shrink(failed: RunResult, run: (schedule: Schedule) => RunResult, runsMax = 60): RunResult {
+export async function shrink(
+  failed: RunResult,
+  run: (schedule: Schedule) => Promise<RunResult>,
+  runsMax = 60,
+): Promise<RunResult> {
   const invariant = failed.failure?.invariant
   let smallest = failed
   let runs = 0
-  const accepts = (schedule: Schedule): boolean => {
+  const accepts = async (schedule: Schedule): Promise<boolean> => {
     if (runs >= runsMax) return false
     runs++
-    const result = run(schedule)
+    const result = await run(schedule)
     if (result.failure === undefined || result.failure.invariant !== invariant) return false
     smallest = result
     return true
@@ -27,14 +31,14 @@ export function shrink(failed: RunResult, run: (schedule: Schedule) => RunResult
   const { faults, operations } = planOf(failed.schedule)
   for (const name of [...faults, ...operations]) {
     if (name === 'propose') continue
-    accepts({ ...smallest.schedule, without: [...smallest.schedule.without, name] })
+    await accepts({ ...smallest.schedule, without: [...smallest.schedule.without, name] })
   }
   // The first length is known to fail; halve the distance to one that does not.
   let passes = 0
   let fails = Math.ceil(planOf(smallest.schedule).safetyUs / 1000)
   while (fails - passes > 50 && runs < runsMax) {
     const middle = Math.floor((passes + fails) / 2)
-    if (accepts({ ...smallest.schedule, safetyMs: middle })) fails = middle
+    if (await accepts({ ...smallest.schedule, safetyMs: middle })) fails = middle
     else passes = middle
   }
   return smallest

@@ -4,9 +4,9 @@ import { isMember } from './invariants/configuration.ts'
 import { GroupHistory } from './invariants/group-history.ts'
 import type { LogBase } from './log-image.ts'
 import { Replica } from './replica.ts'
-import { ReplicaDisk } from './replica-disk.ts'
 import type { SimNode } from './sim-node.ts'
 import { NO_STATE, stateAtBirth } from './state-machine.ts'
+import { StorageRecord } from './storage-record.ts'
 import type { World } from './world.ts'
 
 /** What clients were told, in numbers. */
@@ -41,21 +41,24 @@ export class SimGroup {
     const state = stateAtBirth(BIRTH.index, BIRTH.term)
     this.history.hashes.set(state.index, state.hash)
     this.#birth = { ...NOBODY, voters: nodes.map((_, i) => i + 1) }
-    const base = { ...BIRTH, configuration: this.#birth, configurationIndex: BIRTH.index }
+    const start = { chain: id, timestamp: 0, nextOffset: 0 }
+    const base = { ...BIRTH, ...start, configuration: this.#birth, configurationIndex: BIRTH.index }
     for (const node of nodes) this.#create(node, base, state)
   }
 
-  /** A replica that knows nothing yet: it is given a configuration by a snapshot. */
+  /** A replica that knows nothing yet: it is given a configuration by a snapshot. Its node starts it. */
   createEmpty(node: SimNode): Replica {
-    const base = { index: 0, term: 0, configuration: NOBODY, configurationIndex: 0 }
+    const start = { index: 0, term: 0, chain: 0, timestamp: 0, nextOffset: 0 }
+    const base = { ...start, configuration: NOBODY, configurationIndex: 0 }
     return this.#create(node, base, NO_STATE)
   }
 
-  /** The replica is gone for good, with its disk. */
+  /** The replica is gone for good, with its log. */
   destroy(replica: Replica): void {
-    replica.stop()
+    replica.crash()
     replica.node.replicas.delete(this.id)
     this.replicas.delete(replica.id)
+    replica.node.reconcile()
   }
 
   /** Replicas whose process runs, in order of id. */
@@ -84,9 +87,7 @@ export class SimGroup {
 
   #create(node: SimNode, base: LogBase, state: typeof NO_STATE): Replica {
     this.#lastReplicaId++
-    const { queue, random, plan } = this.#world
-    const disk = new ReplicaDisk(base, state, queue, random.disk, plan.disk)
-    const replica = new Replica(this.#world, this, node, this.#lastReplicaId, disk)
+    const replica = new Replica(this.#world, this, node, this.#lastReplicaId, new StorageRecord(base, state))
     this.replicas.set(replica.id, replica)
     node.replicas.set(this.id, replica)
     return replica

@@ -5,6 +5,7 @@
 import { Coverage, type CoverageCounts } from './coverage.ts'
 import { EventQueue } from './event-queue.ts'
 import { Violation } from './invariants/violation.ts'
+import { inMacrotasks } from './macrotasks.ts'
 import { Operator } from './membership.ts'
 import { Network } from './network.ts'
 import { type Plan, planOf, type Schedule } from './plan.ts'
@@ -15,7 +16,7 @@ import { SimNode } from './sim-node.ts'
 import { type Scene, startFaults, strikeNewLeader } from './timed-faults.ts'
 import { TraceLog } from './trace-log.ts'
 import { startWorkload } from './workload.ts'
-import type { RaftGroupClass, World } from './world.ts'
+import type { World } from './world.ts'
 
 export interface Failure {
   /** Name of the invariant. */
@@ -47,11 +48,10 @@ const SETTLED_WITHIN = 5_000
 /**
  * Runs a schedule to its end or to its first violation.
  *
- * @param raftGroup the class under test
  * @param sink hears every event as a line of text
  */
-export function simulate(schedule: Schedule, raftGroup: RaftGroupClass, sink?: (line: string) => void): RunResult {
-  return new Simulation(schedule, raftGroup, sink).run()
+export function simulate(schedule: Schedule, sink?: (line: string) => void): Promise<RunResult> {
+  return new Simulation(schedule, sink).run()
 }
 
 class Simulation {
@@ -63,22 +63,24 @@ class Simulation {
   #commands = 0
   #faulty = true
   #settledAfter = 0
+  /** What something has failed with that had nobody to throw it to. */
+  #error: unknown
 
-  constructor(schedule: Schedule, raftGroup: RaftGroupClass, sink?: (line: string) => void) {
+  constructor(schedule: Schedule, sink?: (line: string) => void) {
     this.#schedule = schedule
     this.#plan = planOf(schedule)
-    this.#world = this.#createWorld(raftGroup, sink)
+    this.#world = this.#createWorld(sink)
     this.#scene = this.#createScene()
     this.#operators = this.#scene.groups.map(
       group => new Operator(this.#world, group, this.#scene.nodes, this.#world.random.membership),
     )
   }
 
-  run(): RunResult {
+  async run(): Promise<RunResult> {
     let failure: Failure | undefined
     try {
-      this.#safetyPhase()
-      this.#livenessPhase()
+      await this.#safetyPhase()
+      await this.#livenessPhase()
     } catch (error) {
       failure = this.#failureOf(error)
     }
@@ -96,16 +98,16 @@ class Simulation {
     }
   }
 
-  #safetyPhase(): void {
-    const { queue, random } = this.#world
+  async #safetyPhase(): Promise<void> {
+    const { random } = this.#world
     for (const node of this.#scene.nodes) node.start()
     for (const group of this.#scene.groups) startWorkload(this.#world, group, random.workload)
     for (const operator of this.#operators) operator.start()
     startFaults(this.#scene)
-    while (queue.runNext(this.#plan.safetyUs));
+    await this.#runUntil(this.#plan.safetyUs)
   }
 
-  #livenessPhase(): void {
+  async #livenessPhase(): Promise<void> {
     this.#faulty = false
     heal(this.#scene, new RandomStream(this.#plan.seed, 'heal'))
     const { queue } = this.#world
@@ -116,7 +118,7 @@ class Simulation {
     for (let round = 0; round < SETTLED_WITHIN && round < movedAt + STUCK_AFTER; round++) {
       for (const settling of settlings) settling.push()
       const roundEndUs = queue.nowUs + electionUs
-      while (queue.runNext(roundEndUs));
+      await this.#runUntil(roundEndUs)
       this.#settledAfter = round + 1
       if (settlings.every(settling => settling.trouble() === undefined)) return
       const now = settlings.reduce((sum, settling) => sum + settling.progress, 0)
@@ -125,6 +127,15 @@ class Simulation {
       progress = now
     }
     for (const settling of settlings) if (settling.trouble() !== undefined) settling.fail()
+  }
+
+  /** Runs every event up to a time, each with all that its promises lead to. */
+  #runUntil(timeUs: number): Promise<void> {
+    return inMacrotasks(() => {
+      const goesOn = this.#world.queue.runNext(timeUs)
+      if (this.#error !== undefined) throw this.#error
+      return goesOn
+    })
   }
 
   #elected(node: SimNode): void {
@@ -138,7 +149,7 @@ class Simulation {
     return { invariant, message: message + cause, events: this.#world.trace.newest() }
   }
 
-  #createWorld(raftGroup: RaftGroupClass, sink?: (line: string) => void): World {
+  #createWorld(sink?: (line: string) => void): World {
     const plan = this.#plan
     const stream = (name: string) => new RandomStream(plan.seed, name)
     const queue = new EventQueue()
@@ -157,8 +168,10 @@ class Simulation {
         workload: stream('workload'),
         membership: stream('membership'),
       },
-      RaftGroup: raftGroup,
       nextCommand: () => ++this.#commands,
+      fail: error => {
+        this.#error ??= error
+      },
       faulty: () => this.#faulty,
       elected: node => this.#elected(node),
     }

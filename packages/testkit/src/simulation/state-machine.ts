@@ -1,8 +1,8 @@
 /**
- * The state machine of a simulated replica: a hash chain over the applied commands. Two replicas with the same applied
+ * The state machine of a simulated replica: a hash over the applied entries. Two replicas with the same applied
  * index and different histories have different hashes. Memory only; a checkpoint is an image of it that survives.
  */
-import { commandOf, type SimEntry, type StateImage } from './payload.ts'
+import { chainOf, type SimEntry, type StateImage } from './payload.ts'
 
 /** The state of a group at its birth, before any command. */
 export function stateAtBirth(index: number, term: number): StateImage {
@@ -47,6 +47,6 @@ export class StateMachine {
 function chained(hash: number, entry: SimEntry): number {
   let mixed = Math.imul(hash ^ entry.index, 0x85ebca6b)
   mixed = Math.imul(mixed ^ (mixed >>> 13) ^ entry.term, 0xc2b2ae35)
-  mixed = Math.imul(mixed ^ (mixed >>> 16) ^ commandOf(entry), 0x27d4eb2f)
+  mixed = Math.imul(mixed ^ (mixed >>> 16) ^ chainOf(entry), 0x27d4eb2f)
   return (mixed ^ (mixed >>> 15)) >>> 0
 }

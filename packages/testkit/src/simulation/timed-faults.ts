@@ -24,11 +24,15 @@ const TIMED: Partial<Record<FaultName, Fault>> = {
   isolatedLeader,
   halfOpen,
   crash,
+  cleanRestart,
   powerLoss,
   pause,
   slowDisk,
   diskStall,
+  syncError,
+  diskFull,
   lostTail,
+  bitRot,
   wipe,
 }
 
@@ -132,8 +136,21 @@ function crash(scene: Scene, random: RandomStream): boolean {
   const up = scene.nodes.filter(node => node.isUp)
   if (up.length === 0) return false
   // A node with a write under way has more to lose.
-  const busy = up.filter(node => [...node.replicas.values()].some(replica => !replica.disk.idle))
+  const busy = up.filter(isWriting)
   crashAndRestart(scene, random, random.pick(busy.length > 0 && random.chance(0.5) ? busy : up))
+  return true
+}
+
+function isWriting(node: SimNode): boolean {
+  return [...node.replicas.values()].some(replica => !replica.disk.idle)
+}
+
+/** A node ends in good order, and comes back. */
+function cleanRestart(scene: Scene, random: RandomStream): boolean {
+  const serving = scene.nodes.filter(node => node.isServing)
+  if (serving.length === 0) return false
+  const node = random.pick(serving)
+  node.stop(() => scene.world.queue.after(duration(scene, random), () => node.start()))
   return true
 }
 
@@ -153,7 +170,7 @@ export function strikeNewLeader(scene: Scene, node: SimNode): void {
 
 function powerLoss(scene: Scene, random: RandomStream): boolean {
   const up = scene.nodes.filter(node => node.isUp)
-  for (const node of up) crashAndRestart(scene, random, node)
+  for (const node of up) crashAndRestart(scene, random, node, duration(scene, random), false)
   return up.length > 0
 }
 
@@ -162,12 +179,14 @@ function crashAndRestart(
   random: RandomStream,
   node: SimNode,
   downUs: number = duration(scene, random),
+  mayBeKilled = true,
 ): void {
-  const { queue, plan, coverage } = scene.world
-  const torn = plan.faults.has('tornWrite') && random.chance(0.7)
-  if (torn && [...node.replicas.values()].some(replica => !replica.disk.idle)) coverage.hit('tornWrite')
-  node.crash(torn)
-  scene.world.network.reset(node.id)
+  const { queue, plan, coverage, network } = scene.world
+  const tears = plan.faults.has('tornWrite') && random.chance(0.7)
+  if (tears && isWriting(node)) coverage.hit('tornWrite')
+  node.crash(tears ? 'powerLostTearing' : mayBeKilled && random.chance(0.5) ? 'killed' : 'powerLost')
+  network.reset(node.id)
+  if (plan.faults.has('bitFlip') && random.chance(0.5) && node.disk.flipInCopy(random)) coverage.hit('bitFlip')
   queue.after(downUs, () => node.start())
 }
 
@@ -179,37 +198,72 @@ function pause(scene: Scene, random: RandomStream): boolean {
 }
 
 function slowDisk(scene: Scene, random: RandomStream): boolean {
-  const replicas = [...random.pick(scene.nodes).replicas.values()]
-  const slowness = random.between(5, 50)
-  for (const { disk } of replicas) disk.slowness = slowness
+  const { disk } = random.pick(scene.nodes)
+  disk.slowness = random.between(5, 50)
   scene.world.queue.after(duration(scene, random), () => {
-    for (const { disk } of replicas) disk.slowness = 1
+    disk.slowness = 1
   })
-  return replicas.length > 0
-}
-
-function diskStall(scene: Scene, random: RandomStream): boolean {
-  const replicas = [...random.pick(scene.nodes).replicas.values()]
-  const until = scene.world.queue.nowUs + duration(scene, random)
-  for (const { disk } of replicas) disk.stalledUntilUs = Math.max(disk.stalledUntilUs, until)
-  return replicas.length > 0
-}
-
-/** A disk has lied: after a crash the end of a log is missing, and the replica knows. */
-function lostTail(scene: Scene, random: RandomStream): boolean {
-  const victim = someReplica(scene, random)
-  if (victim === undefined || !victim.isRunning || !survives(victim.group, victim.id)) return false
-  crashAndRestart(scene, random, victim.node)
-  victim.disk.loseTail(random.between(1, 10))
   return true
 }
 
-/** The disk of a replica is gone; its id will never be seen again. */
-function wipe(scene: Scene, random: RandomStream): boolean {
+function diskStall(scene: Scene, random: RandomStream): boolean {
+  random.pick(scene.nodes).disk.stall(scene.world.queue.nowUs + duration(scene, random))
+  return true
+}
+
+/** An fsync fails; what it was for may be lost, although it can be read until the power goes. */
+function syncError(scene: Scene, random: RandomStream): boolean {
+  random.pick(scene.nodes).disk.failNextSync()
+  return false
+}
+
+function diskFull(scene: Scene, random: RandomStream): boolean {
+  random.pick(scene.nodes).disk.fullUntilUs = scene.world.queue.nowUs + duration(scene, random)
+  return false
+}
+
+/** The end of a log is missing after a stop: the replica has to see that. */
+function lostTail(scene: Scene, random: RandomStream): boolean {
+  return damage(scene, random, 'lostTail', (victim, folder) => victim.node.disk.cutNewestSegment(folder, random))
+}
+
+/** A bit of a log has flipped: the replica has to see that too, whatever it was. */
+function bitRot(scene: Scene, random: RandomStream): boolean {
+  return damage(scene, random, 'bitRot', (victim, folder) => victim.node.disk.flipInFolder(folder, random))
+}
+
+/** Stops a node, and damages the log of one of its replicas where the group can bear it. */
+function damage(
+  scene: Scene,
+  random: RandomStream,
+  name: FaultName,
+  strike: (victim: Replica, folder: string) => boolean,
+): boolean {
   const victim = someReplica(scene, random)
-  if (victim === undefined || !survives(victim.group, victim.id)) return false
-  victim.group.lost.add(victim.id)
-  victim.group.destroy(victim)
+  if (victim === undefined || !victim.isRunning || !survives(victim.group, victim.id)) return false
+  const { world } = scene
+  const { group, node } = victim
+  node.stop(() => {
+    world.queue.after(duration(scene, random), () => node.start())
+    if (!world.faulty() || group.replicas.get(victim.id) !== victim || !survives(group, victim.id)) return
+    if (!strike(victim, `log/groups/${group.id}`)) return
+    victim.disk.isDamaged = true
+    world.coverage.hit(name)
+  })
+  return false
+}
+
+/** A disk is gone with everything on it; the ids of its replicas will never be seen again. */
+function wipe(scene: Scene, random: RandomStream): boolean {
+  const node = random.pick(scene.nodes)
+  const victims = [...node.replicas.values()]
+  if (victims.length === 0 || !victims.every(victim => survives(victim.group, victim.id))) return false
+  node.replaceDisk()
+  for (const victim of victims) {
+    victim.group.lost.add(victim.id)
+    victim.group.destroy(victim)
+  }
+  scene.world.queue.after(duration(scene, random), () => node.start())
   return true
 }
 

@@ -1,5 +1,4 @@
-/** What every part of a simulation shares: time, chance, the network, the record of what happened, the code under test. */
-import type { RaftGroup } from '@millrace/raft-core'
+/** What every part of a simulation shares: time, chance, the network, the record of what happened. */
 import type { Coverage } from './coverage.ts'
 import type { EventQueue } from './event-queue.ts'
 import type { Network } from './network.ts'
@@ -7,9 +6,6 @@ import type { Plan } from './plan.ts'
 import type { RandomStream } from './random-stream.ts'
 import type { SimNode } from './sim-node.ts'
 import type { TraceKind, TraceLog } from './trace-log.ts'
-
-/** The class under test, given in by whoever starts a run: a mutant is another one. */
-export type RaftGroupClass = typeof RaftGroup
 
 /** One stream per concern. */
 export interface Streams {
@@ -28,9 +24,10 @@ export interface World {
   readonly coverage: Coverage
   readonly trace: TraceLog
   readonly random: Streams
-  readonly RaftGroup: RaftGroupClass
   /** Ids of commands, never used twice. */
   nextCommand(): number
+  /** The run has failed; it ends with the present event. */
+  fail(error: unknown): void
   /** False once the faults are over. */
   faulty(): boolean
   /** Hears of every election; faults that strike at such a moment start here. */

@@ -3,11 +3,14 @@
  * what was written where, what was committed. Grows only; the invariants compare what a replica does with it.
  */
 import type { Configuration, LogIndex, ReplicaId, Term } from '@millrace/raft-core'
-import { commandOf, type SimEntry } from '../payload.ts'
-import type { ReplicaDisk } from '../replica-disk.ts'
+import { chainOf, commandOf, frameOf, type SimEntry } from '../payload.ts'
+import type { StorageRecord } from '../storage-record.ts'
 import { invariant } from './violation.ts'
 
 interface Written {
+  /** What it says, and everything before it. */
+  readonly chain: number
+  /** The client's; 0 where it is none. */
   readonly command: number
   readonly previousTerm: Term
   /** Replicas on whose disk this entry was durable at some time. */
@@ -16,6 +19,7 @@ interface Written {
 
 export interface Committed {
   readonly term: Term
+  readonly chain: number
   readonly command: number
   readonly configuration: Configuration | undefined
 }
@@ -80,22 +84,22 @@ export class GroupHistory {
     return this.#written.get(keyOf(index, term))
   }
 
-  /** Log matching (Raft paper, section 5.3): (index, term) names one command and one history before it. */
+  /** Log matching (Raft paper, section 5.3): (index, term) names one entry and one history before it. */
   write(replica: ReplicaId, entry: SimEntry, previousTerm: Term): Written {
-    const command = commandOf(entry)
+    const chain = chainOf(entry)
     const key = keyOf(entry.index, entry.term)
     const known = this.#written.get(key)
     if (known === undefined) {
-      const written = { command, previousTerm, holders: new Set<ReplicaId>() }
+      const written = { chain, command: commandOf(frameOf(entry)), previousTerm, holders: new Set<ReplicaId>() }
       this.#written.set(key, written)
       return written
     }
     invariant(
-      known.command === command && known.previousTerm === previousTerm,
+      known.chain === chain && known.previousTerm === previousTerm,
       'log matching',
       () =>
-        `entry ${entry.index} of term ${entry.term} at replica ${replica} is command ${command} after term ${previousTerm}, ` +
-        `elsewhere it is command ${known.command} after term ${known.previousTerm}`,
+        `entry ${entry.index} of term ${entry.term} at replica ${replica} has chain ${chain} after term ${previousTerm}, ` +
+        `elsewhere it has chain ${known.chain} after term ${known.previousTerm}`,
     )
     return known
   }
@@ -121,7 +125,7 @@ export class GroupHistory {
   }
 
   /** Takes note of all that a disk holds, as at a start. */
-  noteDisk(replica: ReplicaId, disk: ReplicaDisk): void {
+  noteDisk(replica: ReplicaId, disk: StorageRecord): void {
     if (disk.vote !== 0) this.voted(replica, disk.term, disk.vote)
     this.noteSnapshot(replica, disk.durable.base.index)
     this.noteDurable(replica, disk.durable.entries)

@@ -1,7 +1,7 @@
 /** What must hold for everything that a replica asks for: writes, messages, entries to be applied, reads. */
 import type { GroupStatus, LogIndex, Message, Term } from '@millrace/raft-core'
-import { commandOf, type Payload, type SimEntry, type SimSnapshot, type StateImage, stateOf } from '../payload.ts'
-import type { SimAppendTask } from '../replica-disk.ts'
+import { chainOf, imageOf, type Payload, type SimEntry, type SimSnapshot, type StateImage } from '../payload.ts'
+import type { SimAppendTask } from '../storage-record.ts'
 import { illegalStep, textOf } from './configuration.ts'
 import type { GroupHistory } from './group-history.ts'
 import type { Observed } from './observed.ts'
@@ -92,7 +92,7 @@ function checkSnapshot(observed: Observed, history: GroupHistory, snapshot: SimS
     'a log that holds the snapshot is kept',
     () => `replica ${observed.id} replaces (${view.base.index}, ${view.lastIndex}] by a snapshot of ${index}`,
   )
-  checkState(observed, history, stateOf(snapshot))
+  checkState(observed, history, imageOf(snapshot).state)
 }
 
 /** State-machine safety: one state per applied index, at all replicas, for ever. */
@@ -112,11 +112,11 @@ export function checkApply(observed: Observed, history: GroupHistory, entries: r
   for (const entry of entries) {
     const committed = history.committed(entry.index)
     invariant(
-      committed?.term === entry.term && committed.command === commandOf(entry),
+      committed?.term === entry.term && committed.chain === chainOf(entry),
       'only committed entries are applied',
       () =>
-        `replica ${observed.id} applies ${entry.index} of term ${entry.term} (command ${commandOf(entry)}), ` +
-        `committed is term ${committed?.term} (command ${committed?.command})`,
+        `replica ${observed.id} applies ${entry.index} of term ${entry.term} (chain ${chainOf(entry)}), ` +
+        `committed is term ${committed?.term} (chain ${committed?.chain})`,
     )
     invariant(
       entry.index <= durable.base.index || durable.term(entry.index) === entry.term,

@@ -116,7 +116,8 @@ function recordCommit(observed: Observed, history: GroupHistory, index: LogIndex
     'commit needs a majority',
     () => `replica ${observed.id} committed ${index} of term ${term}, which was never written`,
   )
-  history.commit({ term, command: written.command, configuration: observed.disk.view.entry(index)?.config?.result })
+  const { chain, command } = written
+  history.commit({ term, chain, command, configuration: observed.disk.view.entry(index)?.config?.result })
 }
 
 /** The configuration in force is the one of the committed entry that it claims to come from, and no applied one is missing. */
