@@ -245,7 +245,7 @@ test('a stuck disk is seen', async () => {
   expect(store.stats().stuckMs).toBe(0)
 })
 
-test('damage that a truncation runs into stops that group and no other', async () => {
+test('damage at the entry that a truncation would keep stops that group and no other', async () => {
   const { disk, store, problems, fatal } = await openNew(whole => whole, {
     segmentBytesMax: 3_000,
     tailCacheBytesMax: 0,
@@ -253,20 +253,25 @@ test('damage that a truncation runs into stops that group and no other', async (
   const log = await store.create(2, { replicaId: 1, base: testBase() })
   const source = new TestLog(2, log.base)
   const payload = new Uint8Array(900)
-  for (let round = 0; round < 5; round++) await written(log, { frames: source.append(1, { payload }) })
-  const [kept] = await log.read(2, 3, 1)
+  for (let round = 0; round < 5; round++) await written(log, { frames: source.append(3, { payload }) })
+  // The one in the middle of the first round.
+  const [kept] = await log.read(3, 4, 1)
   await written(log, {})
   const path = disk.files().find(name => name.includes('/2/') && name.endsWith('.log'))!
-  disk.contentOf(path)[512 + 192 + 300]! ^= 1
+  disk.contentOf(path)[512 + 192 + kept!.bytes.length + 300]! ^= 1
   log.write({ frames: new TestLog(2, positionAfter(kept!)).append(1, { term: 9 }), commit: 1 }, () =>
     expect.unreachable(),
   )
   await turns()
   expect(fatal).toEqual([])
-  expect(problems).toMatchObject([{ code: 'DAMAGED' }])
+  const hole = { before: { index: 2 }, last: { index: 4 } }
+  expect(problems).toMatchObject([
+    { code: 'DAMAGED', group: 2, hole },
+    { code: 'DAMAGED', group: 2, hole },
+  ])
   expect(store.refused()).toMatchObject([{ group: 2, reason: { code: 'DAMAGED' } }])
   expect(store.groups().map(each => each.group)).toEqual([1])
-  expect(() => log.write({ frames: [], commit: 1 }, () => undefined)).toThrow(path)
+  expect(() => log.write({ frames: [], commit: 1 }, () => undefined)).toThrow('entries 3 to 4 are damaged')
   await written(store.groups()[0]!, { frames: new TestLog(1, testBase()).append(1) })
   await store.close()
 })

@@ -15,6 +15,7 @@ export const Magic = {
   mark: 0x314d_4c4d,
   identity: 0x3144_4c4d,
   snapshot: 0x3154_4c4d,
+  patch: 0x3150_4c4d,
 } as const
 export type Magic = (typeof Magic)[keyof typeof Magic]
 

@@ -2,8 +2,8 @@
  * Pure questions about runs of frames: where a log stands after a frame, and whether frames join it. Both stores ask
  * them before they take a write, so that a frame that does not belong is a broken assertion and never reaches a disk.
  */
-import { chainOf, type Frame, nextOffsetAfter } from '@millrace/record'
-import type { LogPosition, StoredTermRun } from './log-store.ts'
+import { chainOf, decodeFrame, type Frame, nextOffsetAfter } from '@millrace/record'
+import type { Hole, LogPosition, StoredTermRun } from './log-store.ts'
 
 /** Where the log stands after `frame`. */
 export function positionAfter(frame: Frame): LogPosition {
@@ -15,6 +15,11 @@ export function positionAfter(frame: Frame): LogPosition {
     timestamp: header.timestamp,
     nextOffset: nextOffsetAfter(header),
   }
+}
+
+export function isSamePosition(a: LogPosition, b: LogPosition): boolean {
+  const isSameEntry = a.index === b.index && a.term === b.term && a.chain === b.chain
+  return isSameEntry && a.timestamp === b.timestamp && a.nextOffset === b.nextOffset
 }
 
 /**
@@ -46,6 +51,26 @@ function assertNext(previous: LogPosition, frame: Frame): void {
   if (chainOf(frame.bytes, previous.chain) !== header.chain) {
     throw new RangeError(`frame ${header.index} does not continue the chain of index ${previous.index}`)
   }
+}
+
+/** Why `frame` is not the one after `previous`, or null. */
+export function frameMisfit(frame: Frame, previous: LogPosition, group: number): string | null {
+  const { header } = frame
+  if (header.group !== group) return `of group ${header.group}`
+  if (header.index !== previous.index + 1) return `of index ${header.index}, expected ${previous.index + 1}`
+  if (chainOf(frame.bytes, previous.chain) !== header.chain) return 'chain'
+  if (header.term < previous.term || header.timestamp < previous.timestamp) return 'term or time goes back'
+  return header.baseOffset === previous.nextOffset ? null : 'offset'
+}
+
+/** Whether `frames` are all that a hole lacks, and nothing else: each valid and in its place, the last one the hole's. */
+export function fillsHole(group: number, hole: Hole, frames: readonly Frame[]): boolean {
+  let at = hole.before
+  for (const frame of frames) {
+    if (typeof decodeFrame(frame.bytes) === 'string' || frameMisfit(frame, at, group) !== null) return false
+    at = positionAfter(frame)
+  }
+  return isSamePosition(at, hole.last)
 }
 
 /** Adds a frame of `term` at `index` to runs that cover everything before it. */

@@ -3,8 +3,9 @@
  * base of a segment are void in every lower generation; a segment ends where the next one starts.
  */
 import { type Disk, openIfThere } from './disk.ts'
+import type { FormatFault } from './format.ts'
 import { LogError, type LogPosition } from './log-store.ts'
-import { type Segment, segmentPath } from './segment.ts'
+import { segmentPath } from './segment.ts'
 import {
   decodeSegmentHeader,
   parseSegmentFileName,
@@ -18,9 +19,14 @@ const HEADERS_AT_ONCE = 8
 /** Longer headers, with many configurations, take a second read. */
 const HEADER_READ_BYTES = 4_096
 
+/** A segment by its name, and its last live index. */
+export interface LiveName extends SegmentName {
+  readonly limit: number
+}
+
 export interface NamedSegments {
-  /** Rising by base, each with its last live index; the last one is open. */
-  readonly live: readonly (SegmentName & { readonly limit: number })[]
+  /** Rising by base; the last one is open. */
+  readonly live: readonly LiveName[]
   /** Void, or wholly at or below the log's base. */
   readonly dead: readonly SegmentName[]
   readonly highestGeneration: number
@@ -54,10 +60,29 @@ function limitsOf(all: readonly SegmentName[]): (name: SegmentName) => number {
   return name => limits.get(name)!
 }
 
+/** The smallest base among segments of generations above `generation`: what was written before them is void above it. */
+export function limitAbove(names: readonly string[], generation: number): number {
+  let lowest = Number.POSITIVE_INFINITY
+  for (const name of names.map(parseSegmentFileName))
+    if (name !== null && name.generation > generation) lowest = Math.min(lowest, name.base)
+  return lowest
+}
+
+/** A live segment as its name and the start of its file tell of it. */
+export interface OpenedSegment {
+  readonly name: LiveName
+  readonly path: string
+  /** What is wrong with it, where it cannot be read. */
+  readonly header: SegmentHeader | FormatFault
+  readonly size: number
+  /** The segment after it says that it was longer. */
+  readonly isCut: boolean
+}
+
 /**
  * Reads the headers of live segments and checks that each joins the one before it.
  *
- * @throws LogError `DAMAGED` where one is unreadable, of another group or place, missing, or shorter than it must be
+ * @throws LogError `DAMAGED` where a file is gone, of another group or place, or joins nothing
  */
 export async function openSegments(
   disk: Disk,
@@ -65,24 +90,24 @@ export async function openSegments(
   group: number,
   named: NamedSegments,
   base: LogPosition,
-): Promise<Segment[]> {
-  const segments: Segment[] = []
+): Promise<readonly OpenedSegment[]> {
   const headers = await readHeaders(disk, folder, named)
-  for (const [at, name] of named.live.entries()) {
+  return named.live.map((name, at) => {
     const path = segmentPath(folder, name.base, name.generation)
     const { header, size } = headers[at]!
-    if (header.group !== group || header.generation !== name.generation || header.base.index !== name.base) {
-      throw damaged(path, `its header is that of group ${header.group}, base ${header.base.index}`)
+    if (typeof header !== 'string') {
+      if (header.group !== group || header.generation !== name.generation || header.base.index !== name.base)
+        throw damaged(path, `its header is that of group ${header.group}, base ${header.base.index}`)
+      assertJoins(header, path, named.live[at - 1], base)
     }
-    const previous = segments.at(-1)
-    assertJoins(header, path, previous, base)
-    segments.push({ header, path, limit: name.limit, end: size, lastRound: 0, framesEnd: 0, index: null })
-  }
-  return segments
+    const next = headers[at + 1]?.header
+    const until = next === undefined || typeof next === 'string' ? null : next.predecessor
+    return { name, path, header, size, isCut: until !== null && size < until.end }
+  })
 }
 
 interface FoundHeader {
-  readonly header: SegmentHeader
+  readonly header: SegmentHeader | FormatFault
   readonly size: number
 }
 
@@ -102,21 +127,20 @@ async function readHeader(disk: Disk, path: string): Promise<FoundHeader> {
   const file = await openIfThere(disk, path, 'read')
   if (file === null) throw damaged(path, 'the file is gone')
   try {
+    const size = await file.size()
     const first = new Uint8Array(HEADER_READ_BYTES)
     const start = first.subarray(0, await file.read(first, 0))
     const length = segmentHeaderLength(start.subarray(0, SEGMENT_HEADER_FIXED_BYTES))
-    if (typeof length === 'string') throw damaged(path, `its header is unreadable: ${length}`)
+    if (typeof length === 'string') return { header: length, size }
     const bytes = length <= start.length ? start.subarray(0, length) : new Uint8Array(length)
     if (length > start.length) await file.read(bytes, 0)
-    const header = decodeSegmentHeader(bytes)
-    if (typeof header === 'string') throw damaged(path, `its header is unreadable: ${header}`)
-    return { header, size: await file.size() }
+    return { header: decodeSegmentHeader(bytes), size }
   } finally {
     await file.close()
   }
 }
 
-function assertJoins(header: SegmentHeader, path: string, previous: Segment | undefined, base: LogPosition): void {
+function assertJoins(header: SegmentHeader, path: string, previous: LiveName | undefined, base: LogPosition): void {
   if (header.base.index < base.index) return
   if (header.base.index === base.index) {
     if (header.base.chain !== base.chain) throw damaged(path, `it does not continue the base record at ${base.index}`)
@@ -125,16 +149,10 @@ function assertJoins(header: SegmentHeader, path: string, previous: Segment | un
   const { predecessor } = header
   const isPrevious =
     predecessor !== null &&
-    predecessor.base === previous?.header.base.index &&
-    predecessor.generation === previous.header.generation &&
+    predecessor.base === previous?.base &&
+    predecessor.generation === previous.generation &&
     previous.limit === header.base.index
   if (!isPrevious) throw damaged(path, `the segment before it, with entry ${header.base.index}, is missing`)
-  if (previous.end < predecessor.end) {
-    throw damaged(
-      previous.path,
-      `it is cut at byte ${previous.end}; entry ${previous.limit} ends at byte ${predecessor.end}`,
-    )
-  }
 }
 
 export function damaged(path: string, what: string): LogError {

@@ -3,8 +3,8 @@
  * began before what it reads was replaced starts again, so it never mixes two histories.
  */
 import { type Frame, nextOffsetAfter } from '@millrace/record'
+import type { LogRepair, ReadablePiece } from './log-repair.ts'
 import { type BaseRecord, LogError, type LogPosition } from './log-store.ts'
-import { type Segment, segmentOf } from './segment.ts'
 import type { SegmentReader } from './segment-reader.ts'
 import type { GroupTail } from './tail-cache.ts'
 
@@ -15,7 +15,7 @@ export interface LogView {
   readonly end: LogPosition
   /** Counts replacements of what was readable. */
   readonly epoch: number
-  readonly segments: readonly Segment[]
+  readonly repair: LogRepair
   readonly tail: GroupTail
   /** @throws LogError where the log can no longer be read */
   assertOpen(): void
@@ -53,10 +53,10 @@ export class LogReader {
       const cached = this.#view.tail.slice(from, to, bytesMax)
       if (cached !== null) return cached
       const epoch = this.#view.epoch
-      const frames = await this.#cold(from, segment =>
-        this.#segments.frames(segment, from, Math.min(to, this.#view.tail.first), bytesMax),
+      const found = await this.#cold(this.#view.repair.readablePieceAt(from), ({ source, last }) =>
+        this.#segments.frames(source, from, Math.min(to, this.#view.tail.first, last.index + 1), bytesMax),
       )
-      if (frames !== null && epoch === this.#view.epoch) return frames
+      if (found !== null && epoch === this.#view.epoch) return found.value
     }
   }
 
@@ -96,38 +96,40 @@ export class LogReader {
       const { index: endIndex } = this.#view.end
       const epoch = this.#view.epoch
       const limit = this.#view.tail.first - 1
-      const found = await this.#coldSegment(
-        this.#view.segments
-          .filter(segment => segment.limit > this.#view.base.index && segment.header.base.index < limit)
-          .findLast((segment, at) => at === 0 || isBefore(segment.header.base)),
-        segment => this.#segments.find(segment, limit, search.entryIsBefore, reached),
-      )
+      const piece = this.#view.repair.pieces
+        .filter(({ before }) => before.index < limit)
+        .findLast(({ before }, at) => at === 0 || isBefore(before))
+      const isInHole = piece?.source === null && !isBefore(piece.last)
+      const found =
+        piece?.source === null && !isInHole
+          ? { value: undefined }
+          : await this.#cold(piece && this.#view.repair.readable(piece), ({ source, before, last }) =>
+              this.#segments.find(source, before.index + 1, Math.min(limit, last.index), search.entryIsBefore, reached),
+            )
       const frame = found?.value ?? inTail
       const isCurrent = epoch === this.#view.epoch && (frame !== undefined || endIndex === this.#view.end.index)
       if (found !== null && isCurrent) return frame
     }
   }
 
-  async #cold<T>(index: number, use: (segment: Segment) => Promise<T>): Promise<T | null> {
-    const found = await this.#coldSegment(segmentOf(this.#view.segments, index), use)
-    return found === null ? null : found.value
-  }
-
-  /** Uses a segment; null where it was replaced or trimmed meanwhile: ask again. */
-  async #coldSegment<T>(
-    segment: Segment | undefined,
-    use: (segment: Segment) => Promise<T>,
-  ): Promise<{ value: T } | null> {
-    if (segment === undefined)
+  /** Reads a piece; null where it was replaced, trimmed, or found to be damaged meanwhile: ask again. */
+  async #cold<T>(
+    piece: ReadablePiece | undefined,
+    use: (piece: ReadablePiece) => Promise<T>,
+  ): Promise<{ readonly value: T } | null> {
+    if (piece === undefined)
       throw new LogError('DAMAGED', `group ${this.#view.group}: no segment holds what was asked for`)
+    const { source } = piece
+    const { gaps } = source
     try {
-      return { value: await use(segment) }
+      return { value: await use(piece) }
     } catch (error) {
-      if (!this.#view.segments.includes(segment)) return null
+      const { repair } = this.#view
+      if (!repair.isLive(source) || (await repair.explains(source, gaps, error))) return null
       if (error instanceof LogError) throw error
       throw new LogError(
         'IO',
-        `reading ${segment.path} failed: ${error instanceof Error ? error.message : String(error)}`,
+        `reading ${source.path} failed: ${error instanceof Error ? error.message : String(error)}`,
         error,
       )
     }

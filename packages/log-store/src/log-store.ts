@@ -27,6 +27,15 @@ export interface BaseRecord extends LogPosition {
   readonly voidBelow: number
 }
 
+/**
+ * A range that cannot be read: the entries after `before`, up to `last`. Both of these are known. Where their terms differ,
+ * those of the entries between are not.
+ */
+export interface Hole {
+  readonly before: LogPosition
+  readonly last: LogPosition
+}
+
 /** Term and vote of a replica. `vote` 0: none given. */
 export interface Ballot {
   readonly term: number
@@ -47,9 +56,18 @@ export interface RecoveredLog {
   readonly ballot: Ballot
   /** max(base.index, commit of the newest valid round); never above last.index. */
   readonly commit: number
+  /** Says too little inside a hole whose ends have different terms: there the term of the entry before the hole goes on. */
   readonly terms: readonly StoredTermRun[]
-  /** Configuration frames of the log: the newest at or below `commit` (if any) and all above it, rising. */
+  /**
+   * Configuration frames of the log: the newest at or below `commit` (if any) and all above it, rising; without what is in
+   * a hole.
+   */
   readonly configurations: readonly Frame[]
+  /**
+   * A hole may hold a configuration that is newer than the newest at or below `commit`, up to this index. Until the hole is
+   * patched the configuration in force is not known: neither campaign nor lead.
+   */
+  readonly unreadConfiguration?: number
   /** The log ended below what was known to be durable: neither vote nor campaign until it has been repaired. */
   readonly uncertainUntil?: { readonly index: number; readonly term: number }
 }
@@ -86,15 +104,25 @@ export interface GroupLog {
   readonly durable: LogPosition
   /** Bytes of frames handed to `write` and not durable yet. */
   readonly pendingBytes: number
+  /**
+   * What is known not to be readable, rising: from recovery, and from reads since, which throw `LogDamaged` then. Goes by
+   * patches, by replacing the entries from its first one on, and by a base at or above its last.
+   */
+  readonly holes: readonly Hole[]
 
-  /** Queues a write; never waits. The host bounds what is pending. */
+  /**
+   * Queues a write; never waits. The host bounds what is pending.
+   *
+   * @throws LogDamaged where `frames` begin inside a hole, but not at its first entry: nobody knows what they follow
+   */
   write(write: LogWrite, done: WriteDone): void
 
   /**
    * Frames [from, to) by index, contiguous from `from`, at least one, at most about `bytesMax` bytes; those that are
-   * queued and not durable are included. Checksums are verified.
+   * queued and not durable are included. Checksums are verified. Ends before a hole.
    *
-   * @throws LogError `COMPACTED` where `from` ≤ base.index, `OUT_OF_RANGE` beyond the end, `DAMAGED`, `IO`
+   * @throws LogError `COMPACTED` where `from` ≤ base.index, `OUT_OF_RANGE` beyond the end, `IO`
+   * @throws LogDamaged where `from` is in a hole
    */
   read(from: number, to: number, bytesMax: number): Promise<readonly Frame[]>
 
@@ -106,6 +134,7 @@ export interface GroupLog {
    * none yet.
    *
    * @throws LogError `COMPACTED` where the log no longer holds the offset
+   * @throws LogDamaged where the frame may be in a hole
    */
   indexOfOffset(offset: number): Promise<number>
 
@@ -115,6 +144,8 @@ export interface GroupLog {
   /**
    * Moves the base up to `base.index` and drops whole segments below it. Durable, and `base` moved, when the promise
    * resolves. Quiet where the base is there already. The store keeps its own `voidBelow`, whatever is given.
+   *
+   * @throws LogDamaged where the base would be inside a hole: nothing was changed
    */
   trimPrefix(base: BaseRecord): Promise<void>
 
@@ -123,6 +154,13 @@ export interface GroupLog {
    * `end` move at once, so that the next write may follow; `voidBelow` is the store's own.
    */
   reset(base: BaseRecord): Promise<void>
+
+  /**
+   * Repairs a hole with the frames of all its entries, from any peer: they are taken only where they continue the chain of
+   * the entry before the hole and end in exactly its last entry. True: they are durable, and read from now on. False: they
+   * are not the frames of a hole (any more); nothing was changed. Other operations of the group wait meanwhile.
+   */
+  patch(frames: readonly Frame[]): Promise<boolean>
 }
 
 /** What a new replica's log starts from. */
@@ -182,5 +220,22 @@ export class LogError extends Error {
     super(message, cause === undefined ? undefined : { cause })
     this.name = 'LogError'
     this.code = code
+  }
+}
+
+/** Entries that were asked for, or are needed, are in a hole. Other replicas have them: fetch and `patch`. */
+export class LogDamaged extends LogError {
+  readonly group: number
+  readonly hole: Hole
+
+  constructor(group: number, hole: Hole) {
+    const first = hole.before.index + 1
+    super(
+      'DAMAGED',
+      `group ${group}: entries ${first} to ${hole.last.index} are damaged on this disk. Nothing was changed; they are intact on other replicas`,
+    )
+    this.name = 'LogDamaged'
+    this.group = group
+    this.hole = hole
   }
 }

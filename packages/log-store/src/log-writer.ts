@@ -9,13 +9,15 @@ import { writeBaseFile } from './base-file.ts'
 import type { DiskFile } from './disk.ts'
 import { removeIfThere } from './disk.ts'
 import type { FlushTask } from './flush-scheduler.ts'
-import { positionAfter } from './frame-sequence.ts'
+import type { Patch } from './log-pieces.ts'
+import { LogRepair } from './log-repair.ts'
 import type { Ballot, BaseRecord, LogPosition } from './log-store.ts'
 import { buildRound, type Round, type RoundContent } from './round.ts'
 import { SALT_BYTES } from './round-record.ts'
-import { ownerOf, type Segment, segmentOf, segmentPath } from './segment.ts'
+import { NO_GAPS, ownerOf, type Segment, segmentOf, segmentPath } from './segment.ts'
 import { decodeSegmentHeader, encodeSegmentHeader, type SegmentPredecessor } from './segment-header.ts'
 import { SegmentIndex } from './segment-index.ts'
+import { discardSegment } from './segment-trash.ts'
 import type { StoreContext } from './store-context.ts'
 
 /** Index entries are saved this many at a time: about once per MiB of log. */
@@ -28,9 +30,12 @@ export interface LogState {
   readonly folder: string
   readonly base: BaseRecord
   readonly segments: Segment[]
+  readonly patches: readonly Patch[]
   readonly end: LogPosition
   /** Configuration frames above the base: the newest at or below `commit`, and all after it. */
   readonly configurations: readonly Frame[]
+  /** Up to this index a hole may hold a configuration that is not among them; 0: none. */
+  readonly unreadConfiguration: number
   readonly ballot: Ballot
   readonly commit: number
   /** The highest generation in use, void segments included. */
@@ -44,10 +49,12 @@ export class LogWriter {
   readonly #context: StoreContext
   readonly #task: FlushTask
   readonly #state: LogState
+  readonly repair: LogRepair
   #base: BaseRecord
   #segments: Segment[]
   #end: LogPosition
   #configurations: readonly Frame[]
+  #unreadConfiguration: number
   #generation: number
   #roundNumber: number
   #closed: boolean
@@ -62,9 +69,11 @@ export class LogWriter {
     this.#segments = state.segments
     this.#end = state.end
     this.#configurations = state.configurations
+    this.#unreadConfiguration = state.unreadConfiguration
     this.#generation = state.generation
     this.#roundNumber = state.roundNumber
     this.#closed = state.closedByRecovery
+    this.repair = new LogRepair(context, state, this, state.patches)
   }
 
   get base(): BaseRecord {
@@ -72,6 +81,11 @@ export class LogWriter {
   }
 
   get end(): LogPosition {
+    return this.#end
+  }
+
+  /** The same, for whoever reads what is durable. */
+  get durable(): LogPosition {
     return this.#end
   }
 
@@ -84,26 +98,37 @@ export class LogWriter {
   async append(frames: readonly Frame[], ballot: Ballot, commit: number): Promise<boolean> {
     const first = frames[0]!.header.index
     const truncates = first <= this.#end.index
-    const before = truncates ? await this.positionOf(first - 1) : this.#end
+    const before = truncates ? await this.repair.positionOf(first - 1) : this.#end
     const configurations = this.#configurationsWith(frames, before.index, commit)
-    const configurationIndex = configurations.at(-1)?.header.index ?? this.#base.configurationIndex
+    const unread = this.#unreadConfiguration > before.index ? 0 : this.#unreadConfiguration
+    const configurationIndex = Math.max(configurations.at(-1)?.header.index ?? this.#base.configurationIndex, unread)
     const content: RoundContent = { frames, before, configurationIndex, ballot, commit }
     const written = this.#needsSegment(truncates)
       ? await this.#appendInNewSegment(content, truncates || this.#closed)
       : await this.#appendInPlace(content)
     if (!written) return false
     this.#configurations = configurations
+    this.#unreadConfiguration = unread
     this.#noteMark()
     return true
   }
 
-  /** Where the log stood after the durable entry `index`, which is not below the base. */
-  async positionOf(index: number): Promise<LogPosition> {
-    if (index === this.#end.index) return this.#end
-    if (index === this.#base.index) return this.#base
-    const segment = segmentOf(this.#segments, index)
-    if (segment === undefined) throw new RangeError(`group ${this.#state.group} has no durable entry ${index}`)
-    return positionAfter((await this.#context.reader.locate(segment, index)).frame)
+  /** Writes the frames of a hole. @returns true: durable; false: they fill none; null: the store is halted or closing */
+  async patch(frames: readonly Frame[], ballot: Ballot, commit: number): Promise<boolean | null> {
+    const generation = Math.max(1, this.#generation)
+    const configurations = frames.filter(frame => frame.header.kind === FrameKind.configuration)
+    const configurationIndex = configurations.at(-1)?.header.index ?? 0
+    const patched = await this.repair.patch(this.#task, frames, { ballot, commit, configurationIndex, generation })
+    if (patched !== true) return patched
+    const known = this.#configurations.filter(
+      ({ header }) => !configurations.some(c => c.header.index === header.index),
+    )
+    this.#configurations = [...known, ...configurations].sort((a, b) => a.header.index - b.header.index)
+    const isInHole = this.repair.holes.some(
+      ({ before, last }) => before.index < this.#unreadConfiguration && this.#unreadConfiguration <= last.index,
+    )
+    if (!isInHole) this.#unreadConfiguration = 0
+    return true
   }
 
   /** Makes `base` the log's base and puts segments that are wholly below it into the trash. */
@@ -114,6 +139,7 @@ export class LogWriter {
     const last = this.#segments.at(-1)
     const below = this.#segments.filter(segment => segment !== last && segment.limit <= base.index)
     this.#segments = this.#segments.filter(segment => !below.includes(segment))
+    await this.repair.dropBelow(base.index)
     return this.#discard(below)
   }
 
@@ -125,6 +151,8 @@ export class LogWriter {
     await this.#closeFile()
     this.#segments = []
     this.#configurations = []
+    this.#unreadConfiguration = 0
+    await this.repair.voidAbove(0)
     this.#generation = voidBelow
     this.#end = this.#base
     this.#closed = false
@@ -184,7 +212,7 @@ export class LogWriter {
     const header = decodeSegmentHeader(head)
     if (typeof header === 'string') throw new RangeError(`a segment header of our own does not read back: ${header}`)
     return this.#follow(
-      { header, path, limit: 0, end: 0, lastRound: 0, framesEnd: 0, index: new SegmentIndex() },
+      { header, path, limit: 0, end: 0, lastRound: 0, framesEnd: 0, index: new SegmentIndex(), gaps: NO_GAPS },
       round,
       content,
     )
@@ -222,6 +250,7 @@ export class LogWriter {
       old.limit = base
       await this.#context.reader.forget(old)
     }
+    await this.repair.voidAbove(base)
     const isLive = (old: Segment): boolean => old.header.base.index < old.limit && old.limit > this.#base.index
     const dead = this.#segments.filter(old => !isLive(old))
     this.#segments = [...this.#segments.filter(isLive), segment]
@@ -253,7 +282,7 @@ export class LogWriter {
     if (segment === undefined) throw new RangeError(`group ${this.#state.group} has no segment with entry ${index}`)
     const { base, generation } = segment.header
     const isLast = segment === this.#segments.at(-1) && index === segment.limit
-    const end = isLast ? segment.framesEnd : (await this.#context.reader.locate(segment, index)).end
+    const end = isLast ? segment.framesEnd : await this.repair.endOf(segment, index)
     return { base: base.index, generation, end }
   }
 
@@ -316,19 +345,5 @@ export class LogWriter {
     const file = this.#file
     this.#file = null
     await file?.close()
-  }
-}
-
-/** Puts a segment file into the trash and drops its index. */
-export async function discardSegment(
-  context: Pick<StoreContext, 'trash' | 'disk' | 'onProblem'>,
-  group: number,
-  path: string,
-): Promise<void> {
-  try {
-    await context.trash.take(path, `${group}-${path.slice(path.lastIndexOf('/') + 1)}`)
-    await removeIfThere(context.disk, path.replace(/\.log$/, '.index'))
-  } catch (error) {
-    context.onProblem(error instanceof Error ? error : new Error(String(error)))
   }
 }

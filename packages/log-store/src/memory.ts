@@ -5,12 +5,14 @@
  * Invariant: what `reopen` shows is exactly what was acknowledged, so that a test of a restart means something.
  */
 import { type Frame, FrameKind, nextOffsetAfter } from '@millrace/record'
-import { assertJoined, extendTerms, firstWhere, positionAfter } from './frame-sequence.ts'
+import { assertJoined, extendTerms, fillsHole, firstWhere, positionAfter } from './frame-sequence.ts'
 import {
   type Ballot,
   type BaseRecord,
   type Birth,
   type GroupLog,
+  type Hole,
+  LogDamaged,
   LogError,
   type LogPosition,
   type LogStore,
@@ -20,6 +22,8 @@ import {
   type StoredTermRun,
   type WriteDone,
 } from './log-store.ts'
+
+import { holeAcross, holeAt, holesWithin, withHole } from './memory-holes.ts'
 
 export { MemorySnapshotStore } from './memory-snapshots.ts'
 
@@ -37,12 +41,14 @@ interface StoredGroup {
   /** Shared by consecutive states, which differ in `count`; only ever extended at its end. */
   readonly frames: Frame[]
   readonly count: number
+  /** What `damage` took, rising. */
+  readonly holes: readonly Hole[]
 }
 
 interface Operation {
   readonly bytes: number
   /** The state that this operation makes durable. */
-  readonly after: StoredGroup
+  after: StoredGroup
   readonly done: WriteDone
 }
 
@@ -67,6 +73,13 @@ export class MemoryLogStore implements LogStore {
     for (const [group, dead] of this.#deadReplicas) store.#deadReplicas.set(group, new Set(dead))
     this.#closed = true
     return store
+  }
+
+  /** For tests: from now on the entries [first, last] of a group cannot be read, as after damage on a disk. */
+  damage(group: number, first: number, last: number): void {
+    const log = this.#groups.get(group)
+    if (log === undefined) throw new RangeError(`there is no group ${group}`)
+    log.damage(first, last)
   }
 
   groups(): readonly GroupLog[] {
@@ -94,6 +107,7 @@ export class MemoryLogStore implements LogStore {
       commit: base.index,
       frames: [],
       count: 0,
+      holes: [],
     }
     const log = new MemoryGroupLog(group, stored, this.#schedule)
     this.#groups.set(group, log)
@@ -171,6 +185,16 @@ class MemoryGroupLog implements GroupLog {
     return this.#pendingBytes
   }
 
+  get holes(): readonly Hole[] {
+    return this.#next.holes
+  }
+
+  damage(first: number, last: number): void {
+    this.#stored = withHole(this.#stored, first, last)
+    this.#next = withHole(this.#next, first, last)
+    for (const operation of this.#queue) operation.after = withHole(operation.after, first, last)
+  }
+
   write(write: LogWrite, done: WriteDone): void {
     this.#assertOpen()
     const before = this.#next
@@ -188,13 +212,16 @@ class MemoryGroupLog implements GroupLog {
           `frame ${first.header.index} does not join a log of (${before.base.index}, ${this.end.index}]`,
         )
       }
+      const hole = holeAcross(before.holes, first.header.index - 1)
+      if (hole !== undefined) throw new LogDamaged(this.group, hole)
       assertJoined(this.group, write.frames, at === 0 ? before.base : positionAfter(before.frames[at - 1]!))
       const kept = at === before.frames.length ? before.frames : before.frames.slice(0, at)
       for (const frame of write.frames) {
         kept.push(frame)
         bytes += frame.bytes.length
       }
-      after = { ...after, frames: kept, count: kept.length }
+      const holes = holesWithin(before.holes, before.base.index, first.header.index - 1)
+      after = { ...after, frames: kept, count: kept.length, holes }
     }
     this.#enqueue({ bytes, after, done })
   }
@@ -202,6 +229,8 @@ class MemoryGroupLog implements GroupLog {
   async read(from: number, to: number, bytesMax: number): Promise<readonly Frame[]> {
     this.#assertOpen()
     if (from <= this.base.index) throw compacted(this.group, `index ${from}`, `index ${this.base.index + 1}`)
+    const hole = holeAt(this.holes, from)
+    if (hole !== undefined) throw new LogDamaged(this.group, hole)
     const frames = this.readCached(from, to, bytesMax)
     if (frames === null) {
       throw new LogError(
@@ -213,9 +242,11 @@ class MemoryGroupLog implements GroupLog {
   }
 
   readCached(from: number, to: number, bytesMax: number): readonly Frame[] | null {
-    const { base, frames, count } = this.#next
+    const { base, frames, count, holes } = this.#next
+    if (holeAt(holes, from) !== undefined) return null
+    const nextHole = holes.find(({ before }) => before.index >= from)?.before.index ?? Number.POSITIVE_INFINITY
     const first = from - base.index - 1
-    const stop = Math.min(to - base.index - 1, count)
+    const stop = Math.min(to - base.index - 1, count, nextHole - base.index)
     if (first < 0 || first >= stop) return null
     let end = first
     for (let bytes = 0; end < stop; end++) {
@@ -229,19 +260,29 @@ class MemoryGroupLog implements GroupLog {
     this.#assertOpen()
     const { base, frames, count } = this.#next
     if (offset < base.nextOffset) throw compacted(this.group, `offset ${offset}`, `offset ${base.nextOffset}`)
-    return base.index + 1 + firstWhere(0, count, at => nextOffsetAfter(frames[at]!.header) > offset)
+    return this.#outsideHoles(base.index + 1 + firstWhere(0, count, at => nextOffsetAfter(frames[at]!.header) > offset))
   }
 
   async offsetAtTime(timestamp: number): Promise<number> {
     this.#assertOpen()
-    const { frames, count } = this.#next
+    const { base, frames, count } = this.#next
     const at = firstWhere(0, count, i => frames[i]!.header.timestamp >= timestamp)
+    this.#outsideHoles(base.index + 1 + at)
     return at < count ? frames[at]!.header.baseOffset : this.end.nextOffset
+  }
+
+  /** @throws LogDamaged */
+  #outsideHoles(index: number): number {
+    const hole = holeAt(this.holes, index)
+    if (hole !== undefined) throw new LogDamaged(this.group, hole)
+    return index
   }
 
   trimPrefix(base: BaseRecord): Promise<void> {
     this.#assertOpen()
     const before = this.#next
+    const hole = holeAcross(before.holes, base.index)
+    if (hole !== undefined) return Promise.reject(new LogDamaged(this.group, hole))
     if (base.index <= before.base.index) return this.idle()
     const at = base.index - before.base.index
     if (at > before.count) throw new RangeError(`cannot trim to ${base.index}, the log ends at ${this.end.index}`)
@@ -251,14 +292,30 @@ class MemoryGroupLog implements GroupLog {
     const frames = before.frames.slice(at, before.count)
     const moved = { ...base, voidBelow: before.base.voidBelow }
     const commit = Math.max(before.commit, base.index)
-    const after = { ...before, base: moved, commit, frames, count: frames.length }
+    const holes = holesWithin(before.holes, base.index, Number.POSITIVE_INFINITY)
+    const after = { ...before, base: moved, commit, frames, count: frames.length, holes }
     return new Promise(resolve => this.#enqueue({ bytes: 0, after, done: resolve }))
   }
 
   reset(base: BaseRecord): Promise<void> {
     this.#assertOpen()
-    const after = { ...this.#next, base, commit: base.index, frames: [], count: 0 }
+    const after = { ...this.#next, base, commit: base.index, frames: [], count: 0, holes: [] }
     return new Promise(resolve => this.#enqueue({ bytes: 0, after, done: resolve }))
+  }
+
+  async patch(frames: readonly Frame[]): Promise<boolean> {
+    this.#assertOpen()
+    await this.idle()
+    const before = this.#next
+    const first = frames[0]?.header.index
+    const hole = before.holes.find(each => each.before.index + 1 === first)
+    if (hole === undefined || !fillsHole(this.group, hole, frames)) return false
+    const patched = before.frames.slice(0, before.count)
+    for (const frame of frames) patched[frame.header.index - before.base.index - 1] = frame
+    const holes = before.holes.filter(each => each !== hole)
+    return new Promise(resolve =>
+      this.#enqueue({ bytes: 0, after: { ...before, frames: patched, holes }, done: () => resolve(true) }),
+    )
   }
 
   /** Resolves when everything queued so far is durable. */
@@ -309,11 +366,24 @@ function recoveredFrom(stored: StoredGroup): RecoveredLog {
   const commit = Math.min(Math.max(stored.base.index, stored.commit), last.index)
   const terms: StoredTermRun[] = []
   const configurations: Frame[] = []
+  let unread = 0
   for (const frame of stored.frames.slice(0, stored.count)) {
-    extendTerms(terms, frame.header.index, frame.header.term)
-    if (frame.header.kind !== FrameKind.configuration) continue
-    if (frame.header.index <= commit) configurations.length = 0
+    const { index, term, kind } = frame.header
+    const hole = holeAt(stored.holes, index)
+    if (hole === undefined || index === hole.last.index) extendTerms(terms, index, term)
+    else extendTerms(terms, index, hole.before.term)
+    if (kind !== FrameKind.configuration) continue
+    if (hole !== undefined) {
+      unread = index
+      continue
+    }
+    if (index <= commit) {
+      configurations.length = 0
+      unread = 0
+    }
     configurations.push(frame)
   }
-  return { replicaId: stored.replicaId, base: stored.base, last, ballot: stored.ballot, commit, terms, configurations }
+  const { replicaId, base, ballot } = stored
+  const recovered = { replicaId, base, last, ballot, commit, terms, configurations }
+  return unread === 0 ? recovered : { ...recovered, unreadConfiguration: unread }
 }

@@ -67,20 +67,30 @@ test('a torn last round is dropped whole and the log goes on', async () => {
   await store.close()
 })
 
-test('a flipped bit before the last round is refused by name, and nothing is cut', async () => {
+test('a flipped bit before the last round is a hole until it is patched, and the file stays as it is', async () => {
   const dir = await newDir()
   const store = await open(dir)
-  await fill(await store.create(1, { replicaId: 1, base: testBase() }), 4)
+  const log = await store.create(1, { replicaId: 1, base: testBase() })
+  const frames = await fill(log, 4)
+  const patch = await log.read(4, 6, 1 << 20)
   await store.close()
   const path = await segmentOf(dir, 1)
   const bytes = await readFile(path)
-  bytes[5_000]! ^= 4
+  // The first frame of the second round.
+  bytes[3_500]! ^= 4
   await writeFile(path, bytes)
-  const again = await open(dir)
-  expect(again.groups()).toEqual([])
-  expect(again.refused()).toMatchObject([{ group: 1, reason: { code: 'DAMAGED' } }])
-  expect(again.refused()[0]!.reason.message).toContain(path)
-  await again.close()
+  const damaged = await open(dir)
+  const [log1] = damaged.groups()
+  expect(log1!.holes).toMatchObject([{ before: { index: 3 }, last: { index: 5 } }])
+  await expect(log1!.read(4, 5, 1)).rejects.toMatchObject({ code: 'DAMAGED', group: 1, hole: log1!.holes[0] })
+  expect(await log1!.patch(patch.slice(0, 1))).toBe(false)
+  expect(await log1!.patch(patch)).toBe(true)
+  expect(log1!.holes).toEqual([])
+  expect(await readAll(log1!)).toEqual(frames)
+  await damaged.close()
+  const [again] = (await open(dir)).groups()
+  expect(again!.holes).toEqual([])
+  expect(await readAll(again!)).toEqual(frames)
   expect((await readFile(path)).equals(bytes)).toBe(true)
 })
 

@@ -2,7 +2,9 @@
  * What recovery does with what it finds: the tables of docs/internals/log-format.md, "Recovery", row by row, as functions
  * of the evidence. No I/O here, and no evidence is weighed anywhere else.
  */
+import type { Hole, LogPosition } from './log-store.ts'
 import type { MarkEntry } from './mark-file.ts'
+import type { SegmentHeader } from './segment-header.ts'
 import { ReplicaState, type VoteSlot } from './vote-slot.ts'
 
 export type BaseEvidence = 'none' | 'damaged' | 'foreign' | 'valid'
@@ -18,6 +20,39 @@ export function judgeReplica(slot: VoteSlot | undefined, base: BaseEvidence, has
   if (base === 'damaged' || base === 'foreign') return 'baseDamaged'
   if (slot.state === ReplicaState.intended) return base === 'valid' ? 'finishBirth' : 'nothing'
   return base === 'valid' ? 'open' : 'folderLost'
+}
+
+/** "First names decide": a live segment whose header cannot be read, with one after it. Null: not known either. */
+export function judgeLostHeader(before: LogPosition | null, next: SegmentHeader | null): 'gap' | 'refuse' {
+  return before !== null && next !== null ? 'gap' : 'refuse'
+}
+
+export interface SealedEvidence {
+  readonly header: SegmentHeader
+  /** Shorter than the segment after it says. */
+  readonly isCut: boolean
+  /** Null: it cannot be read. */
+  readonly next: SegmentHeader | null
+}
+
+/** "First names decide": a live segment with a header, and one after it. */
+export function judgeSealed({ header, isCut, next }: SealedEvidence): 'scan' | 'lookUp' {
+  return isCut || next === null || header.base.term !== next.base.term ? 'scan' : 'lookUp'
+}
+
+/** "At P", in the newest segment: no round was complete, and none came after. */
+export function judgeNewest(found: { readonly hasRound: boolean; readonly hasGap: boolean }): 'log' | 'refuse' {
+  return found.hasRound || found.hasGap ? 'log' : 'refuse'
+}
+
+/** "A log with holes": a configuration entry that the newest round names, or that a gap may hold, and that was not read. */
+export function judgeUnreadConfiguration(
+  index: number,
+  holes: readonly Hole[],
+  newestInForce: number,
+): 'unread' | 'passed' | 'refuse' {
+  if (index <= newestInForce) return 'passed'
+  return holes.some(({ before, last }) => before.index < index && index <= last.index) ? 'unread' : 'refuse'
 }
 
 export interface EndEvidence {

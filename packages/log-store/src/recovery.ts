@@ -4,17 +4,20 @@
  */
 import type { Frame } from '@millrace/record'
 import { readBaseFile } from './base-file.ts'
-import { type Disk, errnoOf, openIfThere } from './disk.ts'
-import { extendTerms } from './frame-sequence.ts'
-import { damaged, openSegments, sortSegments } from './live-segments.ts'
-import { type BaseRecord, LogError, type LogPosition, type RecoveredLog, type StoredTermRun } from './log-store.ts'
-import { discardSegment, type LogState } from './log-writer.ts'
+import { type Disk, errnoOf } from './disk.ts'
+import { damaged, type OpenedSegment, openSegments, sortSegments } from './live-segments.ts'
+import { type BaseRecord, LogError, type LogPosition, type RecoveredLog } from './log-store.ts'
+import type { LogState } from './log-writer.ts'
 import type { MarkEntry } from './mark-file.ts'
-import { judgeEnd, judgeReplica } from './recovery-table.ts'
+import { recoverConfigurations } from './recovered-configurations.ts'
+import { recoverPatches } from './recovered-patches.ts'
+import { judgeEnd, judgeNewest, judgeReplica } from './recovery-table.ts'
+import { recoverSealed, type ScannedSegment, scanFile, segmentFrom } from './sealed-segments.ts'
 import { type Segment, segmentPath } from './segment.ts'
-import { resumeScan } from './segment-resume.ts'
-import { type SegmentScan, scanSegment } from './segment-scanner.ts'
+import type { SegmentScan } from './segment-scanner.ts'
+import { discardSegment } from './segment-trash.ts'
 import { groupFolder, type StoreContext } from './store-context.ts'
+import { TermRuns } from './term-runs.ts'
 import type { VoteSlot } from './vote-slot.ts'
 
 export type GroupRecovery =
@@ -113,34 +116,40 @@ async function recoverLog(
 ): Promise<GroupRecovery> {
   const { group, slot, base } = evidence
   const named = sortSegments(evidence.names, base.index, base.voidBelow)
-  const segments = await openSegments(context.disk, folder, group, named, base)
-  const terms = new TermRuns(base.index)
-  for (const [at, next] of segments.slice(1).entries()) await addSealedTerms(context, segments[at]!, next, base, terms)
+  const opened = await openSegments(context.disk, folder, group, named, base)
+  const terms = new TermRuns()
+  const segments = await recoverSealed(context, opened, base, terms)
+  const newest = opened.at(-1)
+  const scan = newest === undefined ? null : await scanNewest(context, newest, segments, evidence.mark)
   const lastSegment = segments.at(-1)
-  const scan = lastSegment === undefined ? null : await scanLast(context, lastSegment, base, evidence.mark)
   const end = endOfLog(lastSegment, scan, base)
-  if (scan !== null) terms.addEntries(scan, end.index)
+  if (scan !== null) terms.addScan(scan, end.index)
+  const { patches, dead: deadPatches } = await recoverPatches(context, folder, group, base, evidence.names)
+  for (const patch of patches) terms.addPatch(patch)
   const round = scan?.lastRound ?? null
-  if (round !== null && round.record.term > slot.term) {
+  const votedTerm = scan?.newest?.term ?? 0
+  if (votedTerm > slot.term) {
     return lost(
-      `${folder}: the vote file is older than the log (term ${slot.term}, the log was written in ${round.record.term})`,
+      `${folder}: the vote file is older than the log (term ${slot.term}, the log was written in ${votedTerm})`,
     )
   }
   const generation = Math.max(lastSegment?.header.generation ?? 0, base.voidBelow)
   const position = scan?.end ?? 0
   const endsClean = (scan?.stop.kind ?? 'end') === 'end' && end.index === (scan?.last.index ?? end.index)
-  const found = { generation, lastIndex: end.index, lastTerm: end.term, position, endsClean }
-  const verdict = judgeEnd(found, evidence.mark, evidence.cleanStop)
+  const ending = { generation, lastIndex: end.index, lastTerm: end.term, position, endsClean }
+  const verdict = judgeEnd(ending, evidence.mark, evidence.cleanStop)
   if (verdict === 'contradiction')
     throw damaged(folder, `entry ${end.index} has term ${end.term}, the mark knows another`)
-  const commit = Math.max(base.index, Math.min(round?.record.commit ?? 0, end.index))
-  const configurations = configurationsOf(lastSegment, scan, base, end, commit)
+  const commit = Math.max(base.index, Math.min(scan?.newest?.commit ?? 0, end.index))
   if (lastSegment !== undefined && scan !== null) settleLast(lastSegment, scan, end)
-  for (const name of named.dead) await discardSegment(context, group, segmentPath(folder, name.base, name.generation))
+  const parts = { base, segments, patches, durable: end }
+  const { configurations, unread } = await recoverConfigurations(context, parts, scan, commit)
+  const dead = [...named.dead.map(name => segmentPath(folder, name.base, name.generation)), ...deadPatches]
+  for (const path of dead) await discardSegment(context, group, path)
   const rewrites = verdict === 'rewriteLastRound' && end.index > base.index
   const rewrite = rewrites ? withdrawLastRound(lastSegment!, scan, base) : null
-  const newUncertain =
-    verdict === 'uncertain' ? { index: evidence.mark!.lastIndex, term: evidence.mark!.lastTerm } : null
+  const { mark } = evidence
+  const newUncertain = verdict === 'uncertain' ? { index: mark!.lastIndex, term: mark!.lastTerm } : null
   const ballot = { term: slot.term, vote: slot.vote }
   const state: LogState = {
     group,
@@ -148,27 +157,33 @@ async function recoverLog(
     folder,
     base,
     segments,
+    patches,
     end: rewrite?.before ?? end,
     configurations: configurations.filter(frame => frame.header.index <= (rewrite?.before ?? end).index),
+    unreadConfiguration: unread,
     ballot,
     commit,
     generation: named.highestGeneration,
     roundNumber: round?.record.number ?? 0,
     closedByRecovery: verdict !== 'writeOn' && lastSegment !== undefined,
   }
-  const uncertainUntil =
-    newUncertain ?? (slot.uncertainIndex > 0 ? { index: slot.uncertainIndex, term: slot.uncertainTerm } : null)
+  const uncertainUntil = newUncertain ?? uncertainEndOf(slot)
   const recovered: RecoveredLog = {
     replicaId: slot.replicaId,
     base,
     last: end,
     ballot,
     commit,
-    terms: terms.runs,
+    terms: terms.within(base.index, end.index),
     configurations,
+    ...(unread === 0 ? {} : { unreadConfiguration: unread }),
     ...(uncertainUntil === null ? {} : { uncertainUntil }),
   }
   return { kind: 'log', state, rewrite, newUncertain, finishBirth, recovered }
+}
+
+function uncertainEndOf({ uncertainIndex, uncertainTerm }: VoteSlot): { index: number; term: number } | null {
+  return uncertainIndex > 0 ? { index: uncertainIndex, term: uncertainTerm } : null
 }
 
 /** Names in the group's folder, after files that were never finished have been removed. */
@@ -183,63 +198,25 @@ async function removeLeftovers(disk: Disk, folder: string): Promise<readonly str
   }
 }
 
-/** Terms of a sealed segment: from the headers around it where they agree, else from its index and the log after that. */
-async function addSealedTerms(
+/** Scans the newest segment, and adds it to those before it. */
+async function scanNewest(
   context: StoreContext,
-  segment: Segment,
-  next: Segment,
-  base: BaseRecord,
-  terms: TermRuns,
-): Promise<void> {
-  if (segment.header.base.term === next.header.base.term) {
-    terms.add(segment.header.base.index + 1, segment.header.base.term)
-    return
-  }
-  const scan = await scanFile(context, segment, base.index, Number.POSITIVE_INFINITY)
-  if (scan.last.index < segment.limit) throw stoppedEarly(segment, scan)
-  if (scan.last.index === segment.limit && scan.last.chain !== next.header.base.chain) {
-    throw damaged(segment.path, `it does not end in the chain that ${next.path} continues`)
-  }
-  terms.addEntries(scan, segment.limit)
-}
-
-async function scanLast(
-  context: StoreContext,
-  segment: Segment,
-  base: BaseRecord,
+  opened: OpenedSegment,
+  segments: Segment[],
   mark: MarkEntry | undefined,
-): Promise<SegmentScan> {
-  const { header } = segment
+): Promise<ScannedSegment> {
+  const { header, path } = opened
+  if (typeof header === 'string') throw damaged(path, `its header is unreadable: ${header}`)
+  const segment = segmentFrom(opened, header)
+  segments.push(segment)
   const isOfIt = mark?.generation === header.generation && mark.lastIndex > header.base.index
-  const scan = await scanFile(context, segment, base.index, isOfIt ? mark.position : 0)
-  const startsWithRound = scan.end > segment.header.length
-  if (scan.stop.kind === 'damaged' || !startsWithRound) throw stoppedEarly(segment, scan)
-  return scan
-}
-
-/** Scans what comes after `durableBefore`, and a little of what comes before it; all of a small segment. */
-async function scanFile(
-  { disk, limits }: StoreContext,
-  segment: Segment,
-  baseIndex: number,
-  durableBefore: number,
-): Promise<SegmentScan> {
-  const file = await openIfThere(disk, segment.path, 'read')
-  if (file === null) throw damaged(segment.path, 'the file is gone')
-  try {
-    const from = Math.min(durableBefore, segment.end - limits.recoveryScanBytesMin)
-    const resumed = from > 0 ? await resumeScan(disk, file, segment, from, baseIndex) : null
-    return resumed ?? (await scanSegment(file, segment.header, baseIndex))
-  } finally {
-    await file.close()
+  const scan = await scanFile(context, segment, isOfIt ? mark.position : 0)
+  segment.gaps = scan.gaps
+  if (judgeNewest({ hasRound: scan.end > header.length, hasGap: scan.gaps.length > 0 }) === 'refuse') {
+    const detail = scan.stop.kind === 'incomplete' ? scan.stop.detail : 'it ends there'
+    throw damaged(path, `damaged at byte ${scan.stop.position}, after entry ${scan.last.index} (${detail})`)
   }
-}
-
-function stoppedEarly(segment: Segment, scan: SegmentScan): LogError {
-  const { stop } = scan
-  const detail = stop.kind === 'end' ? 'it ends there' : stop.detail
-  const later = stop.kind === 'damaged' ? `; a valid round follows at byte ${stop.nextRecord}` : ''
-  return damaged(segment.path, `damaged at byte ${stop.position}, after entry ${scan.last.index} (${detail}${later})`)
+  return scan
 }
 
 /** Where the log ends. A log that ends below its base is empty: the base record stands for what came before. */
@@ -269,46 +246,7 @@ function withdrawLastRound(segment: Segment, scan: SegmentScan | null, base: Bas
   return { frames: round.frames.filter(frame => frame.header.index > before.index), before }
 }
 
-function configurationsOf(
-  segment: Segment | undefined,
-  scan: SegmentScan | null,
-  base: BaseRecord,
-  end: LogPosition,
-  commit: number,
-): readonly Frame[] {
-  const all = [...(segment?.header.configurations ?? []), ...(scan?.configurations ?? [])]
-  const inLog = all.filter(frame => frame.header.index > base.index && frame.header.index <= end.index)
-  const expected = scan?.lastRound?.record.configurationIndex ?? 0
-  if (expected > base.index && expected !== inLog.at(-1)?.header.index) {
-    throw damaged(segment!.path, `the configuration at ${expected} that its last round names is missing`)
-  }
-  const inForce = inLog.findLastIndex(frame => frame.header.index <= commit)
-  return inForce > 0 ? inLog.slice(inForce) : inLog
-}
-
 function lost(what: string): GroupRecovery {
   const advice = 'This replica id must never vote again: drop the replica and add one with a new id'
   return { kind: 'refused', reason: new LogError('REPLICA_LOST', `${what}. ${advice}`) }
-}
-
-/** Runs of terms above the base, gathered from segments in rising order. */
-class TermRuns {
-  readonly runs: StoredTermRun[] = []
-  readonly #first: number
-
-  constructor(baseIndex: number) {
-    this.#first = baseIndex + 1
-  }
-
-  /** From `index` on (or from the start of the log, where that is later) the term is `term`. */
-  add(index: number, term: number): void {
-    const first = Math.max(index, this.#first)
-    if (this.runs.at(-1)?.first === first) this.runs.pop()
-    extendTerms(this.runs, first, term)
-  }
-
-  addEntries(scan: SegmentScan, limit: number): void {
-    if (limit < this.#first) return
-    for (const entry of scan.index.entries) if (entry.index <= limit) this.add(entry.index, entry.term)
-  }
 }

@@ -8,8 +8,8 @@ import { LogError } from './log-store.ts'
 import type { OpenFiles } from './open-files.ts'
 import { ownerOf, type Segment } from './segment.ts'
 import { type IndexEntry, SegmentIndex } from './segment-index.ts'
-import { scanSegment } from './segment-scanner.ts'
-import { SegmentWalk, type Visit } from './segment-walk.ts'
+import { type ScanOptions, type SegmentScan, scanSegment } from './segment-scanner.ts'
+import { SegmentWalk, type Visit, type WalkStart } from './segment-walk.ts'
 
 const INDEXES_MAX = 64
 /** An index whose last entry is further from the end than any frame can be is cut off. */
@@ -52,7 +52,7 @@ export class SegmentReader {
     const [rested] = resting < 0 ? [] : this.#resting.splice(resting, 1)
     const last = Math.min(to - 1, segment.limit)
     if (rested !== undefined) await this.#files.read(segment.path, file => rested.run(file, last, visit))
-    this.#rest(rested ?? (await this.#walk(segment, entry => entry.index <= from, last, visit)))
+    this.#rest(rested ?? (await this.#walk(segment, from, entry => entry.index <= from, last, visit)))
     return found
   }
 
@@ -61,6 +61,7 @@ export class SegmentReader {
     let found: { frame: Frame; end: number } | undefined
     await this.#walk(
       segment,
+      index,
       entry => entry.index <= index,
       index,
       (frame, end) => {
@@ -72,16 +73,17 @@ export class SegmentReader {
     return found
   }
 
-  /** First frame up to `limit` for which `reached` holds; `before` says the same of index entries, negated. */
+  /** First frame in [from, limit] for which `reached` holds; `before` says the same of index entries, negated. */
   async find(
     segment: Segment,
+    from: number,
     limit: number,
     before: (entry: IndexEntry) => boolean,
     reached: (frame: Frame) => boolean,
   ): Promise<Frame | undefined> {
     let found: Frame | undefined
-    await this.#walk(segment, before, limit, frame => {
-      if (reached(frame)) found = frame
+    await this.#walk(segment, from, before, limit, frame => {
+      if (frame.header.index >= from && reached(frame)) found = frame
       return found === undefined ? 'next' : 'last'
     })
     return found
@@ -94,16 +96,27 @@ export class SegmentReader {
     await this.#files.forget(segment.path)
   }
 
-  /** Walks from where the index leads to. */
+  /** All that a scan finds in a segment. */
+  scan(segment: Segment, options: ScanOptions): Promise<SegmentScan> {
+    return this.#files.read(segment.path, file => scanSegment(file, segment.header, options))
+  }
+
+  /** Forgets a file whose name leads to another one now. */
+  forgetFile(path: string): Promise<void> {
+    return this.#files.forget(path)
+  }
+
+  /** Walks from where the index leads to, or from after the last gap below `from`, whichever is later. */
   async #walk(
     segment: Segment,
+    from: number,
     before: (entry: IndexEntry) => boolean,
     last: number,
     visit: Visit,
   ): Promise<SegmentWalk> {
     const stop = Math.min(last, segment.limit)
     const { index, fromFile } = await this.#indexOf(segment)
-    const walk = this.#newWalk(segment, index.lastWhere(before))
+    const walk = this.#newWalk(segment, startOf(segment, from, index, before))
     try {
       await this.#files.read(segment.path, file => walk.run(file, stop, visit))
       return walk
@@ -111,13 +124,13 @@ export class SegmentReader {
       // Nothing verified from where the index file led to: the file may be the one that is wrong.
       if (!fromFile || walk.verified > 0 || !(error instanceof LogError)) throw error
       const scanned = this.#keep(segment, this.#scan(segment))
-      const again = this.#newWalk(segment, (await scanned).index.lastWhere(before))
+      const again = this.#newWalk(segment, startOf(segment, from, (await scanned).index, before))
       await this.#files.read(segment.path, file => again.run(file, stop, visit))
       return again
     }
   }
 
-  #newWalk(segment: Segment, entry: IndexEntry | undefined): SegmentWalk {
+  #newWalk(segment: Segment, entry: WalkStart | undefined): SegmentWalk {
     return new SegmentWalk(segment, entry, (into, position) =>
       this.#files.readIfFree(segment.path, file => file.read(into, position)),
     )
@@ -158,12 +171,29 @@ export class SegmentReader {
   }
 
   async #scan(segment: Segment): Promise<LoadedIndex> {
-    const { index } = await this.#files.read(segment.path, file => scanSegment(file, segment.header, 0))
+    const { index, gaps } = await this.#files.read(segment.path, file => scanSegment(file, segment.header))
     index.cutAbove(segment.limit)
+    // What is missing in a damaged segment would be missing in its index file too, even after a restore of the segment.
+    if (gaps.length > 0) return { index, fromFile: false }
     // A read on a full disk is still a read.
     await index.save(this.#disk, folderOf(segment), ownerOf(segment)).catch(this.#onProblem)
     return { index, fromFile: false }
   }
+}
+
+/** Where a walk to entry `from`, or the last one for which `before` holds, starts; undefined: at the header. No gap is between. */
+function startOf(
+  segment: Segment,
+  from: number,
+  index: SegmentIndex,
+  before: (entry: IndexEntry) => boolean,
+): WalkStart | undefined {
+  const entry = index.lastWhere(before)
+  // Of a segment whose first frames are missing the index begins later.
+  const leadsPast = entry !== undefined && entry.index > from && !before(entry)
+  const gap = segment.gaps.findLast(({ last, resumeAt }) => resumeAt !== null && last.index < from)
+  if (gap === undefined || (entry !== undefined && entry.index > gap.last.index)) return leadsPast ? undefined : entry
+  return { index: gap.last.index + 1, position: gap.resumeAt!, chainBefore: gap.last.chain }
 }
 
 interface LoadedIndex {

@@ -146,17 +146,18 @@ test.each([0, 1])('damage below the mark in segment %i is found when it is read,
   expect(read.length).toBeLessThan(frames.length - 10)
 })
 
-test('damage above the mark is still refused at the start', async () => {
+test('damage above the mark is found at the start', async () => {
   const disk = killed.clone()
   const path = files(disk, '.log').at(-1)!
   const bytes = Uint8Array.from(disk.contentOf(path))
   bytes[bytes.length - 60_000]! ^= 1
   disk.replace(path, bytes)
-  const store = await open(disk, 0)
-  expect(store.refused()).toMatchObject([{ group: GROUP, reason: { code: 'DAMAGED' } }])
+  const found = only(await open(disk, 0)).holes
+  expect(found).toHaveLength(1)
+  expect(found).toEqual(only(await open(disk, EVERYTHING)).holes)
 })
 
-test('damage above an early mark is refused, although the index file leads to rounds after it', async () => {
+test('damage above an early mark is found, although the index file leads to rounds after it', async () => {
   const disk = killed.clone()
   for (const [path, bytes] of earlyMark) disk.replace(path, bytes)
   expect(only(await open(disk.clone(), 0)).recovered).toEqual(only(await open(disk.clone(), EVERYTHING)).recovered)
@@ -165,8 +166,9 @@ test('damage above an early mark is refused, although the index file leads to ro
   // Some 30 rounds after the mark, 60 before the last index entry.
   bytes[1_000_000]! ^= 1
   disk.replace(path, bytes)
-  const store = await open(disk, 0)
-  expect(store.refused()).toMatchObject([{ group: GROUP, reason: { code: 'DAMAGED' } }])
+  const found = only(await open(disk, 0)).holes
+  expect(found).toHaveLength(1)
+  expect(found).toEqual(only(await open(disk, EVERYTHING)).holes)
 })
 
 /** An index file without the entries for which `leavesOut` holds. */

@@ -13,7 +13,7 @@ import { decodeRoundRecord, lastIndexOf, ROUND_RECORD_BYTES, type RoundRecord, r
 import { ownerOf, type Segment } from './segment.ts'
 import { isRecordOf } from './segment-header.ts'
 import { type IndexEntry, SegmentIndex } from './segment-index.ts'
-import { copyOf, type ScanStart, type SegmentScan, scanSegment } from './segment-scanner.ts'
+import { copyOf, type ScanOptions, type ScanStart, type SegmentScan, scanSegment } from './segment-scanner.ts'
 
 const CHUNK_BYTES = 4_096
 
@@ -27,7 +27,7 @@ export async function resumeScan(
   file: DiskFile,
   segment: Segment,
   position: number,
-  skipBelow: number,
+  options: Pick<ScanOptions, 'limit' | 'sealedBy'>,
 ): Promise<SegmentScan | null> {
   const { path, header, limit } = segment
   const folder = path.slice(0, path.lastIndexOf('/'))
@@ -37,7 +37,7 @@ export async function resumeScan(
   index.cutFrom(anchor)
   const start = await new ResumePoint(file, segment).verify(anchor, index)
   if (start === null) return null
-  const scan = await scanSegment(file, header, skipBelow, start)
+  const scan = await scanSegment(file, header, { ...options, start })
   return scan.lastRound === null ? null : scan
 }
 

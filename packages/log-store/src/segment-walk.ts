@@ -25,6 +25,9 @@ const CHUNK_BYTES = 262_144
 /** What becomes of a frame, which ends at `end`: go on after it, stop after it, or stop before it. */
 export type Visit = (frame: Frame, end: number) => 'next' | 'last' | 'notThis'
 
+/** A frame, or the record of its round, and what comes before it. */
+export type WalkStart = Pick<IndexEntry, 'index' | 'position' | 'chainBefore'>
+
 export class SegmentWalk {
   /** Frames that were verified. */
   verified = 0
@@ -35,7 +38,7 @@ export class SegmentWalk {
   #nextIndex: number
   #chain: number
 
-  constructor(segment: Segment, entry: IndexEntry | undefined, readAhead: ReadAhead) {
+  constructor(segment: Segment, entry: WalkStart | undefined, readAhead: ReadAhead) {
     this.segment = segment
     this.#readAhead = readAhead
     this.#position = entry?.position ?? segment.header.length

@@ -9,10 +9,13 @@ import type { Frame } from '@millrace/record'
 import type { FlushTask } from './flush-scheduler.ts'
 import { assertJoined, positionAfter } from './frame-sequence.ts'
 import { LogReader, type LogView } from './log-reader.ts'
+import type { LogRepair } from './log-repair.ts'
 import {
   type Ballot,
   type BaseRecord,
   type GroupLog,
+  type Hole,
+  LogDamaged,
   LogError,
   type LogPosition,
   type LogWrite,
@@ -21,7 +24,6 @@ import {
 } from './log-store.ts'
 import { LogWriter } from './log-writer.ts'
 import type { RecoveredGroup } from './recovery.ts'
-import type { Segment } from './segment.ts'
 import type { StoreContext } from './store-context.ts'
 import type { GroupTail } from './tail-cache.ts'
 
@@ -51,6 +53,8 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
   readonly #queue: (QueuedWrite | QueuedChange)[] = []
   #base: BaseRecord
   #end: LogPosition
+  /** Resets that are queued. */
+  #resets = 0
   /** Of the newest write that is durable. */
   #ballot: Ballot
   #commit: number
@@ -87,9 +91,14 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
     return this.#writer.end
   }
 
-  /** Of the log's segments, as far as they are durable. */
-  get segments(): readonly Segment[] {
-    return this.#writer.segments
+  get repair(): LogRepair {
+    return this.#writer.repair
+  }
+
+  get holes(): readonly Hole[] {
+    if (this.#resets > 0) return []
+    const { holes } = this.repair
+    return holes.length === 0 ? holes : holes.filter(({ before }) => before.index < this.#keptTo())
   }
 
   get epoch(): number {
@@ -154,7 +163,7 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
     }
     return this.#change(async () => {
       if (base.index <= this.#writer.base.index) return true
-      const { chain } = await this.#writer.positionOf(base.index)
+      const { chain } = await this.repair.positionOf(base.index)
       if (chain !== base.chain)
         throw new RangeError(`the base record at ${base.index} is not of this log: another chain`)
       if (!(await this.#writer.trim(base))) return false
@@ -168,13 +177,26 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
     this.#base = base
     this.#end = base
     this.#epoch++
+    this.#resets++
     this.tail.clear()
     return this.#change(async () => {
       if (!(await this.#writer.reset(base))) return false
+      this.#resets--
       this.#commit = base.index
       if (this.#base.index === base.index) this.#base = this.#writer.base
       return true
     })
+  }
+
+  patch(frames: readonly Frame[]): Promise<boolean> {
+    this.assertOpen()
+    let isTaken = false
+    const patched = this.#change(async () => {
+      const written = await this.#writer.patch(frames, this.#ballot, this.#commit)
+      isTaken = written === true
+      return written !== null
+    })
+    return patched.then(() => isTaken)
   }
 
   async flush(): Promise<void> {
@@ -274,12 +296,24 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
     if (index <= this.#base.index || index > this.#end.index + 1) {
       throw new RangeError(`frame ${index} does not join a log of (${this.#base.index}, ${this.#end.index}]`)
     }
+    const hole = this.holes.find(({ before, last }) => before.index < index - 1 && index - 1 < last.index)
+    if (hole !== undefined) throw new LogDamaged(this.group, hole)
     assertJoined(this.group, frames, this.#knownPosition(index - 1))
     if (index <= this.#end.index) this.#epoch++
     this.tail.append(frames)
     this.tail.pinFrom(Math.min(index, this.tail.pinnedFrom))
     this.#end = positionAfter(frames.at(-1)!)
     return frames.reduce((sum, frame) => sum + frame.bytes.length, 0)
+  }
+
+  /** No entry above this is left once what is queued is durable, but those that are queued. */
+  #keptTo(): number {
+    let keptTo = Number.POSITIVE_INFINITY
+    for (const queued of this.#queue) {
+      const first = queued.kind === 'write' ? queued.write.frames[0] : undefined
+      if (first !== undefined) keptTo = Math.min(keptTo, first.header.index - 1)
+    }
+    return keptTo
   }
 
   /** Where the log stood at `index`, where memory knows. */
@@ -307,8 +341,8 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
         try {
           return await run()
         } catch (error) {
-          // A base that does not belong is the caller's mistake: nothing was changed.
-          if (!(error instanceof RangeError)) throw error
+          // A base that does not belong, or that nobody here can check: nothing was changed.
+          if (!(error instanceof RangeError) && !(error instanceof LogDamaged)) throw error
           reject(error)
           return true
         }

@@ -323,8 +323,19 @@ class SegmentedLogStore implements LogStore {
 function newReplica(group: number, replicaId: number, folder: string, base: Birth['base']): RecoveredGroup {
   const ballot = { term: 0, vote: 0 }
   const commit = base.index
-  const log = { group, replicaId, folder, base, segments: [], end: base, configurations: [], ballot, commit }
-  const state = { ...log, generation: base.voidBelow, roundNumber: 0, closedByRecovery: false }
+  const log = {
+    group,
+    replicaId,
+    folder,
+    base,
+    segments: [],
+    patches: [],
+    end: base,
+    configurations: [],
+    ballot,
+    commit,
+  }
+  const state = { ...log, unreadConfiguration: 0, generation: base.voidBelow, roundNumber: 0, closedByRecovery: false }
   const recovered = { replicaId, base, last: base, ballot, commit, terms: [], configurations: [] }
   return { kind: 'log', state, rewrite: null, newUncertain: null, finishBirth: false, recovered }
 }

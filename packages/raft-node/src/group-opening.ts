@@ -5,7 +5,7 @@
  * this log holds an entry with the checkpoint's (index, term). State that came from elsewhere says nothing about this
  * log, so without such an entry it is not counted.
  */
-import type { BaseRecord, GroupLog, RecoveredLog } from '@millrace/log-store'
+import { type BaseRecord, type GroupLog, LogDamaged, type RecoveredLog } from '@millrace/log-store'
 import type { Entry, InitialState, Input, LogIndex, Term } from '@millrace/raft-core'
 import { type Frame, framePayload } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
@@ -30,11 +30,15 @@ export interface GroupOpening {
 /**
  * Reads what the core has to know of a recovered log.
  *
+ * @throws LogDamaged while a range of the log cannot be read
  * @throws Error when the state machine holds something else than this log says was committed, or when the log no longer
  *   reaches back to what the state machine needs next
  */
 export async function openGroup(log: GroupLog, machineApplied: AppliedPosition): Promise<GroupOpening> {
   const { recovered } = log
+  const [hole] = log.holes
+  // The core takes the terms of all entries for known, and inside a hole they are not.
+  if (hole !== undefined) throw new LogDamaged(log.group, hole)
   if (log.end.index !== recovered.last.index || log.end.chain !== recovered.last.chain) {
     throw new Error(`group ${log.group} was written since its log was recovered: reopen the log store first`)
   }

@@ -27,7 +27,7 @@ export async function printDump(
     if (item.type === 'damage') isWhole = false
     if ((item.type === 'segment' || item.type === 'round') && !rounds) continue
     const line = json ? JSON.stringify(itemJson(item)) : itemLine(item)
-    if (!json && (item.type === 'damage' || item.type === 'incomplete')) terminal.note(line)
+    if (!json && (item.type === 'damage' || item.type === 'repaired' || item.type === 'incomplete')) terminal.note(line)
     else chunk += `${line}\n`
     if (chunk.length < CHUNK_CHARACTERS) continue
     await terminal.write(chunk)
@@ -70,6 +70,8 @@ function itemLine(item: DumpItem): string {
     }
     case 'damage':
       return `damaged: ${item.file}, byte ${item.position}: ${item.what}`
+    case 'repaired':
+      return `damaged, repaired by a patch: ${item.file}, byte ${item.position}: ${item.what}`
     case 'incomplete':
       return `incomplete last round: ${item.file}, byte ${item.position}: ${item.what}`
   }
@@ -98,6 +100,7 @@ function itemJson(item: DumpItem): object {
       return { type, file, ...record, ...chains, salt: bytesHex(record.salt) }
     }
     case 'damage':
+    case 'repaired':
     case 'incomplete':
       return item
   }

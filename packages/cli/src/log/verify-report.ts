@@ -53,11 +53,12 @@ async function verifyAll(dir: string, onProgress: (read: number, total: number) 
 }
 
 function printReport(terminal: Terminal, dir: string, report: FullReport): void {
-  const { damage, notes, notChecked, identity, cleanStop } = report
+  const { damage, repaired, notes, notChecked, identity, cleanStop } = report
   for (const { file, position, what, advice } of damage) {
     terminal.print(`${terminal.paint('red', 'damaged')}      ${file}, byte ${position}: ${what}`)
     terminal.print(`             ${advice}`)
   }
+  for (const { file, position, what } of repaired) terminal.print(`repaired     ${file}, byte ${position}: ${what}`)
   for (const line of remarks('note', notes)) terminal.print(line)
   for (const line of remarks('not checked', notChecked)) terminal.print(line)
   const whose = identity === null ? 'unknown node' : `node ${identity.nodeId} of cluster ${identity.clusterId}`
@@ -71,11 +72,12 @@ function remarks(title: string, list: readonly Remark[]): string[] {
 }
 
 function extent({ counts }: FullReport): string {
-  const { groups, segments, bytes, rounds, frames, indexFiles, voteSlots } = counts
+  const { groups, segments, bytes, rounds, frames, indexFiles, patches, voteSlots } = counts
   const log = `${formatCount(groups)} groups, ${formatCount(segments)} segments (${formatBytes(bytes)})`
   const inside = `${formatCount(rounds)} rounds, ${formatCount(frames)} entries`
   const { checkpoints, values, valueBytes, snapshots } = counts
   const state = `${formatCount(checkpoints)} checkpoints of ${formatCount(values)} values (${formatBytes(valueBytes)})`
-  const beside = `${formatCount(indexFiles)} index files, ${formatCount(voteSlots)} votes`
+  const repairs = patches === 0 ? '' : `${formatCount(patches)} patches, `
+  const beside = `${repairs}${formatCount(indexFiles)} index files, ${formatCount(voteSlots)} votes`
   return `${log}, ${inside}, ${beside}, ${state}, ${formatCount(snapshots)} snapshots`
 }

@@ -28,6 +28,7 @@ export interface VerifyCounts {
   /** Of live segment files. */
   bytes: number
   indexFiles: number
+  patches: number
   voteSlots: number
   snapshots: number
 }
@@ -43,6 +44,8 @@ export interface LogExtent {
 
 export class Findings {
   readonly damage: Damage[] = []
+  /** Damage in a segment whose entries are in a patch. */
+  readonly repaired: Damage[] = []
   /** Nothing is lost, and the next start takes care of it. */
   readonly notes: Remark[] = []
   readonly notChecked: Remark[] = []
@@ -55,6 +58,7 @@ export class Findings {
     frames: 0,
     bytes: 0,
     indexFiles: 0,
+    patches: 0,
     voteSlots: 0,
     snapshots: 0,
   }
@@ -67,6 +71,10 @@ export class Findings {
 
   damaged(path: string, position: number, what: string): void {
     this.damage.push({ file: this.#relative(path), position, what })
+  }
+
+  repairedBy(path: string, position: number, what: string): void {
+    this.repaired.push({ file: this.#relative(path), position, what })
   }
 
   note(path: string, what: string): void {

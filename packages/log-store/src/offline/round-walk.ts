@@ -6,16 +6,17 @@ import type { Frame } from '@millrace/record'
 import type { DiskFile } from '../disk.ts'
 import { FileWindow } from '../file-window.ts'
 import { decodeRoundRecord, ROUND_RECORD_BYTES, type RoundRecord, roundEnd } from '../round-record.ts'
+import type { SegmentGap } from '../segment.ts'
 import type { SegmentHeader } from '../segment-header.ts'
-import { type ScanStop, scanSegment } from '../segment-scanner.ts'
+import { scanSegment } from '../segment-scanner.ts'
 import { type FileFault, faultOf, headerFrom, readRecord } from './segment-file.ts'
 
 const CHUNK_BYTES = 1_048_576
 
 export type WalkStep =
   | { readonly kind: 'round'; readonly record: RoundRecord; readonly frames: readonly Frame[] }
-  /** `isTail`: nothing valid comes after it. */
-  | { readonly kind: 'fault'; readonly fault: FileFault; readonly isTail: boolean }
+  /** `gap`: what is missing before the next valid record, where there is one. */
+  | { readonly kind: 'fault'; readonly fault: FileFault; readonly isTail: boolean; readonly gap: SegmentGap | null }
 
 export async function* walkRounds(file: DiskFile, header: SegmentHeader): AsyncGenerator<WalkStep, void, undefined> {
   const window = new FileWindow(file, CHUNK_BYTES, await file.size())
@@ -28,12 +29,11 @@ export async function* walkRounds(file: DiskFile, header: SegmentHeader): AsyncG
       continue
     }
     // The scan stops here at once, and says what comes after.
-    const { stop } = await scanSegment(file, at, -1)
+    const { stop, gaps } = await scanSegment(file, at, { untilGap: true })
     if (stop.kind === 'end') return
-    yield { kind: 'fault', fault: faultOf(stop), isTail: stop.kind === 'incomplete' }
-    const next = nextRecord(stop, at)
-    if (next === null) return
-    at = headerFrom(header, await readRecord(file, next))
+    yield { kind: 'fault', fault: faultOf(stop), isTail: stop.kind === 'incomplete', gap: gaps[0] ?? null }
+    if (stop.kind !== 'damaged' || gaps.length === 0) return
+    at = headerFrom(header, await readRecord(file, stop.nextRecord))
   }
 }
 
@@ -42,12 +42,7 @@ async function scanOne(window: FileWindow, header: SegmentHeader): ReturnType<ty
   const bytes = await window.load(header.length, ROUND_RECORD_BYTES)
   const record = decodeRoundRecord(bytes)
   const end = typeof record === 'string' ? header.length + bytes.length : roundEnd(record)
-  return scanSegment(windowFile(window, end), header, -1)
-}
-
-/** Null where there is no going on: nothing valid comes, or a record that fits nowhere. */
-function nextRecord(stop: ScanStop, { length }: SegmentHeader): number | null {
-  return stop.kind === 'damaged' && stop.nextRecord !== length ? stop.nextRecord : null
+  return scanSegment(windowFile(window, end), header, { untilGap: true })
 }
 
 /** What is in a window as a file of `size` bytes. */

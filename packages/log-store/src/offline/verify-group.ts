@@ -4,6 +4,7 @@
  * would take it without loss.
  */
 import type { BaseFile } from '../base-file.ts'
+import type { Patch } from '../log-pieces.ts'
 import type { BaseRecord, LogPosition } from '../log-store.ts'
 import { judgeEnd, judgeReplica } from '../recovery-table.ts'
 import { segmentPath } from '../segment.ts'
@@ -12,6 +13,7 @@ import { type GroupFiles, listGroupFiles } from './group-files.ts'
 import { faultOf } from './segment-file.ts'
 import type { NodeEvidence, VerifyContext } from './verify-context.ts'
 import { verifyBase, verifyJoint } from './verify-joints.ts'
+import { verifyPatches } from './verify-patches.ts'
 import { type CheckedSegment, verifySegment } from './verify-segment.ts'
 
 export async function verifyGroup(context: VerifyContext, group: number, evidence: NodeEvidence): Promise<void> {
@@ -24,8 +26,10 @@ export async function verifyGroup(context: VerifyContext, group: number, evidenc
   remarkOnFiles(context, files)
   const checked: CheckedSegment[] = []
   let before: CheckedSegment | null = null
+  const patches = await verifyPatches(context, files, group, base ?? { index: 0, voidBelow: 0 })
   for (const [at, name] of files.segments.live.entries()) {
-    const segment = await verifySegment(context, folder, group, name, files.baseIndex)
+    const next = files.segments.live[at + 1]
+    const segment = await verifySegment(context, name, { folder, group, baseIndex: files.baseIndex, patches, next })
     if (segment !== null) {
       checked.push(segment)
       if (at === 0 || before !== null) await verifyJoint(context, before, segment, base)
@@ -36,7 +40,7 @@ export async function verifyGroup(context: VerifyContext, group: number, evidenc
   if (base === null) return
   findings.extents.push({ group, baseIndex: base.index, lastIndex: lastIndexOf(files, base, before) })
   await verifyBase(context, `${folder}/base`, base, checked)
-  if (before !== null) verifyLastSegment(context, before, base, group, evidence)
+  if (before !== null) verifyLastSegment(context, before, patches, base, group, evidence)
   else if (files.segments.live.length === 0) verifyEmptyLog(context, folder, base, group, evidence)
 }
 
@@ -104,7 +108,7 @@ function assertReachesLimit({ findings }: VerifyContext, { scan, limit, path }: 
   if (last.index < limit) {
     if (stop.kind !== 'damaged')
       findings.damaged(path, position, `${what}; entries ${last.index + 1} to ${limit} are missing`)
-  } else if (stop.kind === 'incomplete') {
+  } else if (stop.kind === 'incomplete' && scan.gaps.at(-1)?.resumeAt !== null) {
     findings.note(path, `byte ${position}: ${what}; above entry ${limit}, nothing of the log is lost`)
   }
 }
@@ -113,13 +117,14 @@ function assertReachesLimit({ findings }: VerifyContext, { scan, limit, path }: 
 function verifyLastSegment(
   context: VerifyContext,
   segment: CheckedSegment,
+  patches: readonly Patch[],
   base: BaseRecord,
   group: number,
   evidence: NodeEvidence,
 ): void {
   const { findings, logDir } = context
   const { header, scan, path } = segment
-  const { stop, last, end, lastRound } = scan
+  const { stop, last, end, newest } = scan
   const { position, what } = faultOf(stop)
   if (stop.kind !== 'damaged' && end === header.length && last === header.base) {
     findings.damaged(path, position, `${what}; a segment holds a whole round from its first moment on`)
@@ -127,14 +132,14 @@ function verifyLastSegment(
   }
   const slot = evidence.slots.get(group)
   const votedTerm = slot?.term ?? Number.POSITIVE_INFINITY
-  if (lastRound !== null && lastRound.record.term > votedTerm)
+  if (newest !== null && newest.term > votedTerm)
     findings.damaged(
       `${logDir}/votes`,
       0,
       `older than the log of group ${group}: term ${votedTerm} below that of its end`,
     )
   if (!segment.whole) return
-  verifyConfiguration(context, segment, base)
+  verifyConfiguration(context, segment, patches, base)
   const ended: LogPosition = last.index < base.index ? base : last
   const endsClean = stop.kind === 'end'
   const found = {
@@ -187,11 +192,20 @@ function isBelowMark(found: FoundEnd, group: number, { mark }: NodeEvidence): bo
   return judgeEnd(found, mark?.entries.get(group), mark?.clean ?? false) === 'uncertain'
 }
 
-/** The configuration that the last round names must be in the segment or in its header. */
-function verifyConfiguration({ findings }: VerifyContext, segment: CheckedSegment, base: BaseRecord): void {
+/** The configuration that the last round names must be in the segment, in its header, or in a patch. */
+function verifyConfiguration(
+  { findings }: VerifyContext,
+  segment: CheckedSegment,
+  patches: readonly Patch[],
+  base: BaseRecord,
+): void {
   const { header, scan, path } = segment
   const expected = scan.lastRound?.record.configurationIndex ?? 0
-  const newest = [...header.configurations, ...scan.configurations].at(-1)?.header.index ?? 0
+  const patched = patches.flatMap(({ source, configurations }) =>
+    configurations.filter(frame => frame.header.index <= source.limit),
+  )
+  const all = [...header.configurations, ...scan.configurations, ...patched]
+  const newest = all.reduce((highest, frame) => Math.max(highest, frame.header.index), 0)
   if (expected > base.index && expected !== newest)
     findings.damaged(path, 0, `the configuration at entry ${expected}, which its last round names, is missing`)
 }

@@ -13,7 +13,7 @@ const HEADER_BYTES = 64
 const ENTRY_BYTES = 64
 const HARMLESS = 'The log is whole without it: delete the file and it is written anew'
 
-/** `scan` knows the segment up to the first place that is not whole; entries after that are not judged. */
+/** Entries after the first place of the segment that is not whole are not judged. */
 export async function verifyIndex(
   { disk, findings }: VerifyContext,
   folder: string,
@@ -25,12 +25,15 @@ export async function verifyIndex(
   if (bytes === null) return findings.note(path, 'there is no index file; it is written when it is needed')
   findings.counts.indexFiles++
   const index = await SegmentIndex.load(disk, folder, owner, Number.POSITIVE_INFINITY)
+  const firstGap = scan.gaps[0]?.before.index ?? Number.POSITIVE_INFINITY
+  if (index === null && firstGap === owner.base)
+    return findings.note(path, 'it is not used: it does not begin with the first entry, which is damaged')
   if (index === null) return findings.damaged(path, 0, `it is not the index of this segment. ${HARMLESS}`)
   const entries = Math.floor((bytes.length - HEADER_BYTES) / ENTRY_BYTES)
   for (let at = 0; at < entries; at++) {
     const said = index.entries[at]
     const found = scan.index.entries[at]
-    if (found === undefined && scan.stop.kind !== 'end') return
+    if ((found === undefined && scan.stop.kind !== 'end') || (said?.index ?? found?.index ?? 0) > firstGap) return
     const position = HEADER_BYTES + at * ENTRY_BYTES
     if (said === undefined) return findings.damaged(path, position, `index entry: checksum or order. ${HARMLESS}`)
     if (!isDeepStrictEqual(said, found)) {

@@ -62,21 +62,22 @@ export async function verifyBase(
     context.findings.damaged(basePath, INDEX_OF_BASE_AT, `it differs from entry ${base.index} in the log`)
 }
 
-/** An entry of a segment; null where it is not there or the segment is not whole up to it. */
+/** An entry of a segment; null where it is not there or cannot be read. */
 async function entryAt({ disk }: VerifyContext, segment: CheckedSegment, index: number): Promise<Entry | null> {
-  const { scan, whole, header, path } = segment
-  if (!whole || scan.last.index < index) return null
-  if (scan.last.index === index) return { position: scan.last, end: scan.framesEnd }
-  // With entries below the base damaged, the scan starts after the place that was asked for.
-  if ((scan.index.entries[0]?.index ?? Number.POSITIVE_INFINITY) > index) return null
+  const { scan, header, path, size } = segment
+  const { last, framesEnd, gaps } = scan
+  if (scan.stop.kind === 'damaged' || last.index < index) return null
+  if (gaps.some(gap => gap.before.index < index && index <= gap.last.index)) return null
+  if (last.index === index && framesEnd > 0 && gaps.at(-1)?.last.index !== index)
+    return { position: last, end: framesEnd }
   const files = new OpenFiles(disk, 1, 1)
   try {
-    const found = { header, path, limit: scan.last.index, end: scan.end, lastRound: 0, framesEnd: 0, index: scan.index }
+    const found = { header, path, limit: last.index, end: size, lastRound: 0, framesEnd: 0, index: scan.index, gaps }
     const reader = new SegmentReader(disk, files, problem => {
       throw problem
     })
-    const { frame, end } = await reader.locate(found, index)
-    return { position: positionAfter(frame), end }
+    const { frame, end: frameEnd } = await reader.locate(found, index)
+    return { position: positionAfter(frame), end: frameEnd }
   } finally {
     await files.close()
   }

@@ -57,6 +57,8 @@ export interface VerifyReport {
   readonly counts: Readonly<VerifyCounts>
   /** Empty: everything that was checked is whole. */
   readonly damage: readonly Damage[]
+  /** Damage whose entries are whole in a patch: nothing is lost. */
+  readonly repaired: readonly Damage[]
   /** What loses nothing and the next start takes care of. */
   readonly notes: readonly Remark[]
   readonly notChecked: readonly Remark[]
@@ -106,8 +108,8 @@ async function verifyFolder(
     findings.notes.push(...found.notes)
     findings.notChecked.push(...found.notChecked)
   }
-  const { counts, damage, notes, notChecked } = findings
-  return { identity, cleanStop, counts, damage, notes, notChecked }
+  const { counts, damage, repaired, notes, notChecked } = findings
+  return { identity, cleanStop, counts, damage, repaired, notes, notChecked }
 }
 
 async function verifyIdentity({ disk, findings }: VerifyContext, root: string): Promise<FolderIdentity | null> {
