@@ -9,19 +9,21 @@ import { corsHeaders, judgeOrigin, type OriginRules, PREFLIGHT_HEADERS } from '.
 import { splitUrl } from '../http/query.ts'
 import { routeHandler } from '../http/routes.ts'
 import { connectHandler, SERVICE_PREFIX } from '../services/connect-handler.ts'
+import { directStreams } from '../services/direct-streams.ts'
 
 export function clientPortHandler(
   context: BrokerContext,
   rules: OriginRules,
 ): (request: NodeRequest, response: NodeResponse) => void {
   const turns = new TurnPicker()
+  const direct = directStreams(context)
   const connect = connectHandler(context, turns)
   const routes = routeHandler(context, turns)
   return (request, response) => {
     if (!admit(context, rules, request, response)) return
     if (!askForBody(request, response)) return
     const { path } = splitUrl(request.url ?? '/')
-    if (path.startsWith(SERVICE_PREFIX) && connect(request, response, path)) return
+    if (path.startsWith(SERVICE_PREFIX) && (direct(request, response, path) || connect(request, response, path))) return
     // Never rejects.
     void routes(request, response)
   }

@@ -6,6 +6,7 @@ import { create } from '@bufbuild/protobuf'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { type ErrorDetail, ErrorDetailSchema, NotLeaderSchema, Outcome } from '@millrace/proto'
 import { ERRORS, type ErrorCode, isErrorCode, MillraceError } from '@millrace/record'
+import type { BrokerContext } from '../broker-context.ts'
 import { protocolError } from './protocol-error.ts'
 
 /** Name of a Connect code as ERRORS spells it → the code. */
@@ -43,6 +44,22 @@ export function toConnectError(error: unknown): ConnectError {
   const code = CODES.get(ERRORS[known.code].connect) ?? Code.Unknown
   const detail = errorDetail(known)
   return new ConnectError(known.message, code, undefined, [{ desc: ErrorDetailSchema, value: detail }], error)
+}
+
+/**
+ * What the client gets of whatever a handler threw; defects also give a line in the node's log.
+ *
+ * @param over the client has gone: nothing that fails now is a defect
+ */
+export function handlerError(
+  { log }: Pick<BrokerContext, 'log'>,
+  method: string,
+  error: unknown,
+  over: boolean,
+): ConnectError {
+  const known = toMillraceError(error)
+  if (known.code === 'INTERNAL' && !over) log.error({ method, err: known.cause ?? known }, 'a handler failed')
+  return toConnectError(error)
 }
 
 /** An unforeseen error is a defect: INTERNAL, with the original as its cause. */

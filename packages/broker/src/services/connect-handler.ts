@@ -10,14 +10,14 @@ import type { TurnPicker } from '../append/plain-append.ts'
 import type { BrokerContext } from '../broker-context.ts'
 import type { NodeRequest, NodeResponse } from '../http/node-http.ts'
 import { clusterService } from './cluster-service.ts'
-import { toConnectError, toMillraceError } from './connect-error.ts'
+import { handlerError, toConnectError } from './connect-error.ts'
 import { groupService } from './group-service.ts'
 import { logService } from './log-service.ts'
 import { withErrorDetail } from './protocol-error.ts'
 import { topicService } from './topic-service.ts'
 
 /** The largest message: a record set of the largest size, what is around it, and base64 where it comes as JSON. */
-const MESSAGE_BYTES_MAX = Math.ceil(LIMITS.recordSetBytesMax * 1.5) + 65_536
+export const MESSAGE_BYTES_MAX: number = Math.ceil(LIMITS.recordSetBytesMax * 1.5) + 65_536
 
 /** Answers true where the request is for one of the services and has been taken. */
 export type ConnectHandler = (request: NodeRequest, response: NodeResponse, path: string) => boolean
@@ -63,13 +63,8 @@ function addServices(router: ConnectRouter, context: BrokerContext, turns: TurnP
 /** Gives every error its detail, and defects a line in the log. */
 function typedErrors(context: BrokerContext): Interceptor {
   return next => async request => {
-    const convert = (error: unknown): ConnectError => {
-      const known = toMillraceError(error)
-      if (known.code === 'INTERNAL' && !request.signal.aborted) {
-        context.log.error({ method: request.method.name, err: known.cause ?? known }, 'a handler failed')
-      }
-      return toConnectError(error)
-    }
+    const convert = (error: unknown): ConnectError =>
+      handlerError(context, request.method.name, error, request.signal.aborted)
     try {
       const response = await next(request)
       return response.stream ? { ...response, message: convertErrors(response.message, convert) } : response

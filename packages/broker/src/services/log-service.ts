@@ -8,6 +8,8 @@ import {
   AppendResponseSchema,
   type LogService,
   type PlainRecord,
+  type ReadRequest,
+  type ReadResponse,
 } from '@millrace/proto'
 import { MillraceError, type RecordInput } from '@millrace/record'
 import type { TopicInfo } from '@millrace/topics'
@@ -19,7 +21,7 @@ import { FORWARDED_HEADER } from '../cluster/node-directory.ts'
 import { findTopic } from '../cluster/topic-lookup.ts'
 import { AppendStream } from './append-stream.ts'
 import { listOffsets } from './list-offsets.ts'
-import { readStream } from './read-stream.ts'
+import { readResponse, readStream } from './read-stream.ts'
 
 /** @param turns shared with the HTTP routes, so that keyless records of both spread alike */
 export function logService(context: BrokerContext, turns: TurnPicker): ServiceImpl<typeof LogService> {
@@ -27,9 +29,13 @@ export function logService(context: BrokerContext, turns: TurnPicker): ServiceIm
     append: (request, call) => append(context, turns, request, call),
     appendStream: (requests, call) =>
       new AppendStream(context, AbortSignal.any([call.signal, context.stopping])).run(requests),
-    read: (request, call) => readStream(context, request, AbortSignal.any([call.signal, context.stopping])),
+    read: (request, call) => read(context, request, AbortSignal.any([call.signal, context.stopping])),
     listOffsets: (request, call) => listOffsets(context, request, isForwarded(call)),
   }
+}
+
+async function* read(context: BrokerContext, request: ReadRequest, signal: AbortSignal): AsyncGenerator<ReadResponse> {
+  for await (const message of readStream(context, request, signal)) yield readResponse(message)
 }
 
 /** Whether another node passed this call on. */

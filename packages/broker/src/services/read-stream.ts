@@ -1,5 +1,5 @@
 /** One Read call: opens the partition, says `subscribed` at once, then sends frames or decoded records. */
-import { create } from '@bufbuild/protobuf'
+import { create, toBinary } from '@bufbuild/protobuf'
 import {
   Format,
   FrameBatchSchema,
@@ -12,6 +12,7 @@ import {
   RecordBatchSchema,
   SubscribedSchema,
 } from '@millrace/proto'
+import { frameBatchParts, type MessageParts } from '@millrace/proto/http2'
 import { type Frame, framePayload, MillraceError, RecordSetReader } from '@millrace/record'
 import type { BrokerContext } from '../broker-context.ts'
 import { notLeader } from '../cluster/not-leader.ts'
@@ -20,12 +21,17 @@ import { type OpenRead, openPartitionRead, type ReadEvent } from '../read/partit
 import { fromWirePosition } from '../read/start-position.ts'
 import { checkHello, serverHello } from './hello.ts'
 
+/** One message of the stream. Frames are as they were stored, by reference, and never none. */
+export type ReadMessage =
+  | { readonly type: 'response'; readonly response: ReadResponse }
+  | { readonly type: 'frames'; readonly frames: readonly Frame[]; readonly highWatermark: number }
+
 /** @param signal fires when the call is over or the node stops */
 export async function* readStream(
   context: BrokerContext,
   request: ReadRequest,
   signal: AbortSignal,
-): AsyncGenerator<ReadResponse> {
+): AsyncGenerator<ReadMessage> {
   const { counters, settings } = context
   if (counters.readStreams >= settings.limits.readStreamsMax) throw tooManyReads(context)
   counters.readStreams++
@@ -60,8 +66,27 @@ async function open(context: BrokerContext, request: ReadRequest, signal: AbortS
   })
 }
 
-function subscribed(context: BrokerContext, read: OpenRead): ReadResponse {
+/** As a message of protobuf-es: frames are joined, which copies them unless there is one. */
+export function readResponse(message: ReadMessage): ReadResponse {
+  if (message.type === 'response') return message.response
+  const frames = joinFrames(message.frames)
+  const highWatermark = BigInt(message.highWatermark)
   return create(ReadResponseSchema, {
+    event: { case: 'frames', value: create(FrameBatchSchema, { frames, highWatermark }) },
+  })
+}
+
+/** Encoded, with the frames by reference. */
+export function readMessageParts(message: ReadMessage): MessageParts {
+  if (message.type === 'response') return [toBinary(ReadResponseSchema, message.response)]
+  return frameBatchParts(
+    message.frames.map(frame => frame.bytes),
+    message.highWatermark,
+  )
+}
+
+function subscribed(context: BrokerContext, read: OpenRead): ReadMessage {
+  const response = create(ReadResponseSchema, {
     event: {
       case: 'subscribed',
       value: create(SubscribedSchema, {
@@ -72,14 +97,15 @@ function subscribed(context: BrokerContext, read: OpenRead): ReadResponse {
       }),
     },
   })
+  return { type: 'response', response }
 }
 
-async function* batches(context: BrokerContext, request: ReadRequest, read: OpenRead): AsyncGenerator<ReadResponse> {
+async function* batches(context: BrokerContext, request: ReadRequest, read: OpenRead): AsyncGenerator<ReadMessage> {
   const { counters } = context
   let offset = read.startOffset
   let left = request.recordsMax === 0n ? Number.POSITIVE_INFINITY : Number(request.recordsMax)
   for await (const event of read.events) {
-    const response = event.type === 'idle' ? idle(event.highWatermark) : message(request.format, event, offset, left)
+    const next = event.type === 'idle' ? idle(event.highWatermark) : message(request.format, event, offset, left)
     if (event.type === 'frames') {
       const records = event.nextOffset - offset
       offset = event.nextOffset
@@ -87,31 +113,28 @@ async function* batches(context: BrokerContext, request: ReadRequest, read: Open
       counters.recordsRead += records
       counters.bytesRead += event.frames.reduce((sum, frame) => sum + frame.bytes.length, 0)
     }
-    yield response
+    yield next
     if (left <= 0) return
   }
 }
 
-function idle(highWatermark: number): ReadResponse {
-  return create(ReadResponseSchema, {
+function idle(highWatermark: number): ReadMessage {
+  const response = create(ReadResponseSchema, {
     event: { case: 'idle', value: create(IdleSchema, { highWatermark: BigInt(highWatermark) }) },
   })
+  return { type: 'response', response }
 }
 
 type FramesEvent = Extract<ReadEvent, { type: 'frames' }>
 
-function message(format: Format, event: FramesEvent, offset: number, left: number): ReadResponse {
-  const highWatermark = BigInt(event.highWatermark)
-  if (format === Format.RECORDS) {
-    const records = decodeFrames(event.frames, offset, left)
-    return create(ReadResponseSchema, {
-      event: { case: 'records', value: create(RecordBatchSchema, { records, highWatermark }) },
-    })
-  }
-  const frames = joinFrames(event.frames)
-  return create(ReadResponseSchema, {
-    event: { case: 'frames', value: create(FrameBatchSchema, { frames, highWatermark }) },
+function message(format: Format, event: FramesEvent, offset: number, left: number): ReadMessage {
+  const { frames, highWatermark } = event
+  if (format !== Format.RECORDS) return { type: 'frames', frames, highWatermark }
+  const value = create(RecordBatchSchema, {
+    records: decodeFrames(frames, offset, left),
+    highWatermark: BigInt(highWatermark),
   })
+  return { type: 'response', response: create(ReadResponseSchema, { event: { case: 'records', value } }) }
 }
 
 /** One copy, unless there is one frame. */

@@ -5,9 +5,12 @@
 import type { ClientHttp2Stream } from 'node:http2'
 import { createConnectTransport, Http2SessionManager } from '@connectrpc/connect-node'
 import type { Wire } from './connection.ts'
+import { http2Transport } from './http2-transport.ts'
 
 /** Bytes of one response stream that may be on the way before its reader takes them. */
 const STREAM_WINDOW_BYTES = 1_048_576
+/** The same for all streams of a connection together; it starts at 64 KiB otherwise. */
+const SESSION_WINDOW_BYTES = 16 * 1_048_576
 /** The largest message: a few record sets with what is around them. */
 const MESSAGE_BYTES_MAX = 16 * 1_048_576
 const PING_INTERVAL_MS = 3_000
@@ -27,6 +30,7 @@ class Sessions extends Http2SessionManager {
       this.#guarded.add(session)
       // The calls of the connection have failed with its first error.
       session.on('error', () => {})
+      if ('setLocalWindowSize' in session) session.setLocalWindowSize(SESSION_WINDOW_BYTES)
     }
     return stream
   }
@@ -38,12 +42,18 @@ export function nodeDial(url: string): Wire {
     { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS },
     { settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false } },
   )
-  const transport = createConnectTransport({
+  const other = createConnectTransport({
     baseUrl: url,
     httpVersion: '2',
     sessionManager,
     acceptCompression: [],
     readMaxBytes: MESSAGE_BYTES_MAX,
+  })
+  const transport = http2Transport({
+    baseUrl: url,
+    sessions: sessionManager,
+    messageBytesMax: MESSAGE_BYTES_MAX,
+    other,
   })
   return { transport, reset: reason => sessionManager.abort(reason) }
 }
