@@ -109,7 +109,7 @@ describe.each(TWO_WAY)('%s, both ways', (_name, { transport, call = {} }) => {
       { id: 3n, case: 'appended', baseOffset: 2n, count: 1 },
     ])
     const { frames, highWatermark } = await readAll(log, call)
-    for (const { recordSet } of requests) expect(frames.includes(recordSet)).toBe(true)
+    for (const { recordSet } of requests) expect(frames.includes(Buffer.from(recordSet))).toBe(true)
     expect(highWatermark).toBe(3n)
   })
 })
