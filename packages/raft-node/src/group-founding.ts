@@ -5,9 +5,9 @@
  * Every founding node calls it once, with the same arguments but its own id. A replica that was born once must never be
  * born again under its id: it would have forgotten its votes and what it acknowledged.
  */
-import type { GroupLog, LogStore } from '@millrace/log-store'
+import type { Birth, GroupLog, LogStore } from '@millrace/log-store'
 import { birthRecord, UNINITIALISED } from './birth-record.ts'
-import type { ReplicaPlace } from './group-handle.ts'
+import type { GroupConfiguration, ReplicaPlace } from './group-handle.ts'
 
 export interface GroupFounding {
   readonly clusterId: string
@@ -16,24 +16,38 @@ export interface GroupFounding {
   readonly nodes: readonly number[]
   /** The node whose store this is. */
   readonly nodeId: number
+  /** Where nodes are reached (`host:port`), for those that come later and know only one of them. */
+  readonly addresses?: ReadonlyMap<number, string>
+  /** Allows `GroupHandle.leaseRead`. For ever: it is not changed later. Default false. */
+  readonly leaseReads?: boolean
 }
 
 /**
- * Makes this node's replica of a new group, durably. Not for a node that comes later, or whose folder was lost.
+ * Makes this node's replica of a new group, durably. Not for a node that comes later, or whose folder was lost: it asks
+ * nobody, `RaftNode.bootstrap` does.
  *
  * @throws RangeError where `nodeId` is not one of the founding nodes
  * @throws LogError EXISTS where the store holds the group already
  */
 export async function birthGroup(store: LogStore, founding: GroupFounding): Promise<GroupLog> {
-  const { clusterId, group, nodeId } = founding
+  return await store.create(founding.group, birthOf(founding))
+}
+
+/** @throws RangeError where `nodeId` is not one of the founding nodes */
+export function birthOf({ clusterId, group, nodeId, leaseReads, addresses, ...founding }: GroupFounding): Birth {
   const nodes = [...new Set(founding.nodes)].sort((a, b) => a - b)
-  const places = nodes.map((node, i): ReplicaPlace => ({ replica: i + 1, node }))
+  const places = nodes.map((node, i): ReplicaPlace => {
+    const address = addresses?.get(node)
+    return { replica: i + 1, node, ...(address !== undefined && { address }) }
+  })
   const own = places.find(place => place.node === nodeId)
   if (own === undefined) throw new RangeError(`node ${nodeId} is not one of the founding nodes ${nodes.join(', ')}`)
-  const voters = places.map(place => place.replica)
-  const configuration = { voters, votersOutgoing: [], learners: [], learnersNext: [], autoLeave: false, places }
+  const configuration: GroupConfiguration = {
+    ...{ voters: places.map(place => place.replica), votersOutgoing: [], learners: [], learnersNext: [] },
+    ...{ autoLeave: false, places, ...(leaseReads === true && { leaseReads }) },
+  }
   const base = birthRecord({ clusterId, group, createIndex: 0, createTimestamp: 0, configuration })
-  return await store.create(group, { replicaId: own.replica, base })
+  return { replicaId: own.replica, base }
 }
 
 export interface GroupJoining {

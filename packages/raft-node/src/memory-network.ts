@@ -9,7 +9,7 @@ import { MemorySnapshotCall } from './memory-snapshot-calls.ts'
 import type { Clock } from './node.ts'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from './snapshot-calls.ts'
 import { systemClock, systemRandomInt } from './system-clock.ts'
-import type { GroupMessage, QuietBeat, Transport, TransportHandler } from './transport.ts'
+import type { GroupMessage, GroupPresence, QuietBeat, Transport, TransportHandler } from './transport.ts'
 
 /** What a link does to what it carries. Absent: nothing. */
 export interface LinkFaults {
@@ -50,6 +50,8 @@ export interface MemoryNetwork {
 
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024
 const MESSAGE_BYTES = 64
+/** A question without an answer is given up. */
+const ASK_MS = 1_000
 
 export function createMemoryNetwork(options: MemoryNetworkOptions = {}): MemoryNetwork {
   return new Network(options)
@@ -234,6 +236,23 @@ class MemoryTransport implements Transport {
         if (this.handler !== undefined) peer.handler?.beat(this.#nodeId, survivor)
       })
     }
+  }
+
+  describeGroup(node: number, group: number): Promise<GroupPresence> {
+    const { clock } = this.#network
+    return new Promise((resolve, reject) => {
+      const timer = clock.setTimer(ASK_MS, () => reject(new Error(`node ${node} does not answer`)))
+      const lost = (from: number, to: number): boolean => this.#network.fate(from, to) !== 'arrives'
+      if (lost(this.#nodeId, node)) return
+      this.#network.carry(() => {
+        const presence = this.#network.handlerOf(node)?.describeGroup(group)
+        if (presence === undefined || lost(node, this.#nodeId)) return
+        this.#network.carry(() => {
+          timer.cancel()
+          resolve(presence)
+        })
+      })
+    })
   }
 
   isConnected(node: number): boolean {

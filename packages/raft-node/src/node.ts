@@ -1,5 +1,7 @@
 /** One node: many Raft groups over one log store and one transport, in one turn loop. Implemented in raft-host.ts. */
-import type { LogStore } from '@millrace/log-store'
+import type { GroupLog, LogStore } from '@millrace/log-store'
+import type { BootstrapOptions } from './group-bootstrap.ts'
+import type { GroupFounding } from './group-founding.ts'
 import type { GroupHandle } from './group-handle.ts'
 import type { InboundLimits } from './inbound-credit.ts'
 import type { SnapshotOptions } from './snapshot-options.ts'
@@ -61,6 +63,15 @@ export interface SnapshotActivity extends Readonly<SnapshotTraffic> {
 
 export interface RaftNode {
   readonly nodeId: number
+  /**
+   * Founds a group together with its other nodes, which have to call it too, with the same arguments, and to be there.
+   * Resolves when every one of them has its replica, durably; `open` it then. Finishes what was interrupted.
+   *
+   * @throws MillraceError INVALID_ARGUMENT, with nothing changed, where this node or another one has the group already,
+   *   where a node founds something else under its number, or where not all are there in time
+   * @throws RangeError where this node is not among the founding ones
+   */
+  bootstrap(founding: Omit<GroupFounding, 'nodeId'>, options?: BootstrapOptions): Promise<GroupLog>
   /** Runs the replica of `group` whose log the store holds. */
   open(group: number, machine: StateMachine): Promise<GroupHandle>
   group(group: number): GroupHandle | undefined

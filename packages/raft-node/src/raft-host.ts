@@ -4,8 +4,11 @@
  * Owns the replicas by group id. It never looks into a message beyond its group, and never decides anything about one:
  * whatever arrives goes into the inbox of its replica.
  */
+import type { GroupLog } from '@millrace/log-store'
 import { CheckpointSchedule, checkpoint } from './checkpoint-schedule.ts'
 import { DiskHealth } from './disk-health.ts'
+import { type BootstrapOptions, GroupBootstrap } from './group-bootstrap.ts'
+import type { GroupFounding } from './group-founding.ts'
 import type { GroupHandle } from './group-handle.ts'
 import { openGroup } from './group-opening.ts'
 import { GroupReplica } from './group-replica.ts'
@@ -23,7 +26,7 @@ import { SnapshotSends } from './snapshot-sends.ts'
 import type { StateMachine } from './state-machine.ts'
 import { systemClock, systemRandomInt } from './system-clock.ts'
 import { Ticker } from './ticker.ts'
-import type { GroupMessage, QuietBeat, TransportHandler } from './transport.ts'
+import type { GroupMessage, GroupPresence, QuietBeat, TransportHandler } from './transport.ts'
 import { TurnLoop } from './turn-loop.ts'
 
 /** Election timeouts shorter than this many heartbeats leave no room for quiet groups. */
@@ -54,6 +57,9 @@ class RaftHost implements RaftNode, TransportHandler {
   readonly #ticker: Ticker
   readonly #checkpoints: CheckpointSchedule
   readonly #opening = new Set<number>()
+  /** Every group that was ever opened in this process. */
+  readonly #opened = new Set<number>()
+  readonly #bootstrap: GroupBootstrap
   readonly #gone = new Set<number>()
   readonly #unreachableUntilMs = new Map<number, number>()
   #shutdown: Promise<void> | undefined
@@ -95,6 +101,10 @@ class RaftHost implements RaftNode, TransportHandler {
       report,
     }
     this.#services = services
+    this.#bootstrap = new GroupBootstrap({
+      ...{ nodeId: options.nodeId, store: options.logStore, transport: options.transport, clock },
+      isOpen: group => this.#opened.has(group),
+    })
     this.#turns = new TurnLoop(clock, outbox, options.transport)
     const replicas = (): Iterable<GroupReplica> => this.#replicas()
     const health = new DiskHealth(services, replicas)
@@ -119,12 +129,21 @@ class RaftHost implements RaftNode, TransportHandler {
     this.#checkpoints.start()
   }
 
+  bootstrap(founding: Omit<GroupFounding, 'nodeId'>, options: BootstrapOptions = {}): Promise<GroupLog> {
+    return this.#bootstrap.found(founding, options)
+  }
+
+  describeGroup(group: number): GroupPresence {
+    return this.#bootstrap.presence(group)
+  }
+
   async open(group: number, machine: StateMachine): Promise<GroupHandle> {
     if (this.#shutdown !== undefined) throw new Error('the node is shutting down')
     if (this.#handles.has(group) || this.#opening.has(group)) throw new Error(`group ${group} is open already`)
     const log = this.#services.store.groups().find(candidate => candidate.group === group)
     if (log === undefined) throw new Error(`the log store has no group ${group}`)
     this.#opening.add(group)
+    this.#opened.add(group)
     try {
       const opening = await openGroup(log, machine.applied)
       const wake = (replica: GroupReplica): void => this.#turns.wake(replica)

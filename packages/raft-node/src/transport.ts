@@ -46,6 +46,14 @@ export interface QuietBeat {
   readonly left: readonly number[]
 }
 
+/** What a node has of a group. */
+export interface GroupPresence {
+  /** `founding`: it waits for the others. `born`: nothing has been voted or written. `live`: anything else. */
+  readonly state: 'absent' | 'founding' | 'born' | 'live'
+  /** Checksum of the record that the group is, or is to be, born from; 0 where the node neither has nor founds it. */
+  readonly birth: number
+}
+
 /** What a node does with what arrives. Set once, before `start`. */
 export interface TransportHandler {
   receive(fromNode: number, messages: readonly GroupMessage[]): void
@@ -58,6 +66,8 @@ export interface TransportHandler {
    */
   gone(node: number): void
   connected(node: number): void
+  /** A peer asks what this node has of a group. */
+  describeGroup(group: number): GroupPresence
   /** A peer offers a snapshot. `answer` may be called until the call is over, and is without effect after that. */
   snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: (answer: SnapshotAnswer) => void): IncomingSnapshot
 }
@@ -78,6 +88,12 @@ export interface Transport {
    * where every node is found by its id.
    */
   addPeer?(node: number, address: string): void
+  /**
+   * Asks a node what it has of a group.
+   *
+   * @throws Error where it cannot be asked, or does not answer within a second
+   */
+  describeGroup(node: number, group: number): Promise<GroupPresence>
   isConnected(node: number): boolean
   /** Bytes queued to a peer and not handed to the socket yet. */
   queuedBytes(node: number): number

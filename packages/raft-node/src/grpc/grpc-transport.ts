@@ -10,13 +10,14 @@ import type { NodeEvent } from '../node.ts'
 import { ReportOnce } from '../report-once.ts'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from '../snapshot-calls.ts'
 import { systemRandomInt } from '../system-clock.ts'
-import type { GroupMessage, QuietBeat, Transport, TransportHandler } from '../transport.ts'
+import type { GroupMessage, GroupPresence, QuietBeat, Transport, TransportHandler } from '../transport.ts'
 import { decodeAppendResponses, decodeAppends, encodeAppends } from './append-codec.ts'
 import { type ControlBatch, decodeHeartbeatResponses, decodeHeartbeats, encodeHeartbeats } from './control-codec.ts'
 import { encodeHello, type PeerIdentity } from './handshake.ts'
 import { PeerConnection } from './peer-connection.ts'
 import { PeerServer } from './peer-server.ts'
 import { PEER_METHODS } from './peer-service.ts'
+import { askPresence } from './presence-call.ts'
 import { SnapshotClient } from './snapshot-client.ts'
 import { VoteCaller } from './vote-calls.ts'
 
@@ -110,6 +111,10 @@ class PeerTransport implements GrpcTransport {
         decodeAppends(bytes, (group, reason) => this.#corrupt(fromNode, group, reason)),
       decodeControl: decodeHeartbeats,
       receive: (fromNode, batch) => this.#receive(fromNode, batch),
+      describeGroup: group => {
+        if (this.#handler === undefined) throw new Error('the node is stopping')
+        return this.#handler.describeGroup(group)
+      },
       snapshotOffered: (fromNode, offer, answer) => {
         if (this.#handler === undefined) throw new Error('the node is stopping')
         return this.#handler.snapshotOffered(fromNode, offer, answer)
@@ -198,6 +203,13 @@ class PeerTransport implements GrpcTransport {
     }
     const timer = setImmediate(() => events.ended(`node ${toNode} cannot be called`))
     return { send: () => undefined, close: () => clearImmediate(timer) }
+  }
+
+  async describeGroup(node: number, group: number): Promise<GroupPresence> {
+    const peer = this.#peers.get(node)
+    const stream = peer?.connection.control
+    if (peer === undefined || stream === undefined) throw new Error(`node ${node} is not connected`)
+    return await askPresence(stream.client, peer.hello, group)
   }
 
   isConnected(node: number): boolean {

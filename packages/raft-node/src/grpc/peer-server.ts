@@ -16,6 +16,7 @@ import { type ControlBatch, type ControlItem, decodeVotes, encodeHeartbeatRespon
 import { widenServerWindow } from './flow-control.ts'
 import { decodeHello, encodeWelcome, type PeerHello, type PeerIdentity, refuseHello } from './handshake.ts'
 import { PEER_METHODS, SERVER_OPTIONS } from './peer-service.ts'
+import { decodeQuestion, encodePresence } from './presence-call.ts'
 import { SendQueue } from './send-queue.ts'
 import { SnapshotServer } from './snapshot-server.ts'
 import { VoteAnswers } from './vote-calls.ts'
@@ -30,6 +31,7 @@ export interface PeerServerOptions {
   readonly decodeControl: (bytes: Uint8Array) => ControlBatch
   readonly receive: (fromNode: number, batch: ControlBatch) => void
   readonly snapshotOffered: TransportHandler['snapshotOffered']
+  readonly describeGroup: TransportHandler['describeGroup']
   /** A process that runs as `node` has called. */
   readonly saw: (node: number, incarnation: number) => void
   /** A stream of `node` is over. */
@@ -71,6 +73,7 @@ export class PeerServer {
       heartbeat: this.#streamHandler('control'),
       requestVote: this.#voteHandler(),
       installSnapshot: this.#snapshots.handler,
+      describePresence: this.#describeHandler(),
     })
   }
 
@@ -189,6 +192,17 @@ export class PeerServer {
         const votes = decodeVotes(call.request)
         this.#votes.expect(hello.fromNode, votes, encodeWelcome(this.#options.self, hello), answer)
         this.#options.receive(hello.fromNode, { messages: votes, beat: undefined })
+      } catch (error) {
+        answer(refusal(error))
+      }
+    }
+  }
+
+  #describeHandler(): handleUnaryCall<Buffer, Buffer> {
+    return (call, answer) => {
+      try {
+        this.#greet(decodeHello(call.request))
+        answer(null, encodePresence(this.#options.describeGroup(decodeQuestion(call.request))))
       } catch (error) {
         answer(refusal(error))
       }

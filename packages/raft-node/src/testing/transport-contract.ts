@@ -11,7 +11,7 @@ import type {
   SnapshotChunk,
   SnapshotOffer,
 } from '../snapshot-calls.ts'
-import type { GroupMessage, QuietBeat, Transport, TransportHandler } from '../transport.ts'
+import type { GroupMessage, GroupPresence, QuietBeat, Transport, TransportHandler } from '../transport.ts'
 import { EXCHANGED_TYPES, MessageRandom, randomMessage } from './random-messages.ts'
 import { until } from './until.ts'
 
@@ -85,6 +85,10 @@ export class RecordingHandler implements TransportHandler {
 
   connected(node: number): void {
     this.connects.push(node)
+  }
+
+  describeGroup(group: number): GroupPresence {
+    return { state: 'founding', birth: 4_000_000_000 + group }
   }
 
   snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: RecordedSnapshot['answer']): IncomingSnapshot {
@@ -283,6 +287,15 @@ export function describeTransport(name: string, open: () => Promise<TransportNet
       })
       expect(indexes).toEqual(frames.map(frame => frame.header.index))
       expect(a.queuedBytes(2)).toBe(0)
+    })
+
+    test('asks a node what it has of a group', async () => {
+      const { a, b } = await pair()
+      expect(await a.describeGroup(2, 7)).toEqual({ state: 'founding', birth: 4_000_000_007 })
+      expect(await b.describeGroup(1, 8)).toEqual({ state: 'founding', birth: 4_000_000_008 })
+      await expect(a.describeGroup(3, 7)).rejects.toThrow('node 3')
+      await b.close()
+      await expect(a.describeGroup(2, 7)).rejects.toThrow()
     })
 
     test('reports messages to a node that is not there', async () => {

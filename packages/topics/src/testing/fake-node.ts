@@ -42,6 +42,10 @@ export class FakeNode implements RaftNode {
     return opened
   }
 
+  bootstrap(): never {
+    throw new Error('a fake node founds nothing')
+  }
+
   group(group: number): FakeGroup | undefined {
     return this.#groups.get(group)
   }
