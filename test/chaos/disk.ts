@@ -6,6 +6,7 @@
 import { parseArgs } from 'node:util'
 import { explorationPart } from './exploration.ts'
 import { FDATASYNC_PARTS } from './failing-fdatasync.ts'
+import { ROUND_PARTS } from './failing-round.ts'
 import { FULL_DISK_PARTS } from './full-disk.ts'
 import { DEFECT_PARTS } from './planted-defects.ts'
 import { POWER_LOSS_PARTS } from './power-loss.ts'
@@ -15,7 +16,7 @@ const { values } = parseArgs({ options: { seeds: { type: 'string', default: '4' 
 const seeds = Number(values.seeds)
 if (!Number.isSafeInteger(seeds) || seeds < 1) throw new RangeError(`--seeds ${values.seeds}: a number ≥ 1 is needed`)
 
-const onRealDisks = [...FULL_DISK_PARTS, ...FDATASYNC_PARTS, ...POWER_LOSS_PARTS]
+const onRealDisks = [...FULL_DISK_PARTS, ...ROUND_PARTS, ...FDATASYNC_PARTS, ...POWER_LOSS_PARTS]
 const verdicts = await runParts([explorationPart(seeds), ...DEFECT_PARTS, ...onRealDisks])
 const count = (kind: string): number => verdicts.filter(verdict => verdict.kind === kind).length
 if (count('notRun') > 0) process.stdout.write(`${count('notRun')} not run: see above\n`)

@@ -1,4 +1,7 @@
-/** The unmodified Node binary under strace: an fdatasync that fails ends the process, one that stalls stops nothing else. */
+/**
+ * The unmodified Node binary under strace: an fdatasync that fails ends the process, one that stalls stops nothing else.
+ * Rounds need none (failing-round.ts): these are of votes, marks, base records and new segments.
+ */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +11,9 @@ import { failed, notRun, type Part, passed, type Verdict } from './verdict.ts'
 import { NOTHING_ACKNOWLEDGED, WriterProcess } from './writer-process.ts'
 
 const STALL_MS = 5_000
-/** Which fdatasync fails: of a birth, a first segment, a vote, a round, a roll, a mark. */
+/** What is said where it was that of a base record comes from its replacement as a whole. */
+const FATAL = /^fatal (?:fdatasync of .* failed|writing .*\/base failed \(EIO: .*fdatasync\))/
+/** Which fdatasync fails: of a birth, a first segment, a vote, a roll, a mark. */
 const FAILING: readonly number[] = [3, 7, 12, 29, 64, 151]
 
 async function inFolder(run: (dir: string) => Promise<Verdict>): Promise<Verdict> {
@@ -35,7 +40,7 @@ const eio: Part = {
           await writer.kill()
         }
         const last = writer.lines.at(-1) ?? ''
-        if (!/^fatal fdatasync of .* failed/.test(last)) return failed(`the ${when}th: its last line is "${last}"`)
+        if (!FATAL.test(last)) return failed(`the ${when}th: its last line is "${last}"`)
         promised = await assertPromises(dir, writer.acknowledged)
       }
       return passed(`${FAILING.length} processes ended, ${promised.index} entries kept`)
@@ -46,7 +51,7 @@ const stall: Part = {
   name: `one fdatasync takes ${STALL_MS / 1_000} s: nothing is acknowledged meanwhile, it is seen, and all goes on`,
   run: () =>
     inFolder(async dir => {
-      const inject = `delay_exit=${STALL_MS * 1_000}:when=40`
+      const inject = `delay_exit=${STALL_MS * 1_000}:when=25`
       const writer = new WriterProcess({ dir, before: NOTHING_ACKNOWLEDGED, stopAfter: 60, inject })
       try {
         await writer.ended()

@@ -33,8 +33,14 @@ const DEFECTS: readonly Defect[] = [
   {
     name: 'a round is acknowledged before its fdatasync',
     file: 'log-writer.ts',
-    sound: 'if (!(await faults.sync(segment.path, () => file.datasync()))) return false',
-    defective: 'void faults.sync(segment.path, () => file.datasync())',
+    sound: "disk.open(segment.path, 'writeThrough')",
+    defective: "disk.open(segment.path, 'write')",
+  },
+  {
+    name: 'space is prepared behind a round by a write that nobody waits for',
+    file: 'log-writer.ts',
+    sound: 'await file.writev([...round.buffers, zeroes], segment.end)',
+    defective: 'await file.writev(round.buffers, segment.end); void file.writev([zeroes], round.end)',
   },
   {
     name: 'only one copy of a vote is written',

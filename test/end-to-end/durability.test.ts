@@ -14,12 +14,15 @@ import {
 
 const DELAY_MS = 700
 
-/** Makes every fdatasync and fsync of a running process take longer, until it is disposed of. */
+/** The calls that make something durable: rounds go through descriptors that sync on every `pwritev`. */
+const SYNCING_CALLS = 'pwritev,fdatasync,fsync'
+
+/** Makes every call that makes something durable take longer in a running process, until it is disposed of. */
 async function slowDisk(node: NodeProcess): Promise<AsyncDisposable | undefined> {
-  const inject = `inject=fdatasync,fsync:delay_exit=${DELAY_MS * 1000}`
+  const inject = `inject=${SYNCING_CALLS}:delay_exit=${DELAY_MS * 1000}`
   const strace = spawn(
     'strace',
-    ['-f', '-qq', '-e', 'trace=fdatasync,fsync', '-e', inject, '-o', '/dev/null', '-p', String(node.pid)],
+    ['-f', '-qq', '-e', `trace=${SYNCING_CALLS}`, '-e', inject, '-o', '/dev/null', '-p', String(node.pid)],
     {
       stdio: ['ignore', 'ignore', 'pipe'],
     },

@@ -5,13 +5,19 @@
  * Errors are those of Node: an `Error` with a `code` such as `ENOSPC`, `EIO`, `ENOENT`.
  */
 
-/** How a file is opened. `create` fails where the file exists. */
-export type DiskOpenMode = 'read' | 'write' | 'create'
+/**
+ * How a file is opened. `create` fails where the file exists. `writeThrough`: as `write`, but `writev` resolves when its
+ * bytes are durable, with the size needed to read them.
+ */
+export type DiskOpenMode = 'read' | 'write' | 'create' | 'writeThrough'
 
 export interface DiskFile {
   /** Fills `into` from `position`; fewer bytes only at the end of the file. The caller owns `into`. */
   read(into: Uint8Array, position: number): Promise<number>
-  /** Writes all of `buffers` at `position`, or fails; a failed write may have written any part. Keeps no reference. */
+  /**
+   * Writes all of `buffers` at `position`, or fails; a failed write may have written any part, and of a file opened
+   * `writeThrough` made any part durable. Keeps no reference.
+   */
   writev(buffers: readonly Uint8Array[], position: number): Promise<void>
   /** Makes the content durable, with the size needed to read it. */
   datasync(): Promise<void>

@@ -47,16 +47,23 @@ function gated(
   const pass = async (): Promise<void> => {
     if (!gate.open) await new Promise<void>(resolve => void gate.waiting.push(resolve))
   }
+  const counted = async (): Promise<void> => {
+    gate.runningMax = Math.max(gate.runningMax, ++gate.running)
+    await pass()
+    gate.running--
+  }
   return {
     open: async (path, mode) => {
       const file = await disk.open(path, mode)
       return {
         ...file,
         async datasync() {
-          gate.runningMax = Math.max(gate.runningMax, ++gate.running)
-          await pass()
-          gate.running--
+          await counted()
           await file.datasync()
+        },
+        async writev(buffers, position) {
+          if (mode === 'writeThrough') await counted()
+          await file.writev(buffers, position)
         },
       }
     },
@@ -140,7 +147,7 @@ test('a failed fdatasync is fatal, told once, never tried again, and acknowledge
   await turns()
   expect(answers).toEqual([])
   expect(fatal).toMatchObject([{ code: 'IO' }])
-  expect(fatal[0]!.message).toMatch(/fdatasync of .* failed .*acknowledged before is durable/)
+  expect(fatal[0]!.message).toMatch(/writing through to .* failed .*acknowledged before is durable/)
   expect(syncs).toBe(1)
   await store.close()
   expect(answers).toEqual([])

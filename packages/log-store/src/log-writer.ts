@@ -7,11 +7,12 @@
 import { type Frame, FrameKind } from '@millrace/record'
 import { writeBaseFile } from './base-file.ts'
 import type { DiskFile } from './disk.ts'
-import { removeIfThere } from './disk.ts'
+import { errnoOf, removeIfThere } from './disk.ts'
 import type { FlushTask } from './flush-scheduler.ts'
 import type { Patch } from './log-pieces.ts'
 import { LogRepair } from './log-repair.ts'
 import type { Ballot, BaseRecord, LogPosition } from './log-store.ts'
+import { zeroesBehind } from './prepared-space.ts'
 import { buildRound, type Round, type RoundContent } from './round.ts'
 import { SALT_BYTES } from './round-record.ts'
 import { NO_GAPS, ownerOf, type Segment, segmentOf, segmentPath } from './segment.ts'
@@ -22,6 +23,7 @@ import type { StoreContext } from './store-context.ts'
 
 /** Index entries are saved this many at a time: about once per MiB of log. */
 const INDEX_SAVE_ENTRIES = 64
+const NO_ZEROES: Uint8Array = new Uint8Array(0)
 
 /** What recovery hands over. */
 export interface LogState {
@@ -58,7 +60,10 @@ export class LogWriter {
   #generation: number
   #roundNumber: number
   #closed: boolean
+  /** The newest segment, once a round was appended to it: writes through, so that a round is durable when it is written. */
   #file: DiskFile | null = null
+  /** Up to where that file has been written: beyond the log's end there are zeroes. */
+  #preparedEnd = 0
   #savingIndex: Promise<void> = Promise.resolve()
 
   constructor(context: StoreContext, task: FlushTask, state: LogState) {
@@ -172,18 +177,39 @@ export class LogWriter {
   }
 
   async #appendInPlace(content: RoundContent): Promise<boolean> {
-    const { faults, disk } = this.#context
+    const { faults, limits } = this.#context
     const segment = this.#segments.at(-1)!
-    const file = this.#file ?? (await disk.open(segment.path, 'write'))
-    this.#file = file
+    const file = this.#file ?? (await this.#openFile(segment))
     const { generation, salt, group } = segment.header
     const place = { generation, salt, group, number: ++this.#roundNumber, position: segment.end }
     const round = buildRound({ ...place, previousPosition: segment.lastRound }, content)
-    const write = (): Promise<void> => file.writev(round.buffers, segment.end)
-    if (!(await faults.untilThereIsSpace(this.#task, segment.path, write))) return false
-    if (!(await faults.sync(segment.path, () => file.datasync()))) return false
+    const extent = { start: segment.end, end: round.end, segmentBytesMax: limits.segmentBytesMax }
+    let zeroes = round.end > this.#preparedEnd && faults.hasReserve ? zeroesBehind(extent) : NO_ZEROES
+    const write = async (): Promise<void> => {
+      if (zeroes.length > 0) {
+        try {
+          await file.writev([...round.buffers, zeroes], segment.end)
+          this.#preparedEnd = round.end + zeroes.length
+          return
+        } catch (error) {
+          // No space for both: the round alone is written again, at once.
+          if (errnoOf(error) !== 'ENOSPC') throw error
+          zeroes = NO_ZEROES
+        }
+      }
+      await file.writev(round.buffers, segment.end)
+    }
+    if (!(await faults.writeThrough(this.#task, segment.path, write))) return false
     this.#took(segment, segment.end, round, content)
     return true
+  }
+
+  async #openFile(segment: Segment): Promise<DiskFile> {
+    const file = await this.#context.disk.open(segment.path, 'writeThrough')
+    this.#file = file
+    // A file that may be written on ends here or in zeroes: in prepared space.
+    this.#preparedEnd = await file.size()
+    return file
   }
 
   /** Header and round go aside, become durable, and then take their name: all of it is there after a crash or nothing. */
@@ -201,12 +227,10 @@ export class LogWriter {
     const place = { generation, salt, group, number: ++this.#roundNumber, position: head.length, previousPosition: 0 }
     const round = buildRound(place, content)
     const path = segmentPath(folder, before.index, generation)
-    const file = await this.#writeAside(`${path}.new`, [head, ...round.buffers])
-    if (file === null) return false
+    if (!(await this.#writeAside(`${path}.new`, [head, ...round.buffers]))) return false
     if (!(await faults.untilThereIsSpace(this.#task, path, () => disk.rename(`${path}.new`, path)))) return false
     if (!(await faults.sync(folder, () => disk.syncFolder(folder)))) return false
     await this.#closeFile()
-    this.#file = file
     this.#generation = generation
     this.#closed = false
     const header = decodeSegmentHeader(head)
@@ -218,7 +242,7 @@ export class LogWriter {
     )
   }
 
-  async #writeAside(path: string, buffers: readonly Uint8Array[]): Promise<DiskFile | null> {
+  async #writeAside(path: string, buffers: readonly Uint8Array[]): Promise<boolean> {
     const { faults, disk } = this.#context
     let file: DiskFile | null = null
     const write = async (): Promise<void> => {
@@ -230,10 +254,10 @@ export class LogWriter {
     }
     const written = await faults.untilThereIsSpace(this.#task, path, write)
     const aside = file as DiskFile | null
-    if (aside === null) return null
-    if (written && (await faults.sync(path, () => aside.datasync()))) return aside
+    if (aside === null) return false
+    const isDurable = written && (await faults.sync(path, () => aside.datasync()))
     await aside.close()
-    return null
+    return isDurable
   }
 
   /** Puts a new segment behind those that it leaves alive, and removes those that it voids. */

@@ -5,12 +5,26 @@
 import * as fs from 'node:fs'
 import type { Disk, DiskFile, DiskOpenMode } from './disk.ts'
 
-const FLAGS: Readonly<Record<DiskOpenMode, string>> = { read: 'r', write: 'r+', create: 'wx+' }
+const { O_RDWR, O_DSYNC } = fs.constants
+/**
+ * Linux carries out an fdatasync of what was written at the end of each write to a descriptor with O_DSYNC: one system
+ * call and one turn of the thread pool instead of two. Elsewhere the flag is missing or promises less than fdatasync.
+ */
+const SYNCS_ON_WRITE = process.platform === 'linux'
+
+const FLAGS: Readonly<Record<DiskOpenMode, string | number>> = {
+  read: 'r',
+  write: 'r+',
+  create: 'wx+',
+  writeThrough: SYNCS_ON_WRITE ? O_RDWR | O_DSYNC : 'r+',
+}
 
 /** The file system of this machine. */
 export const nodeDisk: Disk = {
   async open(path, mode) {
-    return new NodeFile(await call<number>(done => fs.open(path, FLAGS[mode], 0o600, done)))
+    const fd = await call<number>(done => fs.open(path, FLAGS[mode], 0o600, done))
+    const file = new NodeFile(fd)
+    return mode === 'writeThrough' && !SYNCS_ON_WRITE ? syncingWrites(file) : file
   },
   list: path => call<string[]>(done => fs.readdir(path, done)),
   async makeFolder(path) {
@@ -75,6 +89,20 @@ class NodeFile implements DiskFile {
 
   close(): Promise<void> {
     return call<void>(done => fs.close(this.#fd, error => done(error ?? null, undefined)))
+  }
+}
+
+/** `file`, writing through: for systems without descriptors that do. */
+export function syncingWrites(file: DiskFile): DiskFile {
+  return {
+    read: (into, position) => file.read(into, position),
+    async writev(buffers, position) {
+      await file.writev(buffers, position)
+      await file.datasync()
+    },
+    datasync: () => file.datasync(),
+    size: () => file.size(),
+    close: () => file.close(),
   }
 }
 

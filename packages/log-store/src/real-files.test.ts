@@ -52,7 +52,9 @@ test('a torn last round is dropped whole and the log goes on', async () => {
   const dir = await newDir()
   const store = await open(dir)
   const frames = await fill(await store.create(1, { replicaId: 1, base: testBase() }), 4)
-  const size = (await stat(await segmentOf(dir, 1))).size
+  // A header of one sector and rounds of five; what follows is prepared space, and may be cut.
+  const size = 512 + 4 * 2_560
+  expect((await stat(await segmentOf(dir, 1))).size).toBeGreaterThanOrEqual(size)
   for (let cut = 1; cut < 2_560; cut += 97) {
     const copy = await newDir()
     await cp(dir, copy, { recursive: true })

@@ -134,7 +134,9 @@ test('client bytes that look like a round are not taken for one', async () => {
   })
   const frames = (await allOf(log)).slice(0, 1)
   // The end of the last round is lost: what is left of it holds records of ours, at other positions.
-  disk.replace(path, disk.contentOf(path).slice(0, -512))
+  const bytes = disk.contentOf(path)
+  const lastSector = Math.floor(bytes.findLastIndex(byte => byte !== 0) / 512) * 512
+  disk.replace(path, bytes.slice(0, lastSector))
   const again = only(await openOn(disk.clone()))
   expect(await allOf(again)).toEqual(frames)
 })

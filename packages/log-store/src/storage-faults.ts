@@ -49,6 +49,11 @@ export class StorageFaults {
     return this.#halted
   }
 
+  /** Whether there is more space than what is kept for those who need it most. */
+  get hasReserve(): boolean {
+    return this.#space.acceptsAppends
+  }
+
   /** From now on a write that lacks space is given up instead of waited for. */
   stopWaiting(): void {
     this.#patient = false
@@ -82,6 +87,31 @@ export class StorageFaults {
    * @returns whether it succeeded; where not, the store is halted or about to close
    */
   async untilThereIsSpace(task: FlushTask, path: string, write: () => Promise<void>): Promise<boolean> {
+    return this.#repeat(task, path, write, failedWrite)
+  }
+
+  /**
+   * The same for a write that is durable once it succeeds. One that lacked space is repeated as a whole, never its sync
+   * alone: the second write makes pages that the kernel has given up part of the next sync again.
+   */
+  async writeThrough(task: FlushTask, path: string, write: () => Promise<void>): Promise<boolean> {
+    let started = 0
+    const timed = (): Promise<void> => {
+      started = this.#clock.monotonicMs()
+      return write()
+    }
+    if (!(await this.#repeat(task, path, timed, failedWriteThrough))) return false
+    this.syncStats.fsyncs++
+    this.syncStats.fsyncMsTotal += this.#clock.monotonicMs() - started
+    return !this.#halted
+  }
+
+  async #repeat(
+    task: FlushTask,
+    path: string,
+    write: () => Promise<void>,
+    failed: (path: string, error: Error) => LogError,
+  ): Promise<boolean> {
     let gotSpace: (() => void) | undefined
     for (let waitMs = BACKOFF_MIN_MS; ; waitMs = Math.min(waitMs * 2, BACKOFF_MAX_MS)) {
       if (this.#halted) {
@@ -93,7 +123,7 @@ export class StorageFaults {
         gotSpace?.()
         if (error === null) return true
         if (errnoOf(error) === 'ENOSPC') this.#stop()
-        else this.raise(failedWrite(path, error))
+        else this.raise(failed(path, error))
         return false
       }
       if (gotSpace === undefined) {
@@ -148,6 +178,14 @@ function failedSync(path: string, cause: Error): LogError {
   return new LogError(
     'IO',
     `fdatasync of ${path} failed (${cause.message}). Everything acknowledged before is durable; what was being written may be lost although it can still be read. It is not tried again: check the disk, then start again`,
+    cause,
+  )
+}
+
+function failedWriteThrough(path: string, cause: Error): LogError {
+  return new LogError(
+    'IO',
+    `writing through to ${path} failed (${cause.message}). Everything acknowledged before is durable; what was being written may be lost although it can still be read. It is not tried again: check the disk, then start again`,
     cause,
   )
 }

@@ -16,11 +16,11 @@ import { TestLog, testBase } from './test-log.ts'
 const REPLICA = 9
 
 /** How every process of an exploration opens the store. */
-export type CrashOptions = Pick<SegmentedLogStoreOptions, 'recoveryScanBytesMin'>
+export type CrashOptions = Pick<SegmentedLogStoreOptions, 'recoveryScanBytesMin' | 'segmentBytesMax'>
 
-/** By the seed: some recoveries read whole segments, some as little as they may. */
+/** By the seed: recoveries read whole segments or as little as they may; segments are small, or prepare space for many rounds. */
 export function crashOptions(seed: number): CrashOptions {
-  return { recoveryScanBytesMin: seed % 2 === 0 ? 0 : 1 << 20 }
+  return { recoveryScanBytesMin: seed % 2 === 0 ? 0 : 1 << 20, segmentBytesMax: seed % 4 < 2 ? 3_000 : 20_000 }
 }
 
 /** The process that a workload runs in. */

@@ -3,7 +3,7 @@
  * process at any operation and then leaves what the assumptions of docs/internals/log-format.md allow: unsynced sectors
  * old, new or (past the old end) garbage, each by itself; unsynced names up to any point in their order.
  */
-import type { Disk, DiskFile } from '../disk.ts'
+import type { Disk, DiskFile, DiskOpenMode } from '../disk.ts'
 import { type Random, TwoLayerFile } from './two-layer-file.ts'
 
 export type { Random } from './two-layer-file.ts'
@@ -137,7 +137,7 @@ export class FaultDisk implements Disk {
     return paths
   }
 
-  async open(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
+  async open(path: string, mode: DiskOpenMode): Promise<DiskFile> {
     const there = this.#seen.get(path)
     if (mode === 'create') {
       if (there !== undefined) throw failure('EEXIST', path)
@@ -146,7 +146,7 @@ export class FaultDisk implements Disk {
       return this.#fileOf(inode, path)
     }
     if (there === undefined || there === 'folder') throw failure('ENOENT', path)
-    return this.#fileOf(there, path)
+    return mode === 'writeThrough' ? this.#writingThrough(there, path) : this.#fileOf(there, path)
   }
 
   async list(path: string): Promise<readonly string[]> {
@@ -217,6 +217,19 @@ export class FaultDisk implements Disk {
         return inode.size
       },
       close: () => (this.#stopped ? never() : Promise.resolve()),
+    }
+  }
+
+  /** Two operations for each write, so that the process may also stop between the bytes and their durability. */
+  #writingThrough(inode: TwoLayerFile, path: string): DiskFile {
+    const file = this.#fileOf(inode, path)
+    return {
+      ...file,
+      writev: async (buffers, position) => {
+        await file.writev(buffers, position)
+        await this.#sync(inode, path)
+        inode.syncRange(position, position + buffers.reduce((sum, buffer) => sum + buffer.length, 0))
+      },
     }
   }
 
