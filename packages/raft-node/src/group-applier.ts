@@ -45,6 +45,11 @@ export class GroupApplier {
     return this.#applied > this.#checkpointed && !this.#restoring
   }
 
+  /** What the newest checkpoint covers: the log need not hold it for this state any more. */
+  get checkpointed(): LogIndex {
+    return this.#checkpointed
+  }
+
   /** A snapshot is replacing the state: nothing is applied meanwhile. */
   get restoring(): boolean {
     return this.#restoring

@@ -149,9 +149,9 @@ export interface GroupHandle {
    */
   takeSnapshot(): Promise<SnapshotInfo>
   /**
-   * Drops entries up to `index` from this replica's log, or fewer: none that are not applied, and none that a follower
-   * needs after a snapshot. What is dropped must be in a state that is durable here. Of state machines whose snapshots
-   * are of kind `applied` the node does it by itself.
+   * Drops entries up to `index` from this replica's log, or fewer: none that the newest checkpoint does not cover, and
+   * none that a follower needs after a snapshot. Of state machines whose snapshots are of kind `applied` the node does it
+   * by itself.
    *
    * @returns index of the log's base afterwards
    * @throws LogError

@@ -28,10 +28,13 @@ import type { AppliedPosition } from './state-machine.ts'
 export interface SnapshotSubject {
   readonly term: Term
   readonly leads: boolean
-  readonly applied: LogIndex
+  /** What the state machine holds durably. */
+  readonly checkpointed: LogIndex
   readonly commit: LogIndex
   /** The state is being replaced. */
   readonly restoring: boolean
+  /** Has the state machine write a checkpoint. */
+  checkpoint(): Promise<void>
   nodeOf(replica: ReplicaId): number
   admits(replica: ReplicaId, fromNode: number): boolean
   /** For the next turn. */
@@ -118,7 +121,7 @@ export class GroupSnapshots {
 
   /** @see GroupHandle.trimLog */
   trim(index: LogIndex): Promise<LogIndex> {
-    return this.#trimmer.trimTo(Math.min(index, this.#options.subject.applied))
+    return this.#trimmer.trimTo(Math.min(index, this.#options.subject.checkpointed))
   }
 
   /** The role or the term is another one. */
@@ -213,13 +216,19 @@ export class GroupSnapshots {
   }
 
   #taken(info: SnapshotInfo): void {
-    const { services, subject } = this.#options
-    services.snapshots.traffic.taken += 1
+    this.#options.services.snapshots.traffic.taken += 1
     this.#offer(info)
-    const durable = Math.min(info.index, subject.applied)
-    this.#trimmer.trimTo(durable - services.snapshots.limits.trailingEntriesMax).catch((error: unknown) => {
+    this.#trimBehind(info).catch((error: unknown) => {
       this.#report('warn', `the log was not trimmed: ${String(error)}`)
     })
+  }
+
+  /** The state that the next start begins with may be another one than the snapshot: it has to be as far. */
+  async #trimBehind({ index }: SnapshotInfo): Promise<void> {
+    const { services, subject } = this.#options
+    if (subject.restoring) return
+    await subject.checkpoint()
+    await this.trim(index - services.snapshots.limits.trailingEntriesMax)
   }
 
   /** Tells the core of the newest snapshot that the log goes on from. @returns whether there is one */

@@ -201,10 +201,11 @@ describe('refused is', () => {
   test('the end of a snapshot whose leader was deposed while it was written', async () => {
     const b = new Bench()
     const call = b.call(offerOf(CONTENT))
-    await sendAll(call, CONTENT.slice(0, 9_000))
+    for (let offset = 0; offset < 9_000; offset += CHUNK) await call.send(chunk(CONTENT, offset))
     call.push(chunk(CONTENT, 9_000))
     b.term = 4
     await until('it is refused', () => call.answers.at(-1)!.refused !== undefined)
+    expect(call.answers.at(-1)!.refused).toBe('its sender leads no longer')
     expect(b.delivered).toEqual([])
   })
 

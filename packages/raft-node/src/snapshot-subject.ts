@@ -42,9 +42,10 @@ export function snapshotSubject(replica: SnapshotReplica, parts: SnapshotReplica
     get commit() {
       return stepper.commit
     },
-    get applied() {
-      return applier.applied
+    get checkpointed() {
+      return applier.checkpointed
     },
+    checkpoint: () => applier.checkpoint(),
     get restoring() {
       return applier.restoring
     },

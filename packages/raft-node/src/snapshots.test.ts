@@ -2,6 +2,7 @@ import { MemorySnapshotStore } from '@millrace/log-store/memory'
 import { FrameKind } from '@millrace/record'
 import { expect, onTestFinished, test } from 'vitest'
 import { plainBody } from './entry-frame.ts'
+import type { StateMachine } from './state-machine.ts'
 import { setBlob } from './testing/blob-fsm.ts'
 import { SnapshotCluster, type SnapshotClusterOptions, type SnapshotNode } from './testing/snapshot-cluster.ts'
 import { until } from './testing/until.ts'
@@ -154,6 +155,21 @@ test('the log is not trimmed before the snapshot is durable', async () => {
   commit()
   const { index } = await taking
   await until('the log is trimmed', () => baseOf(leader) === index)
+})
+
+test('the log stays as far as the next start needs it: a snapshot alone is no checkpoint', async () => {
+  const checkpoint = { index: 6, term: 1 }
+  const machine = (fsm: StateMachine): StateMachine => ({
+    ...{ applied: fsm.applied, snapshots: fsm.snapshots!, leadership: () => undefined, close: () => fsm.close() },
+    apply: frames => fsm.apply(frames),
+    checkpoint: async () => checkpoint,
+  })
+  const c = await clusterOf([1, 2], { snapshots: { trailingEntriesMax: 0 }, machine })
+  await setKeys(c, 0, 20)
+  const leader = await c.leader()
+  await leader.handle.takeSnapshot()
+  await until('the log is trimmed', () => baseOf(leader) > 1)
+  expect([await leader.handle.trimLog(15), baseOf(leader)]).toEqual([6, 6])
 })
 
 test('a snapshot that cannot be written is reported, and costs nothing else', async () => {

@@ -9,6 +9,7 @@ import { createMemoryNetwork, type MemoryNetwork } from '../memory-network.ts'
 import type { NodeEvent, NodeTiming, RaftNode } from '../node.ts'
 import { createNode } from '../raft-host.ts'
 import type { SnapshotOptions } from '../snapshot-options.ts'
+import type { StateMachine } from '../state-machine.ts'
 import type { Transport } from '../transport.ts'
 import { BlobFsm, setBlob } from './blob-fsm.ts'
 import { configurationOf, replicaOn } from './test-cluster.ts'
@@ -23,6 +24,8 @@ const TIMING: NodeTiming = { heartbeatMs: 50, electionTimeoutMinMs: 1_000, campa
 export interface SnapshotClusterOptions {
   readonly snapshots?: SnapshotOptions
   readonly transport?: (node: number) => Transport
+  /** In place of the state machine that would be opened. */
+  readonly machine?: (machine: StateMachine) => StateMachine
   readonly openStore?: (node: number) => Promise<LogStore>
   readonly openSnapshots?: (node: number) => Promise<SnapshotStore>
 }
@@ -66,7 +69,8 @@ export class SnapshotCluster {
     }
     const fsm = new BlobFsm()
     prepare(fsm)
-    const handle = await node.open(SNAPSHOT_GROUP, await openFsm(fsm, snapshotStore))
+    const machine = await openFsm(fsm, snapshotStore)
+    const handle = await node.open(SNAPSHOT_GROUP, this.#options.machine?.(machine) ?? machine)
     const running = { node, fsm, store, snapshotStore, handle, events }
     this.up.set(id, running)
     return running
