@@ -5,7 +5,7 @@ import type { GroupFounding } from './group-founding.ts'
 import type { GroupHandle } from './group-handle.ts'
 import type { InboundLimits } from './inbound-credit.ts'
 import type { SnapshotOptions } from './snapshot-options.ts'
-import type { SnapshotTraffic } from './snapshot-sends.ts'
+import type { RunningTransfer, SnapshotTraffic } from './snapshot-sends.ts'
 import type { StateMachine } from './state-machine.ts'
 import type { Transport } from './transport.ts'
 
@@ -59,6 +59,8 @@ export interface SnapshotActivity extends Readonly<SnapshotTraffic> {
   /** Transfers to other nodes under way, and those that wait for their turn. */
   readonly sending: number
   readonly waiting: number
+  /** How far those under way are. */
+  readonly transfers: readonly RunningTransfer[]
 }
 
 export interface RaftNode {

@@ -174,6 +174,7 @@ class RaftHost implements RaftNode, TransportHandler {
     this.#handles.delete(group)
     handle.replica.close('the group was closed')
     this.#ticking.delete(handle.replica)
+    await handle.replica.snapshots.close()
     await handle.replica.applier.close()
   }
 
@@ -210,8 +211,8 @@ class RaftHost implements RaftNode, TransportHandler {
   }
 
   snapshots(): SnapshotActivity {
-    const { traffic, running, waiting } = this.#services.snapshots
-    return { ...traffic, sending: running, waiting }
+    const { traffic, running, waiting, transfers } = this.#services.snapshots
+    return { ...traffic, sending: running, waiting, transfers }
   }
 
   snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: (answer: SnapshotAnswer) => void): IncomingSnapshot {

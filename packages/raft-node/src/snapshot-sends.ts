@@ -43,6 +43,12 @@ export interface TransferProgress {
   readonly bytesTotal: number
 }
 
+/** A transfer to another node that is under way. */
+export interface RunningTransfer extends TransferProgress {
+  readonly toNode: number
+  readonly group: number
+}
+
 /** A transfer that was asked for. */
 export interface SendHandle {
   /** Undefined until its turn has come. */
@@ -66,6 +72,11 @@ export class SnapshotSends {
 
   get running(): number {
     return this.#running.size
+  }
+
+  /** Those under way, one per node. */
+  get transfers(): readonly RunningTransfer[] {
+    return [...this.#running.values()].flatMap(send => send.running ?? [])
   }
 
   get waiting(): number {
@@ -139,6 +150,11 @@ class Send implements SendHandle {
     if (this.#offer === undefined || this.#sender === undefined) return undefined
     const { index, contentBytes } = this.#offer.info
     return { index, bytes: this.#sender.bytesReceived, bytesTotal: contentBytes }
+  }
+
+  get running(): RunningTransfer | undefined {
+    const { progress } = this
+    return progress && this.#offer && { ...progress, toNode: this.transfer.toNode, group: this.#offer.group }
   }
 
   abort(reason: string): void {

@@ -221,7 +221,8 @@ test('a follower that is behind is told of in the status of its leader', async (
   await until('something is sent', () => (late.handle.status().receiving?.bytes ?? 0) > 0)
   expect(sent()).toMatchObject({ index, bytesTotal: contentBytes })
   expect(late.handle.status().receiving).toMatchObject({ index, bytesTotal: contentBytes })
-  expect(leader.node.snapshots()).toMatchObject({ sending: 1, waiting: 0 })
+  const transfers = [{ toNode: 3, group: 7, index, bytesTotal: contentBytes }]
+  expect(leader.node.snapshots()).toMatchObject({ sending: 1, waiting: 0, transfers })
   await c.converged()
   expect([sent(), late.handle.status().receiving]).toEqual([undefined, undefined])
 })
@@ -234,9 +235,12 @@ test('a leadership that ends during a transfer ends the transfer; the next leade
   const old = await c.leader()
   const late = await c.startNode(3)
   await until('a part is there', () => (late.handle.status().receiving?.bytes ?? 0) > 0)
+  // The old leader cannot hear from the receiver that it is out of office.
+  c.network.cut(3, old.id)
   old.handle.transferLeadership(3 - old.id)
   await until('the other one leads', () => c.at(3 - old.id).handle.leading)
   await until('nothing is sent any more', () => old.node.snapshots().sending === 0)
+  c.network.heal()
   await c.converged()
   expect([late.fsm.restores, old.node.snapshots().sent, c.at(3 - old.id).node.snapshots().sent]).toEqual([1, 0, 1])
   // The states are the same byte for byte, so that the second transfer went on where the first had ended.

@@ -5,10 +5,13 @@ import { BrokerCounters, createMetrics, type MetricSources } from './metrics.ts'
 
 const page = readFileSync(new URL('../../../../docs/reference/metrics.md', import.meta.url), 'utf8')
 
+const NO_SNAPSHOTS = { bytesSent: 0, bytesReceived: 0, sent: 0, installed: 0, taken: 0, sending: 0, waiting: 0 }
+
 test('the reference of metrics has one row per metric', async () => {
   const stats = { fsyncs: 0, fsyncMsTotal: 0, bytesWritten: 0, stuckMs: 0, diskFreeBytes: 0 }
   const metrics = createMetrics({
     counters: new BrokerCounters(),
+    node: { snapshots: () => ({ ...NO_SNAPSHOTS, transfers: [] }) },
     topics: { replicas: () => [] } as unknown as MetricSources['topics'],
     logStore: { acceptsAppends: true, stats: () => stats } as unknown as NonNullable<MetricSources['logStore']>,
   })

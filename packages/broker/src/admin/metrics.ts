@@ -4,6 +4,7 @@
  */
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import type { LogStore } from '@millrace/log-store'
+import type { RaftNode } from '@millrace/raft-node'
 import type { Topics } from '@millrace/topics'
 import { Counter, Gauge, Registry } from 'prom-client'
 import { LatencyHistogram } from './latency-histogram.ts'
@@ -31,8 +32,11 @@ export class BrokerCounters {
 export interface MetricSources {
   readonly counters: BrokerCounters
   readonly topics: Topics
+  readonly node: Pick<RaftNode, 'snapshots'>
   readonly logStore?: Pick<LogStore, 'stats' | 'acceptsAppends'>
 }
+
+type Snapshots = ReturnType<RaftNode['snapshots']>
 
 export interface Metrics {
   /** The whole page in Prometheus' text format. */
@@ -50,6 +54,24 @@ const COUNTERS: readonly (readonly [string, string, (counters: BrokerCounters) =
   ['millrace_forwards_total', 'Calls passed on to the node that leads.', c => c.forwards],
   ['millrace_failed_forwards_total', 'Calls passed on that failed.', c => c.forwardsFailed],
   ['millrace_refused_origins_total', 'Requests refused for their Host or Origin.', c => c.refusedOrigins],
+]
+
+const SNAPSHOT_COUNTERS: readonly (readonly [string, string, (snapshots: Snapshots) => number])[] = [
+  ['millrace_snapshots_taken_total', 'Snapshots that replicas on this node took.', s => s.taken],
+  ['millrace_snapshots_sent_total', 'Snapshots that reached another node from here.', s => s.sent],
+  ['millrace_snapshots_installed_total', 'Snapshots of other nodes installed here.', s => s.installed],
+  ['millrace_snapshot_sent_bytes_total', 'Bytes of snapshots sent, those sent twice included.', s => s.bytesSent],
+  ['millrace_snapshot_received_bytes_total', 'Bytes of snapshots received and stored.', s => s.bytesReceived],
+]
+
+const SNAPSHOT_GAUGES: readonly (readonly [string, string, (snapshots: Snapshots) => number])[] = [
+  ['millrace_snapshots_sending', 'Transfers of snapshots to other nodes under way.', s => s.sending],
+  ['millrace_snapshots_waiting', 'Transfers of snapshots that wait for their turn.', s => s.waiting],
+  [
+    'millrace_snapshot_remaining_bytes',
+    'Bytes that the transfers under way still have to send.',
+    s => s.transfers.reduce((bytes, transfer) => bytes + transfer.bytesTotal - transfer.bytes, 0),
+  ],
 ]
 
 const GAUGES: readonly (readonly [string, string, (sources: MetricSources) => number])[] = [
@@ -89,7 +111,9 @@ export function createMetrics(sources: MetricSources): Metrics {
   const registry = new Registry()
   for (const [name, help, read] of COUNTERS) addCounter(registry, name, help, () => read(sources.counters))
   for (const [name, help, read] of GAUGES) addGauge(registry, name, help, () => read(sources))
-  const { logStore } = sources
+  const { logStore, node } = sources
+  for (const [name, help, read] of SNAPSHOT_COUNTERS) addCounter(registry, name, help, () => read(node.snapshots()))
+  for (const [name, help, read] of SNAPSHOT_GAUGES) addGauge(registry, name, help, () => read(node.snapshots()))
   if (logStore !== undefined) {
     for (const [name, help, read] of DISK) addGauge(registry, name, help, () => read(logStore))
   }

@@ -83,7 +83,7 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
   // One listener per call under way.
   setMaxListeners(0, stopping.signal)
   const context = brokerContext(parts, node, topics, stopping.signal)
-  const metrics = createMetrics({ counters, topics, ...(parts.durable && { logStore }) })
+  const metrics = createMetrics({ counters, topics, node, ...(parts.durable && { logStore }) })
   ports.serve(context, metrics)
   log.info({ client: formatAddress(ports.client), clusterId, version: VERSION }, 'the node serves')
   let closing: Promise<void> | undefined

@@ -64,7 +64,7 @@ export class FakeNode implements RaftNode {
   }
 
   snapshots(): ReturnType<RaftNode['snapshots']> {
-    return { bytesSent: 0, bytesReceived: 0, sent: 0, installed: 0, taken: 0, sending: 0, waiting: 0 }
+    return { bytesSent: 0, bytesReceived: 0, sent: 0, installed: 0, taken: 0, sending: 0, waiting: 0, transfers: [] }
   }
 
   async shutdown(): Promise<void> {
