@@ -225,6 +225,9 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
     this.#closed = true
     this.tail.clear()
     await this.#writer.close()
+    // Another replica of the group may come, and its files will have the same names.
+    const sources = [...this.repair.segments, ...this.repair.patches.map(({ source }) => source)]
+    for (const source of sources) await this.#context.reader.forget(source)
   }
 
   async #flush(): Promise<void> {
