@@ -1,13 +1,17 @@
 import { expect, test } from 'vitest'
 import { createMemoryNetwork, type MemoryNetwork } from './memory-network.ts'
-import { describeTransport, RecordingHandler } from './testing/transport-contract.ts'
+import { describeBeats } from './testing/beat-contract.ts'
+import { describeTransport, RecordingHandler, type TransportNetwork } from './testing/transport-contract.ts'
 import { until } from './testing/until.ts'
 import type { GroupMessage, Transport } from './transport.ts'
 
-describeTransport('the memory network', async () => {
+const openNetwork = async (): Promise<TransportNetwork> => {
   const network = createMemoryNetwork()
   return { transport: async node => network.transport(node) }
-})
+}
+
+describeTransport('the memory network', openNetwork)
+describeBeats('the memory network', openNetwork)
 
 async function pair(network: MemoryNetwork): Promise<{ a: Transport; seenByB: RecordingHandler }> {
   const a = network.transport(1)

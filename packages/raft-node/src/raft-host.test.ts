@@ -1,6 +1,15 @@
 import { afterEach, expect, test } from 'vitest'
-import { FAST, type Proposal, propose, TestCluster, type TestClusterOptions } from './testing/test-cluster.ts'
+import {
+  FAST,
+  type Proposal,
+  propose,
+  replicaOn,
+  TestCluster,
+  type TestClusterOptions,
+} from './testing/test-cluster.ts'
+import { RecordingHandler } from './testing/transport-contract.ts'
 import { until } from './testing/until.ts'
+import type { GroupMessage } from './transport.ts'
 
 const running: TestCluster[] = []
 
@@ -181,6 +190,66 @@ test('a follower that is cut off does not stop the others, and catches up', asyn
   for (let i = 0; i < 30; i++) await c.append(`entry ${i}`)
   c.network.heal()
   await c.converged(30)
+})
+
+test('a window of appends that is lost as a whole is sent again', async () => {
+  const c = await cluster()
+  await c.append('first')
+  const leader = await c.leader()
+  let lost = 0
+  c.network.setFilter((_from, _to, { message }) => {
+    if (message.type !== 'append' || message.entries.length === 0) return true
+    lost += 1
+    return false
+  })
+  const proposals: Proposal[] = []
+  // One append each: more than a leader has in flight to both followers.
+  for (let i = 0; i < 400; i++) {
+    proposals.push(propose(c.handle(leader), `${i}`))
+    await new Promise(resolve => setImmediate(resolve))
+  }
+  await until('the window is lost', () => lost >= 2 * 256)
+  c.network.setFilter(undefined)
+  await until('all are applied', () => proposals.every(({ ending }) => ending?.type === 'applied'))
+  await c.converged(401)
+})
+
+interface Envelope {
+  readonly term: number
+  readonly to: number
+}
+
+test('messages of nodes and replicas that do not belong to a group change nothing', async () => {
+  const c = await cluster()
+  await c.append('a')
+  const leader = await c.leader()
+  const { term } = c.handle(leader)
+  const stranger = c.network.transport(9)
+  await stranger.start(new RecordingHandler())
+  const member = replicaOn(1 + (leader % 3))
+  const [now, later] = [term, term + 50].map(of => ({ term: of, to: replicaOn(leader) })) as [Envelope, Envelope]
+  const claims: GroupMessage['message'][] = [
+    // As if it were a member, which lives on another node.
+    { type: 'heartbeat', ...later, from: member, commit: 0, context: 0 },
+    { type: 'vote', ...later, from: member, lastIndex: 1_000, lastTerm: term + 50, transfer: true },
+    // For a replica that was on this node before it was wiped.
+    { type: 'append', ...later, to: 77, from: replicaOn(9), prevIndex: 1, prevTerm: 1, commit: 1_000, entries: [] },
+    // Of one that was removed, or never was a member.
+    { type: 'preVote', ...later, from: replicaOn(9), lastIndex: 1_000, lastTerm: term + 50, transfer: false },
+    { type: 'appendResponse', ...now, from: replicaOn(9), index: 1_000, rejected: false, hintIndex: 0, hintTerm: 0 },
+    { type: 'heartbeatResponse', ...now, from: replicaOn(9), context: 0 },
+  ]
+  for (const message of claims) stranger.send(leader, [{ group: 7, message }])
+  stranger.send(leader, [{ group: 1_234, message: claims[0]! }])
+  stranger.sendBeat(leader, { answer: false, session: 5, number: 1, heard: 0, left: [7] })
+  stranger.sendBeat(leader, { answer: true, session: 5, number: 1, heard: 0, left: [7] })
+  const { events } = c.up.get(leader)!
+  const dropped = (): number => events.filter(event => event.message.startsWith('dropped a message of node 9')).length
+  await until('those that pretend are dropped', () => dropped() === 2)
+  await c.append('b')
+  expect([await c.leader(), c.handle(leader).term]).toEqual([leader, term])
+  await stranger.close()
+  await c.converged(2)
 })
 
 test('a hundred groups elect leaders, spread them, and commit', async () => {

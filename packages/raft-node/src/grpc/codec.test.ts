@@ -9,7 +9,7 @@ import {
 } from '@millrace/proto'
 import { expect, test } from 'vitest'
 import { entryOfFrame } from '../entry-frame.ts'
-import { joinedFrames } from '../testing/transport-contract.ts'
+import { joinedFrames } from '../testing/joined-frames.ts'
 import type { GroupMessage } from '../transport.ts'
 import { decodeAppendResponses, decodeAppends, encodeAppendResponses, encodeAppends } from './append-codec.ts'
 import * as control from './control-codec.ts'
@@ -141,6 +141,23 @@ test.each(CASES)('$name agree with the generated code both ways', ({ schema, enc
   expect(decode(bytes)).toEqual(sent)
   const again = toBinary(schema, fromBinary(schema, bytes))
   expect(Buffer.from(again).equals(bytes)).toBe(true)
+})
+
+test('beats and marks of quiet groups agree with the generated code both ways', () => {
+  const envelope = { from: 1, to: 2, term: 3 }
+  const beat = { answer: false, session: 2 ** 31, number: BIG, heard: 7, left: [0, 1, 300, 2 ** 40] }
+  const offer = {
+    group: 4,
+    message: { type: 'heartbeat', ...envelope, commit: 5, context: 0 },
+    quiet: 2 ** 31,
+  } as const
+  const offers = control.encodeHeartbeats([{ ...beat, left: [9] }, offer, beat])
+  expect(control.decodeHeartbeats(offers)).toEqual({ messages: [offer], beat })
+  expect(Buffer.from(toBinary(HeartbeatRequestSchema, fromBinary(HeartbeatRequestSchema, offers)))).toEqual(offers)
+  const agreed = { group: 4, message: { type: 'heartbeatResponse', ...envelope, context: 0 }, quiet: 9 } as const
+  const answers = control.encodeHeartbeatResponses([agreed, { ...beat, answer: true }])
+  expect(control.decodeHeartbeatResponses(answers)).toEqual({ messages: [agreed], beat: { ...beat, answer: true } })
+  expect(Buffer.from(toBinary(HeartbeatResponseSchema, fromBinary(HeartbeatResponseSchema, answers)))).toEqual(answers)
 })
 
 test('hello and welcome survive the way, and say what is wrong', () => {

@@ -1,7 +1,8 @@
 import http2 from 'node:http2'
-import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { Client, credentials, Server, ServerCredentials } from '@grpc/grpc-js'
 import { expect, test } from 'vitest'
 import { FLOW_CONTROL_WINDOW_BYTES, widenServerWindow } from './flow-control.ts'
+import { CLIENT_OPTIONS } from './peer-service.ts'
 
 const HTTP2_DEFAULT_BYTES = 65_535
 
@@ -31,6 +32,25 @@ test('a widened server gives every stream and connection the whole window', asyn
   const server = new Server()
   widenServerWindow(server)
   expect(await windowsOf(server)).toEqual({ stream: FLOW_CONTROL_WINDOW_BYTES, connection: FLOW_CONTROL_WINDOW_BYTES })
+})
+
+test('a client gives the whole window, too', async () => {
+  const server = http2.createServer()
+  const seen = new Promise<Windows>(resolve => {
+    server.on('session', session => {
+      session.once('remoteSettings', ({ initialWindowSize = 0 }) => {
+        session.ping(() => resolve({ stream: initialWindowSize, connection: session.state.remoteWindowSize ?? 0 }))
+      })
+    })
+  })
+  const port = await new Promise<number>(resolve =>
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port)),
+  )
+  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), CLIENT_OPTIONS)
+  client.waitForReady(Date.now() + 10_000, () => undefined)
+  expect(await seen).toEqual({ stream: FLOW_CONTROL_WINDOW_BYTES, connection: FLOW_CONTROL_WINDOW_BYTES })
+  client.close()
+  server.close()
 })
 
 test('the work-around is still needed: grpc-js gives its servers the default of HTTP/2 whatever its options say', async () => {

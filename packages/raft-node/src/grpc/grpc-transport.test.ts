@@ -2,19 +2,24 @@ import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { entryOfFrame } from '../entry-frame.ts'
 import type { NodeEvent } from '../node.ts'
+import { describeBeats } from '../testing/beat-contract.ts'
 import { freePorts } from '../testing/free-ports.ts'
-import { describeTransport, joinedFrames, RecordingHandler } from '../testing/transport-contract.ts'
+import { joinedFrames } from '../testing/joined-frames.ts'
+import { describeTransport, RecordingHandler, type TransportNetwork } from '../testing/transport-contract.ts'
 import { until } from '../testing/until.ts'
 import { createGrpcTransport, type GrpcTransport } from './grpc-transport.ts'
 
-describeTransport('the gRPC transport', async () => {
+const openNetwork = async (): Promise<TransportNetwork> => {
   const ports = await freePorts(2)
   const peers = new Map(ports.map((port, i) => [i + 1, `127.0.0.1:${port}`]))
   return {
     transport: async node =>
       createGrpcTransport({ nodeId: node, clusterId: 'c', listen: { port: ports[node - 1]! }, peers }),
   }
-})
+}
+
+describeTransport('the gRPC transport', openNetwork)
+describeBeats('the gRPC transport', openNetwork)
 
 async function withTransports(
   run: (open: (options: Partial<Parameters<typeof createGrpcTransport>[0]>) => GrpcTransport) => Promise<void>,

@@ -16,7 +16,7 @@ import { type ControlBatch, decodeHeartbeatResponses, decodeHeartbeats, encodeHe
 import { encodeHello, type PeerIdentity } from './handshake.ts'
 import { PeerConnection } from './peer-connection.ts'
 import { PeerServer } from './peer-server.ts'
-import { PEER_METHODS } from './peer-service.ts'
+import { KEEPALIVE_MS, PEER_METHODS } from './peer-service.ts'
 import { askPresence } from './presence-call.ts'
 import { SnapshotClient } from './snapshot-client.ts'
 import { VoteCaller } from './vote-calls.ts'
@@ -36,6 +36,8 @@ export interface GrpcTransportOptions {
   readonly controlQueueBytesMax?: number
   /** How long a vote call may take. Default 1,000. */
   readonly voteDeadlineMs?: number
+  /** How long a connection may be silent before it is tested, and the test may take. Default 3,000. */
+  readonly keepaliveMs?: number
   readonly randomInt?: (bound: number) => number
   readonly log?: (event: NodeEvent) => void
 }
@@ -105,6 +107,7 @@ class PeerTransport implements GrpcTransport {
       self: this.#self,
       host: options.listen?.host ?? '127.0.0.1',
       port: options.listen?.port ?? 0,
+      keepaliveMs: options.keepaliveMs ?? KEEPALIVE_MS,
       queueBytesMax: options.controlQueueBytesMax ?? CONTROL_QUEUE_BYTES_MAX,
       voteWindowMs: (options.voteDeadlineMs ?? VOTE_DEADLINE_MS) / 2,
       decodeAppends: (fromNode, bytes) =>
@@ -143,6 +146,7 @@ class PeerTransport implements GrpcTransport {
     const connection = new PeerConnection({
       address,
       hello,
+      keepaliveMs: this.#options.keepaliveMs ?? KEEPALIVE_MS,
       appends: {
         method: PEER_METHODS.appendEntries,
         queueBytesMax: this.#options.appendQueueBytesMax ?? APPEND_QUEUE_BYTES_MAX,

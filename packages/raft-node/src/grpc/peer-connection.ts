@@ -23,6 +23,7 @@ export interface StreamKind<T extends GroupMessage | QuietBeat> {
 export interface PeerConnectionOptions {
   readonly address: string
   readonly hello: Buffer
+  readonly keepaliveMs: number
   readonly appends: StreamKind<GroupMessage>
   readonly control: StreamKind<ControlItem>
   readonly randomInt: (bound: number) => number
@@ -125,6 +126,7 @@ export class PeerConnection {
       ...kind,
       address: this.#options.address,
       hello: this.#options.hello,
+      keepaliveMs: this.#options.keepaliveMs,
       receive: this.#options.receive,
       welcomed: welcome => current() && this.#welcomed(welcome),
       failed: error => current() && this.#lost(error),
@@ -147,7 +149,8 @@ export class PeerConnection {
     this.#state = 'waiting'
     clearTimeout(this.#timer)
     this.#closeStreams()
-    this.#timer = setTimeout(() => this.connect(), this.#backoffMs())
+    this.#timer = setTimeout(() => this.connect(), reconnectDelayMs(this.#failures, this.#options.randomInt))
+    this.#failures += 1
     this.#noteRefusal(error)
     if (wasUp) this.#options.unreachable()
     if (this.#alive) void this.#lookForEvidence()
@@ -178,10 +181,10 @@ export class PeerConnection {
     this.#appends = undefined
     this.#control = undefined
   }
+}
 
-  #backoffMs(): number {
-    const ms = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(this.#failures, 10))
-    this.#failures += 1
-    return ms - this.#options.randomInt(Math.ceil(ms / 4))
-  }
+/** The time until the next attempt after so many that failed: doubling, less up to a quarter by chance. */
+export function reconnectDelayMs(failures: number, randomInt: (bound: number) => number): number {
+  const ms = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(failures, 10))
+  return ms - randomInt(Math.ceil(ms / 4))
 }

@@ -15,7 +15,7 @@ import { encodeAppendResponses } from './append-codec.ts'
 import { type ControlBatch, type ControlItem, decodeVotes, encodeHeartbeatResponses } from './control-codec.ts'
 import { widenServerWindow } from './flow-control.ts'
 import { decodeHello, encodeWelcome, type PeerHello, type PeerIdentity, refuseHello } from './handshake.ts'
-import { PEER_METHODS, SERVER_OPTIONS } from './peer-service.ts'
+import { keepalive, PEER_METHODS, SERVER_OPTIONS } from './peer-service.ts'
 import { decodeQuestion, encodePresence } from './presence-call.ts'
 import { SendQueue } from './send-queue.ts'
 import { SnapshotServer } from './snapshot-server.ts'
@@ -25,6 +25,7 @@ export interface PeerServerOptions {
   readonly self: PeerIdentity
   readonly host: string
   readonly port: number
+  readonly keepaliveMs: number
   readonly queueBytesMax: number
   readonly voteWindowMs: number
   readonly decodeAppends: (fromNode: number, bytes: Uint8Array) => GroupMessage[]
@@ -66,7 +67,7 @@ export class PeerServer {
       greet: hello => this.#greet(hello),
       offered: options.snapshotOffered,
     })
-    this.#server = new Server(SERVER_OPTIONS)
+    this.#server = new Server({ ...SERVER_OPTIONS, ...keepalive(options.keepaliveMs) })
     widenServerWindow(this.#server)
     this.#server.addService(PEER_METHODS, {
       appendEntries: this.#streamHandler('appends'),

@@ -41,12 +41,21 @@ export const PEER_MESSAGE_BYTES_MAX: number = 16 * 1024 * 1024
 const LIMITS: ChannelOptions = {
   'grpc.max_receive_message_length': PEER_MESSAGE_BYTES_MAX,
   'grpc.max_send_message_length': PEER_MESSAGE_BYTES_MAX,
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5_000,
   'grpc.enable_channelz': 0,
 }
 
 export const SERVER_OPTIONS: ChannelOptions = LIMITS
+
+/**
+ * Of a connection on which nothing arrives any more, although nobody closed it: after that time the other side is asked,
+ * and given the same time to answer. Without it, a connection that carries nothing in one direction would never end.
+ */
+export const KEEPALIVE_MS = 3_000
+
+/** For the long-lived streams. */
+export function keepalive(ms: number = KEEPALIVE_MS): ChannelOptions {
+  return { 'grpc.keepalive_time_ms': ms, 'grpc.keepalive_timeout_ms': ms, 'grpc.keepalive_permit_without_calls': 1 }
+}
 
 /** A connection per client: heartbeats and votes have a socket of their own, which no append can fill. */
 export const CLIENT_OPTIONS: ChannelOptions = {
@@ -58,5 +67,4 @@ export const CLIENT_OPTIONS: ChannelOptions = {
   'grpc.service_config_disable_resolution': 1,
   'grpc.initial_reconnect_backoff_ms': 50,
   'grpc.max_reconnect_backoff_ms': 1_000,
-  'grpc.keepalive_permit_without_calls': 1,
 }

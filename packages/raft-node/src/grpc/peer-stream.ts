@@ -6,13 +6,14 @@ import { Client, type ClientDuplexStream, credentials, type MethodDefinition, ty
 import type { GroupMessage, QuietBeat } from '../transport.ts'
 import type { ControlBatch } from './control-codec.ts'
 import { decodeWelcome, type PeerWelcome } from './handshake.ts'
-import { CLIENT_OPTIONS } from './peer-service.ts'
+import { CLIENT_OPTIONS, keepalive } from './peer-service.ts'
 import { SendQueue } from './send-queue.ts'
 
 export interface PeerStreamOptions<T extends GroupMessage | QuietBeat> {
   readonly address: string
   readonly method: MethodDefinition<Buffer, Buffer>
   readonly hello: Buffer
+  readonly keepaliveMs: number
   readonly queueBytesMax: number
   readonly encode: (items: readonly T[]) => Buffer
   readonly decode: (bytes: Uint8Array) => ControlBatch
@@ -31,7 +32,10 @@ export class PeerStream<T extends GroupMessage | QuietBeat> {
 
   constructor(options: PeerStreamOptions<T>) {
     this.#options = options
-    this.client = new Client(options.address, credentials.createInsecure(), CLIENT_OPTIONS)
+    this.client = new Client(options.address, credentials.createInsecure(), {
+      ...CLIENT_OPTIONS,
+      ...keepalive(options.keepaliveMs),
+    })
     const { path, requestSerialize, responseDeserialize } = options.method
     const call = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
     this.#call = call

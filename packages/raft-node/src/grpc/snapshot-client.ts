@@ -2,7 +2,7 @@
 import { Client, type ClientDuplexStream, credentials, type ServiceError } from '@grpc/grpc-js'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotChunk, SnapshotOffer } from '../snapshot-calls.ts'
 import { decodeWelcome } from './handshake.ts'
-import { CLIENT_OPTIONS, PEER_METHODS } from './peer-service.ts'
+import { CLIENT_OPTIONS, keepalive, PEER_METHODS } from './peer-service.ts'
 import { decodeAnswer, encodeChunk, encodeOffer } from './snapshot-codec.ts'
 
 export class SnapshotClient implements SnapshotCall {
@@ -23,7 +23,7 @@ export class SnapshotClient implements SnapshotCall {
   ) {
     this.#events = events
     this.#closed = closed
-    this.#client = new Client(address, credentials.createInsecure(), CLIENT_OPTIONS)
+    this.#client = new Client(address, credentials.createInsecure(), { ...CLIENT_OPTIONS, ...keepalive() })
     const { path, requestSerialize, responseDeserialize } = PEER_METHODS.installSnapshot
     const call = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize)
     this.#call = call

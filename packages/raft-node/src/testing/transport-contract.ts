@@ -1,9 +1,9 @@
 /** What every transport does, as one suite: called with a way to make transports of one network. */
 import { type Entry, type Message, NONE } from '@millrace/raft-core'
-import { crc32, type Frame, FrameKind, sealFrame } from '@millrace/record'
+import { crc32, type Frame } from '@millrace/record'
 import { afterEach, describe, expect, test } from 'vitest'
 import { encodeGroupConfiguration } from '../configuration-codec.ts'
-import { entryOfFrame, plainBody } from '../entry-frame.ts'
+import { entryOfFrame } from '../entry-frame.ts'
 import type {
   IncomingSnapshot,
   SnapshotAnswer,
@@ -12,6 +12,7 @@ import type {
   SnapshotOffer,
 } from '../snapshot-calls.ts'
 import type { GroupMessage, GroupPresence, QuietBeat, Transport, TransportHandler } from '../transport.ts'
+import { joinedFrames } from './joined-frames.ts'
 import { EXCHANGED_TYPES, MessageRandom, randomMessage } from './random-messages.ts'
 import { until } from './until.ts'
 
@@ -110,20 +111,6 @@ export class RecordingHandler implements TransportHandler {
   types(): string[] {
     return this.received.map(({ message }) => message.message.type)
   }
-}
-
-/** `count` frames from `first` on, joined by their chains. */
-export function joinedFrames(group: number, first: number, count: number, payloadBytes = 10): Frame[] {
-  const frames: Frame[] = []
-  let chain = 7
-  for (let i = 0; i < count; i++) {
-    const body = plainBody(FrameKind.command, new Uint8Array(payloadBytes).fill(i))
-    const at = { group, index: first + i, term: 3, baseOffset: 0, timestamp: 1_000, previousChain: chain }
-    const frame = sealFrame(body, at)
-    chain = frame.header.chain
-    frames.push(frame)
-  }
-  return frames
 }
 
 function append(group: number, frames: readonly Frame[]): GroupMessage {
