@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { openDataFolder, openSegmentedLogStore } from '@millrace/log-store'
-import { birthGroup, createGrpcTransport, createNode } from '@millrace/raft-node'
+import { createGrpcTransport, createNode } from '@millrace/raft-node'
 import { keyValueServer } from './http-server.ts'
 import { KeyValueMap } from './key-value-map.ts'
 
@@ -43,13 +43,13 @@ const folder = await openDataFolder(values.data, {
 })
 const logStore = await openSegmentedLogStore({ dir: folder.logDir, onFatal: fail })
 const ids = Object.keys(nodes).map(Number)
-if (values.init) await birthGroup(logStore, { clusterId, group: GROUP, nodes: ids, nodeId })
 
 const transport = createGrpcTransport({
   ...{ nodeId, clusterId, listen: { port: portOf(own.peers) } },
   peers: new Map(ids.map(id => [id, nodes[id]!.peers])),
 })
 const node = await createNode({ nodeId, logStore, transport, log: event => log(`${event.level} ${event.message}`) })
+if (values.init) await node.bootstrap({ clusterId, group: GROUP, nodes: ids })
 const map = new KeyValueMap()
 const group = await node.open(GROUP, map.machine)
 const server = keyValueServer(group, map, id => `http://${nodes[id]!.http}`)

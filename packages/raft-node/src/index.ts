@@ -11,6 +11,15 @@ export type { InboundLimits } from './inbound-credit.ts'
 export * from './machine-snapshots.ts'
 export * from './node.ts'
 export { type PayloadCopies, payloadCopies } from './payload-copies.ts'
+export {
+  createRaft,
+  type Raft,
+  type RaftFounding,
+  type RaftMetrics,
+  type RaftObserver,
+  type RaftOptions,
+  type RaftState,
+} from './raft.ts'
 export { createNode } from './raft-host.ts'
 export { replayedMachine } from './replayed-machine.ts'
 export * from './snapshot-calls.ts'
