@@ -26,9 +26,9 @@ const DEFECTS: readonly Defect[] = [
   },
   {
     name: 'the log is cut at a bad checksum',
-    file: 'recovery.ts',
-    sound: "if (scan.stop.kind === 'damaged' || !startsWithRound) throw",
-    defective: 'if (!startsWithRound) throw',
+    file: 'segment-scanner.ts',
+    sound: "return { kind: 'damaged', position, detail, nextRecord: at }",
+    defective: "return { kind: 'incomplete', position, detail }",
   },
   {
     name: 'a round is acknowledged before its fdatasync',
