@@ -120,8 +120,10 @@ export class GroupSnapshots {
   }
 
   /** @see GroupHandle.trimLog */
-  trim(index: LogIndex): Promise<LogIndex> {
-    return this.#trimmer.trimTo(Math.min(index, this.#options.subject.checkpointed))
+  async trim(index: LogIndex): Promise<LogIndex> {
+    const { subject } = this.#options
+    if (index > subject.checkpointed && !subject.restoring) await subject.checkpoint()
+    return await this.#trimmer.trimTo(Math.min(index, subject.checkpointed))
   }
 
   /** The role or the term is another one. */
@@ -216,19 +218,13 @@ export class GroupSnapshots {
   }
 
   #taken(info: SnapshotInfo): void {
-    this.#options.services.snapshots.traffic.taken += 1
+    const { snapshots } = this.#options.services
+    snapshots.traffic.taken += 1
     this.#offer(info)
-    this.#trimBehind(info).catch((error: unknown) => {
+    // The state that the next start begins with may be another one than the snapshot: it has to be as far.
+    this.trim(info.index - snapshots.limits.trailingEntriesMax).catch((error: unknown) => {
       this.#report('warn', `the log was not trimmed: ${String(error)}`)
     })
-  }
-
-  /** The state that the next start begins with may be another one than the snapshot: it has to be as far. */
-  async #trimBehind({ index }: SnapshotInfo): Promise<void> {
-    const { services, subject } = this.#options
-    if (subject.restoring) return
-    await subject.checkpoint()
-    await this.trim(index - services.snapshots.limits.trailingEntriesMax)
   }
 
   /** Tells the core of the newest snapshot that the log goes on from. @returns whether there is one */

@@ -4,6 +4,7 @@ import { MemoryLogStore, MemorySnapshotStore } from '@millrace/log-store/memory'
 import { applyCommand } from '../apply-command.ts'
 import { birthRecord } from '../birth-record.ts'
 import { openFsm } from '../fsm.ts'
+import { joinGroup } from '../group-founding.ts'
 import type { GroupHandle } from '../group-handle.ts'
 import { createMemoryNetwork, type MemoryNetwork } from '../memory-network.ts'
 import type { NodeEvent, NodeTiming, RaftNode } from '../node.ts'
@@ -25,7 +26,9 @@ export interface SnapshotClusterOptions {
   readonly snapshots?: SnapshotOptions
   readonly transport?: (node: number) => Transport
   /** In place of the state machine that would be opened. */
-  readonly machine?: (machine: StateMachine) => StateMachine
+  readonly machine?: (machine: StateMachine, id: number, fsm: BlobFsm, store: SnapshotStore) => StateMachine
+  /** Nodes whose replica waits for a snapshot to bring it everything. */
+  readonly joining?: readonly number[]
   readonly openStore?: (node: number) => Promise<LogStore>
   readonly openSnapshots?: (node: number) => Promise<SnapshotStore>
 }
@@ -63,14 +66,16 @@ export class SnapshotCluster {
       log: event => events.push(event),
     })
     if (!store.groups().some(log => log.group === SNAPSHOT_GROUP)) {
+      const replica = replicaOn(id)
       const birth = { clusterId: 'test', group: SNAPSHOT_GROUP, createIndex: 3, createTimestamp: 1_000 }
       const base = birthRecord({ ...birth, configuration: configurationOf(NODES) })
-      await store.create(SNAPSHOT_GROUP, { replicaId: replicaOn(id), base })
+      if (this.#options.joining?.includes(id)) await joinGroup(store, { group: SNAPSHOT_GROUP, replica })
+      else await store.create(SNAPSHOT_GROUP, { replicaId: replica, base })
     }
     const fsm = new BlobFsm()
     prepare(fsm)
     const machine = await openFsm(fsm, snapshotStore)
-    const handle = await node.open(SNAPSHOT_GROUP, this.#options.machine?.(machine) ?? machine)
+    const handle = await node.open(SNAPSHOT_GROUP, this.#options.machine?.(machine, id, fsm, snapshotStore) ?? machine)
     const running = { node, fsm, store, snapshotStore, handle, events }
     this.up.set(id, running)
     return running

@@ -1,0 +1,163 @@
+/** State machines whose log is the data: a snapshot is of the log's base, and may hold a later state. */
+import type { SnapshotInfo, SnapshotStore } from '@millrace/log-store'
+import { expect, onTestFinished, test } from 'vitest'
+import { BIRTH_INDEX, BIRTH_TERM } from './birth-record.ts'
+import type { MachineSnapshots, StateView } from './machine-snapshots.ts'
+import type { AppliedPosition, StateMachine } from './state-machine.ts'
+import type { BlobFsm } from './testing/blob-fsm.ts'
+import { SnapshotCluster } from './testing/snapshot-cluster.ts'
+
+/** What is left of a machine when its process ends. */
+interface Durable {
+  applied: AppliedPosition
+  content: Uint8Array
+}
+
+const HEAD_BYTES = 16
+
+/** A state machine that keeps its checkpoint apart from snapshots. */
+class BaseMachine implements StateMachine {
+  readonly applied: AppliedPosition
+  readonly snapshots: MachineSnapshots
+  readonly restored: SnapshotInfo[] = []
+  readonly #inner: StateMachine
+  readonly #fsm: BlobFsm
+  readonly #durable: Durable
+  #last: AppliedPosition
+
+  constructor(inner: StateMachine, fsm: BlobFsm, store: SnapshotStore, durable: Durable) {
+    this.#inner = inner
+    this.#fsm = fsm
+    this.#durable = durable
+    this.applied = durable.applied
+    this.#last = durable.applied
+    const restore: MachineSnapshots['restore'] = (info, content) => this.#restore(info, content)
+    this.snapshots = { kind: 'base', store, view: () => this.#view(), restore }
+  }
+
+  apply(frames: Parameters<StateMachine['apply']>[0]): readonly unknown[] | undefined {
+    this.#last = frames.at(-1)!.header
+    return this.#inner.apply(frames)
+  }
+
+  leadership(): void {
+    // Nothing to do.
+  }
+
+  async checkpoint(): Promise<AppliedPosition> {
+    const { index, term } = this.#last
+    this.#durable.applied = { index, term }
+    this.#durable.content = await whole(this.#fsm.snapshot().content())
+    return this.#durable.applied
+  }
+
+  async close(): Promise<void> {
+    await this.#inner.close()
+  }
+
+  #view(): StateView {
+    const { index, term } = this.#last
+    const state = this.#fsm.snapshot()
+    const content = async function* (): AsyncGenerator<Uint8Array> {
+      const head = new Uint8Array(HEAD_BYTES)
+      new DataView(head.buffer).setBigUint64(0, BigInt(index))
+      new DataView(head.buffer).setBigUint64(8, BigInt(term))
+      yield head
+      yield* state.content()
+    }
+    return { applied: { index, term }, content, release: () => state.release?.() }
+  }
+
+  async #restore(info: SnapshotInfo, content: AsyncIterable<Uint8Array>): Promise<AppliedPosition> {
+    this.restored.push(info)
+    const bytes = await whole(content)
+    if (info.index === BIRTH_INDEX) {
+      expect(bytes).toHaveLength(0)
+      this.#last = { index: BIRTH_INDEX, term: BIRTH_TERM }
+    } else {
+      const head = new DataView(bytes.buffer, bytes.byteOffset)
+      this.#last = { index: Number(head.getBigUint64(0)), term: Number(head.getBigUint64(8)) }
+      await this.#fsm.restore(one(bytes.subarray(HEAD_BYTES)))
+    }
+    await this.checkpoint()
+    return this.#last
+  }
+}
+
+async function whole(content: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of content) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
+async function baseCluster(
+  joining: readonly number[] = [],
+): Promise<{ c: SnapshotCluster; machines: Map<number, BaseMachine> }> {
+  const machines = new Map<number, BaseMachine>()
+  const c = new SnapshotCluster({
+    joining,
+    machine: (inner, id, fsm, store) => {
+      const durable = { applied: { index: 0, term: 0 }, content: new Uint8Array(0) }
+      const machine = new BaseMachine(inner, fsm, store, durable)
+      machines.set(id, machine)
+      return machine
+    },
+  })
+  onTestFinished(() => c.stop())
+  for (const id of [1, 2]) await c.startNode(id)
+  return { c, machines }
+}
+
+test('a late follower gets the state as it is and the log from its base on, and applies none of it twice', async () => {
+  const { c, machines } = await baseCluster()
+  for (let key = 0; key < 20; key++) await c.set(key, 1_000)
+  const leader = await c.leader()
+  const { applied } = leader.handle.status()
+  expect(await leader.handle.trimLog(10)).toBe(10)
+  expect(leader.snapshotStore.list()).toEqual([])
+  const late = await c.startNode(3)
+  await c.converged()
+  expect(machines.get(3)!.restored.map(info => info.index)).toEqual([10])
+  expect([late.fsm.commands, late.fsm.keys.length]).toEqual([0, 20])
+  const [log] = late.store.groups()
+  expect([log!.base.index, log!.end.index]).toEqual([10, applied])
+  expect((await log!.read(11, applied + 1, 1e9)).length).toBe(applied - 10)
+  await c.set(20, 10)
+  await c.converged()
+  expect([late.fsm.commands, late.fsm.keys.length]).toEqual([1, 21])
+})
+
+test('a snapshot of the base is made when a follower needs it, of the base as it is then', async () => {
+  const { c } = await baseCluster()
+  for (let key = 0; key < 10; key++) await c.set(key, 100)
+  const leader = await c.leader()
+  for (const index of [4, 6]) await leader.handle.trimLog(index)
+  await c.startNode(3)
+  await c.converged()
+  expect(leader.snapshotStore.list().map(info => info.index)).toEqual([6])
+  expect(leader.node.snapshots().sent).toBe(1)
+})
+
+test('a log is not trimmed beyond what is applied, and a state without thresholds takes no snapshot by itself', async () => {
+  const { c } = await baseCluster()
+  for (let key = 0; key < 5; key++) await c.set(key, 100)
+  await c.converged()
+  const leader = await c.leader()
+  const { applied } = leader.handle.status()
+  expect(await leader.handle.trimLog(1_000)).toBe(applied)
+  await expect(leader.handle.takeSnapshot()).rejects.toThrow('group 7 takes no snapshots')
+})
+
+test('a replica that joins begins with the birth of the group: an empty state, and all of the log', async () => {
+  const { c, machines } = await baseCluster([3])
+  for (let key = 0; key < 5; key++) await c.set(key, 100)
+  const late = await c.startNode(3)
+  await c.converged()
+  expect(machines.get(3)!.restored).toMatchObject([{ index: BIRTH_INDEX, contentBytes: 0 }])
+  expect([late.fsm.commands, late.store.groups()[0]!.base.index]).toEqual([5, BIRTH_INDEX])
+  expect(late.handle.status().configuration.voters).toHaveLength(3)
+})
