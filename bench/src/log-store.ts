@@ -6,15 +6,16 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { benchAppends } from './log-store/appends.ts'
-import { benchOpenings, MEMORY_FLAG, measureMemory } from './log-store/openings.ts'
+import { benchGroupMemory, MEMORY_FLAG, measureMemory } from './log-store/group-memory.ts'
+import { benchOpenings } from './log-store/openings.ts'
 import { benchReads } from './log-store/reads.ts'
 
 const DIVISOR_QUICK = 8
 
-const PARTS = { appends: benchAppends, reads: benchReads, openings: benchOpenings }
+const PARTS = { appends: benchAppends, reads: benchReads, openings: benchOpenings, memory: benchGroupMemory }
 
 /**
- * `pnpm bench log-store [appends] [reads] [openings] [--quick] [--dir FOLDER]`: the parts named, or all of them. Works in
+ * `pnpm bench log-store [appends] [reads] [openings] [memory] [--quick] [--dir FOLDER]`: the parts named, or all of them. Works in
  * a new folder below FOLDER, and removes it.
  */
 export async function benchLogStore(args: readonly string[]): Promise<void> {

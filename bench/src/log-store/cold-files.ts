@@ -1,7 +1,7 @@
 /**
- * Makes files cold, and proves that they were: GNU dd drops them from the kernel's cache (which needs no rights, but
- * leaves pages that are dirty or in use), and the kernel's own count of bytes fetched from storage says afterwards
- * whether a read had to go there.
+ * Makes files cold, and counts what is read. GNU dd drops files from the kernel's cache (which needs no rights, but leaves
+ * pages that are dirty or in use); the kernel's own count of bytes fetched from storage proves afterwards that a read had
+ * to go there.
  */
 import { spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
@@ -24,12 +24,24 @@ export function syncFiles(folder: string): void {
   }
 }
 
-/** Bytes that this process had fetched from storage so far; null where the kernel does not say. */
-export function bytesFromStorage(): number | null {
+/** Bytes that this process had fetched from storage so far; NaN where the kernel does not say. */
+export function bytesFromStorage(): number {
+  return count('read_bytes')
+}
+
+/** Bytes that this process has read so far, from wherever; NaN where the kernel does not say. */
+export function bytesRead(): number {
+  return count('rchar')
+}
+
+function count(name: string): number {
   try {
-    const line = /^read_bytes: (\d+)$/m.exec(fs.readFileSync('/proc/self/io', 'utf8'))
-    return line === null ? null : Number(line[1])
+    const line = fs
+      .readFileSync('/proc/self/io', 'utf8')
+      .split('\n')
+      .find(each => each.startsWith(`${name}: `))
+    return line === undefined ? Number.NaN : Number(line.slice(name.length + 2))
   } catch {
-    return null
+    return Number.NaN
   }
 }

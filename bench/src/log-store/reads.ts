@@ -94,8 +94,7 @@ function coldRate(files: string, read: Reader, fromStorage: number[]): Measure {
       bytes = await read()
       return bytes
     })()
-    const after = bytesFromStorage()
-    fromStorage.push(before === null || after === null ? Number.NaN : (after - before) / bytes)
+    fromStorage.push((bytesFromStorage() - before) / bytes)
     return figure
   }
 }
