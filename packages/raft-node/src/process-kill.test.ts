@@ -16,19 +16,24 @@ class Processes {
   readonly #folder: string
   readonly #ports: readonly number[]
   readonly #entries = new Map<number, readonly string[]>()
+  readonly #label: string
   #runs = 0
+  /** Reads under the lease, by node. */
+  readonly leaseReads: { readonly node: number; readonly count: number; readonly atMs: number }[] = []
 
-  constructor(folder: string, ports: readonly number[]) {
+  constructor(folder: string, ports: readonly number[], label: string) {
+    this.#label = label
     this.#folder = folder
     this.#ports = ports
   }
 
   start(node: number): void {
     this.#runs++
-    const args = [String(node), this.#folder, `run${this.#runs}`, ...this.#ports.map(String)]
+    const args = [String(node), this.#folder, `${this.#label}${this.#runs}`, ...this.#ports.map(String)]
     const child = fork(MAIN, args, { execArgv: ['--conditions=millrace-source'] })
     child.on('message', (message: NodeReport) => {
       if (message.type === 'entries') this.#entries.set(node, message.entries)
+      else if (message.type === 'leaseRead') this.leaseReads.push({ node, ...message })
       else this.acknowledged.set(message.text, message)
     })
     this.running.set(node, child)
@@ -71,9 +76,9 @@ afterEach(async () => {
   for (const run of cleanup.splice(0)) await run()
 })
 
-async function processes(): Promise<Processes> {
+async function processes(label = 'run'): Promise<Processes> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-kill-'))
-  const p = new Processes(folder, await freePorts(3))
+  const p = new Processes(folder, await freePorts(3), label)
   cleanup.push(async () => {
     for (const node of [...p.running.keys()]) await p.kill(node)
     await rm(folder, { recursive: true })
@@ -111,4 +116,25 @@ test('one process after the other killed while they append: the others go on, no
   }
   await p.more(100)
   expectAllThere(p, await p.entries())
+}, 120_000)
+
+test('lease read after SIGSTOP is refused: a leader that was stopped shows nothing old', async () => {
+  const p = await processes('leased')
+  for (let round = 0; round < 3; round++) {
+    const before = p.leaseReads.length
+    await until('the leader reads under its lease', () => p.leaseReads.length > before + 20)
+    const { node } = p.leaseReads.at(-1)!
+    const child = p.running.get(node)!
+    child.kill('SIGSTOP')
+    // What it had sent is read first; then another one is elected, and appends.
+    const atStop = p.leaseReads.length
+    await until('another leader reads', () => p.leaseReads.slice(atStop).some(read => read.node !== node))
+    await p.more(50)
+    const stored = p.acknowledged.size
+    const resumedMs = Date.now()
+    child.kill('SIGCONT')
+    await p.more(50)
+    const late = p.leaseReads.filter(read => read.node === node && read.atMs >= resumedMs)
+    expect(late.filter(read => read.count < stored)).toEqual([])
+  }
 }, 120_000)

@@ -1,6 +1,7 @@
 /**
  * A node as a process of its own, for tests that kill it: sockets, files, one group. While it leads it appends numbered
- * entries and reports each that was applied. Arguments: node id, folder, run (a label), ports of all nodes.
+ * entries and reports each that was applied. Arguments: node id, folder, run (a label; `leased…`: the
+ * group has lease reads, and its leader makes them all the time), ports of all nodes.
  */
 import { openSegmentedLogStore } from '@millrace/log-store'
 import { birthRecord } from '../birth-record.ts'
@@ -13,6 +14,8 @@ import { configurationOf, FAST, propose, replicaOn } from './test-cluster.ts'
 export type NodeReport =
   | { readonly type: 'applied'; readonly text: string; readonly index: number; readonly offset: number }
   | { readonly type: 'entries'; readonly entries: readonly string[] }
+  /** How many entries a read under the lease has seen, and when on the wall clock. */
+  | { readonly type: 'leaseRead'; readonly count: number; readonly atMs: number }
 
 const GROUP = 7
 const IN_FLIGHT = 16
@@ -39,7 +42,7 @@ const transport = createGrpcTransport({
 })
 const node = await createNode({ nodeId, logStore, transport, timing: FAST })
 if (logStore.groups().length === 0) {
-  const configuration = configurationOf(nodes)
+  const configuration = { ...configurationOf(nodes), leaseReads: run.startsWith('leased') }
   const birth = { clusterId: 'test', group: GROUP, createIndex: 1, createTimestamp: 1, configuration }
   await logStore.create(GROUP, { replicaId: replicaOn(nodeId), base: birthRecord(birth) })
 }
@@ -60,6 +63,14 @@ setInterval(() => {
   // A leader that drops a proposal learns why only in its next turn: trying again at once would keep that from coming.
   while (appending && handle.leading && open < IN_FLIGHT) if (!appendOne()) break
 }, PAUSE_MS)
+
+if (run.startsWith('leased')) setInterval(readUnderLease, 1)
+
+function readUnderLease(): void {
+  const read = handle.leaseRead(() => ({ count: machine.entries.length, atMs: Date.now() }))
+  // Without a lease nothing is read, which is what the test is about.
+  read.then(seen => report({ type: 'leaseRead', ...seen })).catch(() => undefined)
+}
 
 /** @returns whether the proposal was taken */
 function appendOne(): boolean {
