@@ -112,7 +112,9 @@ export class GroupStepper {
       cacheBytesMax: CORE_CACHE_BYTES_MAX,
       ...leaseOf(opening.configuration, electionTimeoutMinMs),
     }
-    this.#core = new RaftGroup(config, opening.initial, services.randomInt)
+    this.#core =
+      services.createCore?.(log.group, config, opening.initial, services.randomInt) ??
+      new RaftGroup(config, opening.initial, services.randomInt)
     const subject = {
       ...{ group: log.group, replica: this.#replica, ...options.effects, isConnected: services.isConnected },
       status: () => this.#core.status(),

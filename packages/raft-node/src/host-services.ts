@@ -2,7 +2,7 @@
 import type { LogStore } from '@millrace/log-store'
 import type { RandomInt } from '@millrace/raft-core'
 import type { InboundCredit } from './inbound-credit.ts'
-import type { Clock, NodeEvent, NodeTiming } from './node.ts'
+import type { Clock, CreateCore, NodeEvent, NodeTiming } from './node.ts'
 import type { QuietPeers } from './quiet-peers.ts'
 import type { SnapshotSends } from './snapshot-sends.ts'
 import type { GroupMessage } from './transport.ts'
@@ -14,6 +14,7 @@ export interface HostServices {
   readonly timing: Required<NodeTiming>
   readonly snapshots: SnapshotSends
   readonly store: LogStore
+  readonly createCore?: CreateCore | undefined
   readonly inbound: InboundCredit
   /** Undefined: the timing leaves no room for quiet groups. */
   readonly quiet: QuietPeers | undefined

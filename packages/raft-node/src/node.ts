@@ -1,5 +1,7 @@
 /** One node: many Raft groups over one log store and one transport, in one turn loop. Implemented in raft-host.ts. */
 import type { GroupLog, LogStore } from '@millrace/log-store'
+import type { InitialState, RaftConfig, RaftGroup, RandomInt } from '@millrace/raft-core'
+import type { EntryPayload } from './entry-frame.ts'
 import type { BootstrapOptions } from './group-bootstrap.ts'
 import type { GroupFounding } from './group-founding.ts'
 import type { GroupHandle } from './group-handle.ts'
@@ -19,6 +21,14 @@ export interface Clock {
   /** Runs `run` after I/O callbacks that are due: the next turn. */
   nextTurn(run: () => void): void
 }
+
+/** Makes the core of a group's replica. */
+export type CreateCore = (
+  group: number,
+  config: RaftConfig,
+  initial: InitialState<EntryPayload>,
+  randomInt: RandomInt,
+) => RaftGroup<EntryPayload>
 
 export interface NodeTiming {
   /** Default 150. */
@@ -43,6 +53,8 @@ export interface NodeOptions {
   readonly inbound?: InboundLimits
   /** When snapshots are taken and how fast they are sent. */
   readonly snapshots?: SnapshotOptions
+  /** For simulators, which watch the core or give it other settings. Default: a `RaftGroup` as it is. */
+  readonly createCore?: CreateCore
   /** Role changes, halts and the like, one line each. */
   readonly log?: (event: NodeEvent) => void
 }

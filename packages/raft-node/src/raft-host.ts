@@ -88,6 +88,7 @@ class RaftHost implements RaftNode, TransportHandler {
       randomInt,
       timing,
       store: options.logStore,
+      createCore: options.createCore,
       inbound: new InboundCredit(options.inbound),
       quiet,
       isConnected,
