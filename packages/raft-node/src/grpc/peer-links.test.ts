@@ -2,6 +2,7 @@
 import { Client, credentials, Metadata, type MethodDefinition } from '@grpc/grpc-js'
 import { afterEach, expect, test } from 'vitest'
 import { entryOfFrame } from '../entry-frame.ts'
+import { payloadCopies } from '../payload-copies.ts'
 import { joinedFrames } from '../testing/joined-frames.ts'
 import { StallingProxy } from '../testing/stalling-proxy.ts'
 import { RecordingHandler } from '../testing/transport-contract.ts'
@@ -68,6 +69,24 @@ test('a peer that reads nothing fills its own queue and no more, and slows nobod
   await until('a heartbeat', () => quick.seen.types().includes('heartbeat'))
 })
 
+test('a frame is copied once per follower on its way out, and at most twice on its way in', async () => {
+  const followers = [await start({ nodeId: 2 }), await start({ nodeId: 3 })]
+  const peers = new Map(followers.map(({ transport }, i) => [i + 2, `127.0.0.1:${transport.port}`]))
+  const { transport } = await start({ peers })
+  await until('connected', () => transport.isConnected(2) && transport.isConnected(3))
+  const entries = joinedFrames(1, 10, 40, 20_000).map(entryOfFrame)
+  const framed = entries.reduce((sum, entry) => sum + entry.size, 0)
+  const envelope = { type: 'append', from: 1, to: 2, term: 3, prevIndex: 9, prevTerm: 3, commit: 0 } as const
+  Object.assign(payloadCopies, { on: true, sent: 0, received: 0, owned: 0 })
+  cleanup.push(() => Object.assign(payloadCopies, { on: false }))
+  for (const node of [2, 3]) transport.send(node, [{ group: 1, message: { ...envelope, entries } }])
+  await until('it arrives', () => followers.every(({ seen }) => seen.received.length === 1))
+  // Beside the frames a message has a few fields.
+  expect(payloadCopies.sent - 2 * framed).toBeGreaterThanOrEqual(0)
+  expect(payloadCopies.sent - 2 * framed).toBeLessThan(200)
+  expect([payloadCopies.received, payloadCopies.owned]).toEqual([2 * framed, 2 * framed])
+})
+
 test('a connection that carries nothing any more is given up within its deadline, and made anew', async () => {
   const peer = await start({ nodeId: 2 })
   const proxy = await proxyTo(peer.transport.port)
@@ -86,20 +105,30 @@ test('a connection that carries nothing any more is given up within its deadline
 
 test('votes whose answers are lost count for a deadline only, then others are asked for', async () => {
   const peer = await start({ nodeId: 2 })
-  const peers = new Map([[2, `127.0.0.1:${peer.transport.port}`]])
-  const { transport, seen } = await start({ peers, voteDeadlineMs: 50 })
-  await until('connected', () => transport.isConnected(2))
-  const vote = (group: number): void => {
-    const message = { type: 'vote', from: 1, to: 2, term: 4, lastIndex: 1, lastTerm: 1, transfer: false } as const
-    transport.send(2, [{ group, message }])
-  }
-  // Nobody answers them.
-  for (let group = 0; group < 65; group++) vote(group)
-  await until('too many at once are refused', () => seen.unreachables.includes(2))
-  await until('later ones are taken', () => {
-    if (peer.seen.received.every(({ message }) => message.group !== 1_000)) vote(1_000)
-    return peer.seen.received.some(({ message }) => message.group === 1_000)
+  const proxy = await proxyTo(peer.transport.port)
+  const { transport, seen } = await start({
+    ...{ peers: new Map([[2, proxy.address]]), voteDeadlineMs: 50, keepaliveMs: 60_000 },
   })
+  await until('connected', () => transport.isConnected(2))
+  proxy.stall()
+  const message = { type: 'vote', from: 1, to: 2, term: 4, lastIndex: 1, lastTerm: 1, transfer: false } as const
+  /** @returns whether there was room for another call */
+  const ask = async (group: number): Promise<boolean> => {
+    const refused = seen.unreachables.length
+    transport.send(2, [{ group, message }])
+    await new Promise(resolve => setImmediate(resolve))
+    await new Promise(resolve => setImmediate(resolve))
+    return seen.unreachables.length === refused
+  }
+  let group = 1
+  for (; group <= 65; group++) transport.send(2, [{ group, message }])
+  await until('too many at once are refused', () => seen.unreachables.includes(2))
+  for (let taken = false; !taken; group++) {
+    await new Promise(resolve => setTimeout(resolve, 5))
+    taken = await ask(group)
+    expect(group).toBeLessThan(2_000)
+  }
+  expect(transport.isConnected(2)).toBe(true)
 })
 
 test('a lost peer is called again after 50 ms, then half as often each time, down to once a second, with jitter', () => {
