@@ -305,3 +305,24 @@ test('a replica without a configuration neither votes nor campaigns until a snap
   ask('preVote')
   await until('it answers now', () => said.includes('preVoteResponse'))
 })
+
+test('truncation across a change rolls it back: who was to be added speaks to nobody', async () => {
+  const c = await cluster()
+  await c.startNode(4)
+  const old = await c.leader()
+  c.network.isolate(old)
+  const lost = new GroupMembers(c.handle(old)).addLearner(place(4)).catch((error: unknown) => error)
+  await until(
+    'the change is in the log of the old leader',
+    () => c.handle(old).log.durable.index === c.handle(old).status().lastIndex,
+  )
+  const others = c.nodeIds.filter(id => id !== old)
+  await until('another one leads', () => others.some(id => c.handle(id).leading))
+  c.network.heal()
+  expect(await lost).toMatchObject({ outcome: 'not_stored' })
+  await c.append('instead')
+  await until('the old leader has it', () => c.machine(old).entries.length === 1)
+  for (const id of c.nodeIds) expect(c.handle(id).status().configuration.learners).toEqual([])
+  // The id was never a member: it is free.
+  expect((await (await members(c)).addLearner(place(4))).learners).toEqual([14])
+})
