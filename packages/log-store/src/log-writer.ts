@@ -20,6 +20,7 @@ import { decodeSegmentHeader, encodeSegmentHeader, type SegmentPredecessor } fro
 import { SegmentIndex } from './segment-index.ts'
 import { discardSegment } from './segment-trash.ts'
 import type { StoreContext } from './store-context.ts'
+import type { FileHolder } from './write-files.ts'
 
 /** Index entries are saved this many at a time: about once per MiB of log. */
 const INDEX_SAVE_ENTRIES = 64
@@ -47,7 +48,7 @@ export interface LogState {
   readonly closedByRecovery: boolean
 }
 
-export class LogWriter {
+export class LogWriter implements FileHolder {
   readonly #context: StoreContext
   readonly #task: FlushTask
   readonly #state: LogState
@@ -169,6 +170,12 @@ export class LogWriter {
     await this.#closeFile()
   }
 
+  async closeResting(): Promise<void> {
+    const file = this.#file
+    this.#file = null
+    await file?.close()
+  }
+
   #needsSegment(truncates: boolean): boolean {
     const last = this.#segments.at(-1)
     if (last === undefined || truncates || this.#closed) return true
@@ -177,8 +184,9 @@ export class LogWriter {
   }
 
   async #appendInPlace(content: RoundContent): Promise<boolean> {
-    const { faults, limits } = this.#context
+    const { faults, limits, writeFiles } = this.#context
     const segment = this.#segments.at(-1)!
+    writeFiles.take(this)
     const file = this.#file ?? (await this.#openFile(segment))
     const { generation, salt, group } = segment.header
     const place = { generation, salt, group, number: ++this.#roundNumber, position: segment.end }
@@ -200,6 +208,7 @@ export class LogWriter {
       await file.writev(round.buffers, segment.end)
     }
     if (!(await faults.writeThrough(this.#task, segment.path, write))) return false
+    writeFiles.rest(this)
     this.#took(segment, segment.end, round, content)
     return true
   }
@@ -366,8 +375,7 @@ export class LogWriter {
   async #closeFile(): Promise<void> {
     const last = this.#segments.at(-1)
     if (last !== undefined) await this.#saveIndex(last)
-    const file = this.#file
-    this.#file = null
-    await file?.close()
+    this.#context.writeFiles.take(this)
+    await this.closeResting()
   }
 }

@@ -25,6 +25,7 @@ import { TailCache } from './tail-cache.ts'
 import { Trash } from './trash.ts'
 import { VoteFile } from './vote-file.ts'
 import { ReplicaState } from './vote-slot.ts'
+import { WriteFiles } from './write-files.ts'
 
 const MIB = 1_048_576
 
@@ -51,6 +52,8 @@ export interface SegmentedLogStoreOptions extends Partial<StoreLimits> {
   readonly coldReadsMax?: number
   /** Files kept open for reading. Default 128. */
   readonly openFilesMax?: number
+  /** Files that groups keep open for writing between two rounds. Default 512. */
+  readonly writeFilesMax?: number
   /** How long removed files stay in the trash. Default 10 minutes. */
   readonly trashKeepMs?: number
 }
@@ -119,6 +122,7 @@ class SegmentedLogStore implements LogStore {
       mark,
       tails: new TailCache(options.tailCacheBytesMax ?? 64 * MIB),
       reader: new SegmentReader(disk, files, onProblem),
+      writeFiles: new WriteFiles(options.writeFilesMax ?? 512, onProblem),
       trash: new Trash(disk, clock, dir, options.trashKeepMs ?? 600_000, onProblem),
       limits: {
         segmentBytesMax: options.segmentBytesMax ?? 128 * MIB,

@@ -9,6 +9,7 @@ import type { StorageFaults } from './storage-faults.ts'
 import type { TailCache } from './tail-cache.ts'
 import type { Trash } from './trash.ts'
 import type { VoteFile } from './vote-file.ts'
+import type { WriteFiles } from './write-files.ts'
 
 export interface StoreLimits {
   /** A segment that has reached this is followed by another. Default 128 MiB. */
@@ -31,6 +32,7 @@ export interface StoreContext {
   readonly mark: MarkFile
   readonly tails: TailCache
   readonly reader: SegmentReader
+  readonly writeFiles: WriteFiles
   readonly trash: Trash
   readonly limits: StoreLimits
   readonly counters: { bytesWritten: number }
