@@ -276,6 +276,15 @@ test('a part without a call is kept for ten minutes', async () => {
   expect(await b.call(offerOf(CONTENT)).answered()).toMatchObject({ received: 0 })
 })
 
+test('a part that cannot be removed holds nothing up', async () => {
+  const b = new Bench()
+  const create = b.store.create.bind(b.store)
+  b.store.create = async head => ({ ...(await create(head)), abort: () => Promise.reject(new Error('no such file')) })
+  await b.call(offerOf(CONTENT)).send(chunk(CONTENT, 0))
+  expect(await b.call(offerOf(CONTENT.toReversed(), 60)).answered()).toMatchObject({ received: 0, done: false })
+  await b.receiver.close()
+})
+
 test('a full disk refuses the snapshot, and nothing else', async () => {
   const b = new Bench()
   const create = b.store.create.bind(b.store)

@@ -76,6 +76,23 @@ function progressTo3({ handle }: SnapshotNode): number {
   return handle.status().followers.find(follower => follower.node === 3)?.snapshot?.bytes ?? 0
 }
 
+test('on a network that delays, reorders, doubles and loses, again and again: it arrives all the same', async () => {
+  const { cluster } = await overMemory()
+  for (const id of [1, 2]) await cluster.startNode(id)
+  for (let key = 0; key < 8; key++) await cluster.set(key, VALUE_BYTES)
+  for (let key = 100; key < 120; key++) await cluster.set(key, 10)
+  await cluster.converged()
+  for (const { handle } of cluster.up.values()) await handle.takeSnapshot()
+  const writing = load(cluster)
+  cluster.network.setFaults({ dropPermille: 20, duplicatePermille: 20, delayMsMax: 3 })
+  const late = await cluster.startNode(3)
+  await until('it is installed', () => late.fsm.restores > 0)
+  cluster.network.setFaults({})
+  await writing.stop()
+  await cluster.converged()
+  expect(late.fsm.keys.filter(key => key < 8)).toHaveLength(8)
+})
+
 test.each([
   ['in memory', overMemory],
   ['over gRPC and files', overGrpc],
