@@ -326,3 +326,33 @@ test('truncation across a change rolls it back: who was to be added speaks to no
   // The id was never a member: it is free.
   expect((await (await members(c)).addLearner(place(4))).learners).toEqual([14])
 })
+
+test('a leader that was added after what a newcomer has applied is not taken for a removed one', async () => {
+  const c = await cluster()
+  await c.startNode(4)
+  await (await members(c)).addVoter(place(4))
+  c.handle(await c.leader()).transferLeadership(4)
+  await until('the new one leads', () => c.handle(4).leading)
+  const newcomer = await c.startNode(5)
+  await new GroupMembers(c.handle(4)).addVoter(place(5))
+  await until('it has all', () => c.machine(5).lastIndex === c.machine(4).lastIndex)
+  const leaders = newcomer.events.flatMap(({ details }) => (details?.leading === undefined ? [] : [details.leaderNode]))
+  expect(new Set(leaders.slice(leaders.indexOf(4)))).toEqual(new Set([4]))
+})
+
+test('a leader is replaced too: it changes the members, steps down, and the new replica votes', async () => {
+  const c = await cluster()
+  const old = await c.leader()
+  const load = new Load(c)
+  await c.startNode(4)
+  const configuration = await (await members(c)).replace(replicaOn(old), place(4))
+  expect(configuration.voters).toEqual([11, 12, 13, 14].filter(id => id !== replicaOn(old)))
+  expect(configuration.votersOutgoing).toEqual([])
+  const acknowledged = load.acknowledged
+  await until('writes go on', () => load.acknowledged > acknowledged + 20)
+  await c.kill(old)
+  await load.stop()
+  const nodes = configuration.places.map(({ node }) => node)
+  await until('all have all', () => new Set(nodes.map(node => c.machine(node).lastIndex)).size === 1)
+  for (const node of nodes) load.check(c.machine(node).entries)
+})

@@ -354,17 +354,14 @@ export class GroupReplica implements FailoverSubject {
     this.snapshots.configured({ index, configuration })
     // What is applied again after a start may be older than what the log says is in force.
     if (index < this.#configurationIndex) return
+    const before = this.#configuration
     this.#configuration = configuration
     this.#configurationIndex = index
     this.#notify('configuration')
-    this.#leaderRemoved()
-  }
-
-  /** A leader that is no voter any more steps down when it knows: nobody has to wait until it is missed. */
-  #leaderRemoved(): void {
-    const { voters, votersOutgoing } = this.#configuration
     const { leader } = this.leadership
-    if (!voters.includes(leader) && !votersOutgoing.includes(leader)) this.nodeGone(this.leaderNode)
+    // It steps down when it knows: nobody has to wait until it is missed. (One that came later than what is applied here
+    // is no voter yet, which is something else.)
+    if (votes(before, leader) && !votes(configuration, leader)) this.nodeGone(this.leaderNode)
   }
 
   #guard(what: string, run: () => void): void {
@@ -382,4 +379,8 @@ export class GroupReplica implements FailoverSubject {
   #notify(type: Parameters<GroupObserver>[0]['type']): void {
     for (const observer of this.#observers) observer({ type })
   }
+}
+
+function votes({ voters, votersOutgoing }: GroupConfiguration, replica: ReplicaId): boolean {
+  return voters.includes(replica) || votersOutgoing.includes(replica)
 }
