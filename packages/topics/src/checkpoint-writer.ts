@@ -49,6 +49,22 @@ export class CheckpointWriter {
     return next
   }
 
+  /**
+   * Writes all of a state that has taken the place of what was stored; changes that were collected before are void.
+   *
+   * @returns the position that is durable now
+   * @throws StateStoreError
+   */
+  replace(): Promise<AppliedPosition> {
+    const next = this.#last.then(() => {
+      this.#full = true
+      this.#stored = { index: 0, term: 0 }
+      return this.#write()
+    })
+    this.#last = next.catch(() => undefined)
+    return next
+  }
+
   async #write(): Promise<AppliedPosition> {
     const changes = this.#collect(this.#full)
     const { applied, puts, deletes } = changes

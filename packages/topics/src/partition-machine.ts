@@ -7,7 +7,8 @@
  *
  * Invariant: the state is a function of the frames up to `applied`.
  */
-import type { AppliedPosition, LeadershipEvent, StateMachine } from '@millrace/raft-node'
+import type { SnapshotInfo, SnapshotStore } from '@millrace/log-store'
+import type { AppliedPosition, LeadershipEvent, MachineSnapshots, StateMachine, StateView } from '@millrace/raft-node'
 import type { Frame, FrameHeader } from '@millrace/record'
 import { FrameKind } from '@millrace/record'
 import type { AppendDecision } from './append-decision.ts'
@@ -21,6 +22,7 @@ import { decodePartition, encodePosition, encodeProducer, producerEntryKey } fro
 import type { PendingAppend } from './pending-append.ts'
 import { PendingAppends } from './pending-appends.ts'
 import { ProducerTable, producerKey } from './producer-table.ts'
+import { decodeStateSnapshot, encodeStateSnapshot } from './state-snapshot.ts'
 import type { StateEntry, StateStore, StoredState } from './state-store.ts'
 import { WatermarkWaiters } from './watermark-waiters.ts'
 
@@ -33,12 +35,17 @@ export interface PartitionMachineOptions {
   readonly base: { readonly index: number; readonly nextOffset: number }
   /** Bound of the producer table; replicas must agree on it. */
   readonly producersMax?: number
+  /** Snapshots of the group. Absent: other replicas get the state from the log only. */
+  readonly snapshotStore?: SnapshotStore
 }
 
 export class PartitionMachine implements StateMachine {
   readonly group: number
   readonly waiters: WatermarkWaiters = new WatermarkWaiters()
-  readonly #producers: ProducerTable
+  /** Of the log's base: the records are in the log, and the state says what they have come to. */
+  readonly snapshots?: MachineSnapshots
+  readonly #producersMax: number | undefined
+  #producers: ProducerTable
   readonly #pending = new PendingAppends()
   readonly #checkpoints: CheckpointWriter
   #applied: AppliedPosition
@@ -59,6 +66,7 @@ export class PartitionMachine implements StateMachine {
       throw new InvariantError(`group ${group}: checkpoint at index ${stored.applied.index}, log from ${base.index}`)
     }
     const decoded = stored === undefined ? undefined : decodePartition(stored.entries)
+    this.#producersMax = producersMax
     this.#producers = new ProducerTable(decoded?.producers, producersMax)
     this.#applied = stored?.applied ?? { index: 0, term: 0 }
     this.#nextIndex = (stored?.applied.index ?? base.index) + 1
@@ -66,6 +74,7 @@ export class PartitionMachine implements StateMachine {
     this.#logStartOffset = decoded?.position.logStartOffset ?? base.nextOffset
     this.#checkpoints = new CheckpointWriter(stateStore, group, stored?.applied, full => this.#collect(full))
     this.waiters.advance(this.#nextOffset)
+    if (options.snapshotStore !== undefined) this.snapshots = this.#snapshotsIn(options.snapshotStore)
   }
 
   get applied(): AppliedPosition {
@@ -141,6 +150,32 @@ export class PartitionMachine implements StateMachine {
     this.#leaderOffset = undefined
     this.waiters.wakeAll()
     return Promise.resolve()
+  }
+
+  #snapshotsIn(store: SnapshotStore): MachineSnapshots {
+    const restore: MachineSnapshots['restore'] = (snapshot, content) => this.#restore(snapshot, content)
+    return { kind: 'base', store, view: () => this.#view(), restore }
+  }
+
+  #view(): StateView {
+    const applied = this.#applied
+    const entries = this.#collectAll()
+    return { applied, content: () => encodeStateSnapshot(applied, entries), release: () => undefined }
+  }
+
+  /** At the birth of the group there is no content: the state is that of an empty partition. */
+  async #restore(snapshot: SnapshotInfo, content: AsyncIterable<Uint8Array>): Promise<AppliedPosition> {
+    const stored = snapshot.contentBytes === 0 ? undefined : await decodeStateSnapshot(content)
+    const decoded = stored === undefined ? undefined : decodePartition(stored.entries)
+    this.#pending.drop()
+    this.#producers = new ProducerTable(decoded?.producers, this.#producersMax)
+    this.#applied = stored?.applied ?? { index: snapshot.index, term: snapshot.term }
+    this.#nextIndex = this.#applied.index + 1
+    this.#nextOffset = decoded?.position.nextOffset ?? snapshot.nextOffset
+    this.#logStartOffset = decoded?.position.logStartOffset ?? snapshot.nextOffset
+    const durable = await this.#checkpoints.replace()
+    this.waiters.advance(this.#nextOffset)
+    return durable
   }
 
   #applyHeader(header: FrameHeader): void {
