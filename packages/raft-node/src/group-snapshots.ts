@@ -208,7 +208,7 @@ export class GroupSnapshots {
       headAt: index => this.#headAt(index),
       mayTake: () => !subject.restoring,
       failed: error => this.#report('warn', `a snapshot failed: ${String(error)}`),
-      taken: info => this.#taken(info),
+      taken: (info, written) => this.#taken(info, written),
     })
   }
 
@@ -217,9 +217,9 @@ export class GroupSnapshots {
     return inForce && (await baseAt(this.#options.log, index, inForce))
   }
 
-  #taken(info: SnapshotInfo): void {
+  #taken(info: SnapshotInfo, written: boolean): void {
     const { snapshots } = this.#options.services
-    snapshots.traffic.taken += 1
+    if (written) snapshots.traffic.taken += 1
     this.#offer(info)
     // The state that the next start begins with may be another one than the snapshot: it has to be as far.
     this.trim(info.index - snapshots.limits.trailingEntriesMax).catch((error: unknown) => {

@@ -26,8 +26,8 @@ export interface SnapshotTakerOptions {
   readonly mayTake: () => boolean
   /** Tried again with a later batch of entries. */
   readonly failed: (error: unknown) => void
-  /** It is durable. */
-  readonly taken: (info: SnapshotInfo) => void
+  /** It is durable. `written`: it was not there before. */
+  readonly taken: (info: SnapshotInfo, written: boolean) => void
 }
 
 export class SnapshotTaker {
@@ -82,9 +82,9 @@ export class SnapshotTaker {
     this.#entries = 0
     this.#bytes = 0
     const building = this.#write().then(
-      info => {
+      ({ info, written }) => {
         this.#building = undefined
-        this.#options.taken(info)
+        this.#options.taken(info, written)
         this.#takeIfDue()
         return info
       },
@@ -99,16 +99,16 @@ export class SnapshotTaker {
     return building
   }
 
-  async #write(): Promise<SnapshotInfo> {
+  async #write(): Promise<{ info: SnapshotInfo; written: boolean }> {
     const { snapshots, headAt, mayTake } = this.#options
     if (!mayTake()) throw new Error('the state is being replaced by a snapshot of another replica')
     const view = snapshots.view()
     try {
       const newest = snapshots.store.list()[0]
-      if (newest !== undefined && newest.index >= view.applied.index) return newest
+      if (newest !== undefined && newest.index >= view.applied.index) return { info: newest, written: false }
       const head = await headAt(view.applied.index)
       if (head === undefined) throw new Error(`the configuration at index ${view.applied.index} is not known here`)
-      return await writeSnapshot(snapshots.store, head, view.content())
+      return { info: await writeSnapshot(snapshots.store, head, view.content()), written: true }
     } finally {
       view.release()
     }

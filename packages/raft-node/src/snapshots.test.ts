@@ -125,6 +125,8 @@ test('a call during a build is answered with a snapshot of everything applied be
   open()
   expect((await first).index).toBeLessThan(applied)
   expect((await Promise.all(calls)).map(info => info.index)).toEqual([applied, applied])
+  // The last call found what the one before had written.
+  expect([leader.node.snapshots().taken, indexesOf(leader).length]).toEqual([2, 2])
 })
 
 test('the log is not trimmed before the snapshot is durable', async () => {
