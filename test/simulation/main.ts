@@ -31,6 +31,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     without: { type: 'string', default: '' },
     'safety-ms': { type: 'string' },
+    hosted: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
   },
 })
@@ -63,6 +64,7 @@ async function replay(seed: number): Promise<boolean> {
   const schedule: Schedule = {
     seed,
     without: namesOf(values.without),
+    ...(values.hosted && { hosted: true }),
     ...(safetyMs !== undefined && { safetyMs: numberOf('safety-ms', safetyMs) }),
   }
   const result = await withoutAmbience(() => simulate(schedule, values.trace ? print : undefined))
@@ -82,6 +84,8 @@ class Tally {
   events = 0
   committed = 0
   settledAfterMost = 0
+  /** Election timeouts until each seed served again. */
+  readonly served: number[] = []
   readonly counts: Record<string, number> = {}
   readonly #startedMs = performance.now()
 
@@ -89,6 +93,7 @@ class Tally {
     this.events += result.events * 2
     this.committed += result.committed
     this.settledAfterMost = Math.max(this.settledAfterMost, result.settledAfter)
+    this.served.push(result.servedAfter)
     for (const [name, count] of Object.entries(result.coverage)) this.counts[name] = (this.counts[name] ?? 0) + count
     const same = result.hash === secondHash
     if (!same) print(`seed ${result.schedule.seed} FAILED: two runs differ, hashes ${result.hash} and ${secondHash}`)
@@ -101,6 +106,11 @@ class Tally {
     }
     if (same && result.failure === undefined) this.passed++
     else this.failed++
+  }
+
+  servedText(): string {
+    const sorted = this.served.toSorted((a, b) => a - b)
+    return [0.5, 0.9, 1].map(share => (sorted[Math.ceil(share * sorted.length) - 1] ?? 0).toFixed(1)).join(', ')
   }
 
   summary(): string {
@@ -119,7 +129,11 @@ async function runMany(from: number, count: number): Promise<boolean> {
   await pool.run(
     () =>
       next < from + count
-        ? { schedule: { seed: next++, without: [] }, twice: true, shrink: tally.failed < SHOWN_MAX }
+        ? {
+            schedule: { seed: next++, without: [], ...(values.hosted && { hosted: true }) },
+            twice: true,
+            shrink: tally.failed < SHOWN_MAX,
+          }
         : undefined,
     report => {
       tally.add(report)
@@ -132,6 +146,7 @@ async function runMany(from: number, count: number): Promise<boolean> {
   )
   await pool.close()
   print(coverageText(tally.counts))
+  print(`served again after ${tally.servedText()} election timeouts (half of the seeds, 9 in 10, all)`)
   print(`settled within ${tally.settledAfterMost} election timeouts after the last fault; ${tally.summary()}`)
   const missing = count >= COVERAGE_SEEDS ? neverOccurred(tally.counts) : []
   for (const name of missing) print(`NEVER OCCURRED: ${name}`)

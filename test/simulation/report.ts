@@ -13,7 +13,8 @@ import {
 export function replayCommand(schedule: Schedule): string {
   const without = schedule.without.length === 0 ? '' : ` --without ${schedule.without.join(',')}`
   const length = schedule.safetyMs === undefined ? '' : ` --safety-ms ${schedule.safetyMs}`
-  return `pnpm sim --seed ${schedule.seed}${without}${length} --trace`
+  const host = schedule.hosted === true ? ' --hosted' : ''
+  return `pnpm sim --seed ${schedule.seed}${host}${without}${length} --trace`
 }
 
 /** A failure: the invariant, the schedule, the newest events. */

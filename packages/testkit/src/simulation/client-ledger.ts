@@ -48,6 +48,10 @@ export class ClientLedger {
 
   /** Proposes `count` new commands as one batch. */
   propose(count: number): void {
+    if (count > 1 && this.#replica.takesOneAtATime) {
+      for (let i = 0; i < count; i++) this.propose(1)
+      return
+    }
     const { coverage, random } = this.#world
     const commands = Array.from({ length: count }, () => this.#world.nextCommand())
     const entries = commands.map(id => {

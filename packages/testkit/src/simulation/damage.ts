@@ -19,7 +19,8 @@ export function damagedReplicas(group: SimGroup): Set<ReplicaId> {
  * as the voter that it may be about to become.
  */
 export function survives(group: SimGroup, gone: ReplicaId): boolean {
-  const without = new Set([...damagedReplicas(group), gone])
+  const rotten = [...group.replicas.values()].filter(replica => replica.disk.hasRot).map(({ id }) => id)
+  const without = new Set([...damagedReplicas(group), ...rotten, gone])
   return group.configurationsInView().every(configuration => {
     const { voters, learners } = configuration
     const soon = { ...configuration, voters: [...voters, ...learners.filter(id => without.has(id))] }

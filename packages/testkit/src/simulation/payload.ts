@@ -4,6 +4,7 @@
  */
 import type { BaseRecord, LogPosition } from '@millrace/log-store'
 import type { ConfigEntry, Configuration, Entry, LogIndex, SnapshotMeta, Term } from '@millrace/raft-core'
+import { decodeGroupConfiguration, encodeGroupConfiguration, type GroupConfiguration } from '@millrace/raft-node'
 import {
   FRAME_HEADER_BYTES,
   type Frame,
@@ -37,6 +38,7 @@ export type SimSnapshot = SnapshotMeta<Payload>
 
 const EMPTY = new Uint8Array(0)
 const ID_BYTES = 8
+const JSON_START = 0x7b
 
 /** A client's command: its number, and `more` bytes to make it longer. */
 export function commandBody(id: number, more: number): FrameBody {
@@ -47,8 +49,12 @@ export function commandBody(id: number, more: number): FrameBody {
 
 /** Number of the command in a frame; 0 where there is none. */
 export function commandOf({ header, bytes }: Frame): number {
-  if (header.kind !== FrameKind.command) return 0
-  return new DataView(bytes.buffer, bytes.byteOffset + FRAME_HEADER_BYTES).getFloat64(0)
+  return header.kind === FrameKind.command ? commandIn(bytes.subarray(FRAME_HEADER_BYTES)) : 0
+}
+
+/** Number of the command in the payload of a frame. */
+export function commandIn(payload: Uint8Array): number {
+  return new DataView(payload.buffer, payload.byteOffset).getFloat64(0)
 }
 
 /**
@@ -99,12 +105,13 @@ export function positionAfter(entry: SimEntry): LogPosition {
   return { index, term, chain, timestamp, nextOffset: nextOffsetAfter(header) }
 }
 
-export function encodedConfiguration(configuration: Configuration): Uint8Array {
-  return encoded(configuration)
+/** As the host of a node does, where it says on which nodes the replicas are. */
+export function encodedConfiguration(configuration: Configuration | GroupConfiguration): Uint8Array {
+  return 'places' in configuration ? encodeGroupConfiguration(configuration) : encoded(configuration)
 }
 
-export function decodedConfiguration(bytes: Uint8Array): Configuration {
-  return decoded(bytes)
+export function decodedConfiguration(bytes: Uint8Array): Configuration | GroupConfiguration {
+  return bytes[0] === JSON_START ? decoded<Configuration>(bytes) : decodeGroupConfiguration(bytes)
 }
 
 /** What comes with a snapshot. */

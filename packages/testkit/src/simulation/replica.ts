@@ -79,8 +79,17 @@ export class Replica implements Observed {
     return this.#core !== undefined
   }
 
+  /** Proposals are handed over one by one. */
+  get takesOneAtATime(): boolean {
+    return false
+  }
+
   /** The core, for the invariants. */
-  get core(): RaftGroup<Payload> {
+  get core(): Pick<RaftGroup, 'status' | 'term' | 'leaseValid'> {
+    return this.#running
+  }
+
+  get #running(): RaftGroup<Payload> {
     if (this.#core === undefined) throw new Error(`${this.name} does not run`)
     return this.#core
   }
@@ -135,7 +144,7 @@ export class Replica implements Observed {
 
   /** The log of this replica cannot be used any more: its id will never be seen again. */
   lose(reason: LogError): void {
-    if (!this.disk.isDamaged) {
+    if (!this.disk.isDamaged && !this.disk.hasRot) {
       throw new Violation('what was acknowledged survives', `${this.name} cannot run: ${reason.message}`)
     }
     this.#world.coverage.hit('replicaRefused')
@@ -161,7 +170,7 @@ export class Replica implements Observed {
 
   /** Takes one input, then looks whether everything still holds. The output waits for {@link carryOut}. */
   step(input: Input<Payload>): StepResult {
-    const { core } = this
+    const core = this.#running
     noteStep(this.#world, this, input)
     const result = this.#guarded(() => core.step(input))
     const before = this.status
@@ -199,7 +208,7 @@ export class Replica implements Observed {
   carryOut(): void {
     for (let rounds = 0; this.#core?.hasOutput() === true; rounds++) {
       if (rounds > 1000) throw new Violation('output ends', `replica ${this.id} has output without end`)
-      const { core } = this
+      const core = this.#running
       this.#handle(this.#guarded(() => core.takeOutput()))
     }
     if (this.#core !== undefined) checkDurable(this, this.status)

@@ -53,6 +53,11 @@ export class Settling {
     return this.#group.outcomes.acknowledged > this.#acknowledgedBefore && this.#read
   }
 
+  /** @throws Violation unless clients are served again */
+  mustServe(): void {
+    if (!this.isServing) this.#violate('clients are served soon after the last fault', 'nobody was served')
+  }
+
   /** What clients and the operator do meanwhile; call again and again. */
   push(): void {
     this.#operator.repair()
@@ -93,16 +98,19 @@ export class Settling {
 
   /** @throws Violation that says what is missing */
   fail(): never {
+    this.#violate('everything completes once faults are over', this.trouble() ?? 'it settled too late')
+  }
+
+  #violate(invariant: string, trouble: string): never {
     const replicas = [...this.#group.replicas.values()].map(replica => {
       const { role, term, leader, applied, commit, lastIndex, configuration } = replica.status
       const where = `node ${replica.node.id}${replica.isRunning ? '' : ' (down)'}`
       const log = `applied ${applied} commit ${commit} last ${lastIndex}`
       return `  replica ${replica.id} on ${where}: ${role} term ${term} leader ${leader} ${log} under ${textOf(configuration)}`
     })
-    const trouble = this.trouble() ?? 'it settled too late'
     const damaged = [...damagedReplicas(this.#group)].join(', ') || 'none'
     const detail = [`group ${this.#group.id}: ${trouble}; damaged replicas: ${damaged}`, ...replicas].join('\n')
-    throw new Violation('everything completes once faults are over', detail)
+    throw new Violation(invariant, detail)
   }
 }
 

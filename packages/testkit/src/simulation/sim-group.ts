@@ -40,7 +40,13 @@ export class SimGroup {
     this.history = new GroupHistory(BIRTH)
     const state = stateAtBirth(BIRTH.index, BIRTH.term)
     this.history.hashes.set(state.index, state.hash)
-    this.#birth = { ...NOBODY, voters: nodes.map((_, i) => i + 1) }
+    const places = nodes.map((node, i) => ({ replica: i + 1, node: node.id }))
+    const leaseReads = world.plan.config.readMode === 'lease'
+    this.#birth = {
+      ...NOBODY,
+      voters: places.map(({ replica }) => replica),
+      ...(world.hosting && { places, ...(leaseReads && { leaseReads }) }),
+    }
     const start = { chain: id, timestamp: 0, nextOffset: 0 }
     const base = { ...BIRTH, ...start, configuration: this.#birth, configurationIndex: BIRTH.index }
     for (const node of nodes) this.#create(node, base, state)
@@ -87,7 +93,10 @@ export class SimGroup {
 
   #create(node: SimNode, base: LogBase, state: typeof NO_STATE): Replica {
     this.#lastReplicaId++
-    const replica = new Replica(this.#world, this, node, this.#lastReplicaId, new StorageRecord(base, state))
+    const id = this.#lastReplicaId
+    const disk = new StorageRecord(base, state)
+    const replica =
+      this.#world.hosting?.createReplica(this, node, id, disk) ?? new Replica(this.#world, this, node, id, disk)
     this.replicas.set(replica.id, replica)
     node.replicas.set(this.id, replica)
     return replica

@@ -9,7 +9,7 @@ import { type Ending, NodeDisk } from './node-disk.ts'
 import type { Replica } from './replica.ts'
 import { SimProcess } from './sim-process.ts'
 import { traceKind } from './trace-log.ts'
-import { note, type World } from './world.ts'
+import { type NodeHost, note, type World } from './world.ts'
 
 const STARTED = traceKind('node started', 'node')
 const OPENED = traceKind('node opened its log', 'node groups')
@@ -33,6 +33,7 @@ export class SimNode {
   readonly #world: World
   #process: SimProcess
   #store: LogStore | undefined
+  #host: NodeHost | undefined
   /** The work on the store's groups that is under way: one after the other. */
   #reconciling: Promise<void> = Promise.resolve()
   #inbox: (() => void)[] = []
@@ -60,6 +61,10 @@ export class SimNode {
 
   get isPaused(): boolean {
     return this.#pausedUntilUs > this.#world.queue.nowUs
+  }
+
+  get host(): NodeHost | undefined {
+    return this.#host
   }
 
   /** It runs, and nobody has asked it to stop. */
@@ -90,6 +95,8 @@ export class SimNode {
     if (!this.isUp) return
     note(this.#world, CRASHED, this.id, ENDINGS.indexOf(ending))
     this.#process.end()
+    this.#host?.ended()
+    this.#host = undefined
     this.isUp = false
     this.#isStopping = false
     this.#store = undefined
@@ -110,9 +117,10 @@ export class SimNode {
     if (store === undefined || this.#isStopping) return
     this.#isStopping = true
     const process = this.#process
-    for (const replica of this.replicas.values()) replica.crash()
     const close = async (): Promise<void> => {
       await this.#reconciling
+      await this.#host?.shutdown()
+      for (const replica of this.replicas.values()) replica.crash()
       await store.close()
       process.after(0, () => {
         this.crash('killed')
@@ -200,6 +208,8 @@ export class SimNode {
         if (problem instanceof LogError && problem.code === 'DAMAGED') process.after(0, () => this.reconcile())
       },
     })
+    this.#host = await this.#world.hosting?.start(this, process, store)
+    if (!process.isAlive) return
     this.#store = store
     this.disk.hasFlip = false
     note(this.#world, OPENED, this.id, store.groups().length)

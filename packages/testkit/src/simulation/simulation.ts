@@ -4,6 +4,7 @@
  */
 import { Coverage, type CoverageCounts } from './coverage.ts'
 import { EventQueue } from './event-queue.ts'
+import { RaftNodeHosting } from './host/hosting.ts'
 import { Violation } from './invariants/violation.ts'
 import { inMacrotasks } from './macrotasks.ts'
 import { Operator } from './membership.ts'
@@ -35,6 +36,8 @@ export interface RunResult {
   readonly acknowledged: number
   /** From the end of the faults until every group had settled, in election timeouts. */
   readonly settledAfter: number
+  /** The same until every group had acknowledged a proposal and confirmed a read. */
+  readonly servedAfter: number
   readonly coverage: CoverageCounts
   readonly failure?: Failure
 }
@@ -44,6 +47,13 @@ const EVENTS_KEPT = 200
 /** Election timeouts without any progress after which a group counts as stuck, and altogether. */
 const STUCK_AFTER = 100
 const SETTLED_WITHIN = 5_000
+/**
+ * Shortest election timeouts within which clients are served again, where the seed's settings have room for that: two of
+ * the longest, which are twice as long. A first round of votes may be split or come too early.
+ */
+const SERVED_WITHIN = 4
+/** How often clients try in an election timeout. */
+const PUSHES = 5
 
 /**
  * Runs a schedule to its end or to its first violation.
@@ -63,6 +73,7 @@ class Simulation {
   #commands = 0
   #faulty = true
   #settledAfter = 0
+  #servedAfter = 0
   /** What something has failed with that had nobody to throw it to. */
   #error: unknown
 
@@ -93,6 +104,7 @@ class Simulation {
       committed: groups.reduce((sum, group) => sum + group.history.committedTo, 0),
       acknowledged: groups.reduce((sum, group) => sum + group.outcomes.acknowledged, 0),
       settledAfter: this.#settledAfter,
+      servedAfter: this.#servedAfter,
       coverage: coverage.counts(),
       ...(failure && { failure }),
     }
@@ -116,10 +128,15 @@ class Simulation {
     let progress = 0
     let movedAt = 0
     for (let round = 0; round < SETTLED_WITHIN && round < movedAt + STUCK_AFTER; round++) {
-      for (const settling of settlings) settling.push()
-      const roundEndUs = queue.nowUs + electionUs
-      await this.#runUntil(roundEndUs)
+      for (let part = 1; part <= PUSHES; part++) {
+        for (const settling of settlings) settling.push()
+        await this.#runUntil(queue.nowUs + Math.ceil(electionUs / PUSHES))
+        if (this.#servedAfter === 0 && settlings.every(({ isServing }) => isServing)) {
+          this.#servedAfter = round + part / PUSHES
+        }
+      }
       this.#settledAfter = round + 1
+      if (this.#plan.hasRoom && round + 1 >= SERVED_WITHIN) for (const settling of settlings) settling.mustServe()
       if (settlings.every(settling => settling.trouble() === undefined)) return
       const now = settlings.reduce((sum, settling) => sum + settling.progress, 0)
       // It may also fall: with a replica goes what that one had done.
@@ -154,7 +171,7 @@ class Simulation {
     const stream = (name: string) => new RandomStream(plan.seed, name)
     const queue = new EventQueue()
     const coverage = new Coverage()
-    return {
+    const world: World = {
       plan,
       queue,
       coverage,
@@ -175,6 +192,7 @@ class Simulation {
       faulty: () => this.#faulty,
       elected: node => this.#elected(node),
     }
+    return this.#schedule.hosted === true ? hostedIn(world) : world
   }
 
   #createScene(): Scene {
@@ -190,4 +208,14 @@ class Simulation {
     )
     return { world: this.#world, nodes, groups }
   }
+}
+
+/** The same world with the real host in it. */
+function hostedIn(world: World): World {
+  const hosted: World = {
+    ...world,
+    hosting: { createReplica: (...all) => hosting.createReplica(...all), start: (...all) => hosting.start(...all) },
+  }
+  const hosting = new RaftNodeHosting(hosted)
+  return hosted
 }

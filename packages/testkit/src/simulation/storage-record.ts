@@ -44,6 +44,8 @@ export class StorageRecord {
   checkpoint: StateImage
   /** A part of the log was destroyed on purpose: less than was durable may be found, if that is said. */
   isDamaged = false
+  /** A bit of the log has flipped, and may be found at any later start: not everything is looked at in each. */
+  hasRot = false
   /** A store was seen to hold this replica. */
   isBorn = false
   #asked: StorageRequest[] = []
@@ -109,7 +111,7 @@ export class StorageRecord {
       if (isSame(expected, log)) {
         const least = Math.min(commit, log.lastIndex)
         invariant(
-          found.commit >= least || this.isDamaged,
+          found.commit >= least || this.isDamaged || this.hasRot,
           'a commit index survives with the entries it came with',
           () => `recovery found commit ${found.commit}, entries with commit ${least} were durable`,
         )
@@ -134,7 +136,7 @@ export class StorageRecord {
       (uncertainUntil.term > durable.lastTerm ||
         (uncertainUntil.term === durable.lastTerm && uncertainUntil.index >= durable.lastIndex))
     invariant(
-      this.isDamaged && isPrefix && isNoticed,
+      (this.isDamaged || this.hasRot) && isPrefix && isNoticed,
       'what was acknowledged survives',
       () =>
         `recovery found (${log.base.index}, ${lastIndex}] ending in term ${lastTerm}, chain ${log.chain}, ` +

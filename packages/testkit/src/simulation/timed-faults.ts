@@ -14,6 +14,9 @@ export interface Scene {
   readonly groups: readonly SimGroup[]
 }
 
+/** More than the mark takes to be written. */
+const MARK_US = 2_000_000
+
 type Fault = (scene: Scene, random: RandomStream) => boolean
 
 const TIMED: Partial<Record<FaultName, Fault>> = {
@@ -245,9 +248,12 @@ function damage(
   const { group, node } = victim
   node.stop(() => {
     world.queue.after(duration(scene, random), () => node.start())
-    if (!world.faulty() || group.replicas.get(victim.id) !== victim || !survives(group, victim.id)) return
+    // Without space it ended as in a crash: then the mark may not know of the newest rounds, and nobody can miss them.
+    const endedWell = node.disk.fullUntilUs < world.queue.nowUs - MARK_US && victim.disk.idle
+    if (!world.faulty() || !endedWell || group.replicas.get(victim.id) !== victim || !survives(group, victim.id)) return
     if (!strike(victim, `log/groups/${group.id}`)) return
     victim.disk.isDamaged = true
+    victim.disk.hasRot ||= name === 'bitRot'
     world.coverage.hit(name)
   })
   return false

@@ -47,7 +47,7 @@ export function checkDurable(observed: Observed, now: GroupStatus): void {
   )
 }
 
-/** One leader per term, elected by durable votes of a majority, with every committed entry in its log. */
+/** One leader per term, elected by durable votes of a majority, with everything in its log that earlier terms committed. */
 function checkLeader(observed: Observed, history: GroupHistory, now: GroupStatus): void {
   const { id, incarnation } = observed
   const other = history.leaders.get(now.term)
@@ -65,7 +65,7 @@ function checkLeader(observed: Observed, history: GroupHistory, now: GroupStatus
     'leaders are elected by durable votes',
     () => `replica ${id} leads term ${now.term} without a durable majority of ${textOf(now.configuration)}`,
   )
-  const last = history.committedTo
+  const last = committedBefore(history, now.term)
   invariant(
     now.lastIndex >= last && (last <= now.baseIndex || observed.core.term(last) === termAt(history, last)),
     'leader completeness',
@@ -152,6 +152,13 @@ function checkCandidate(observed: Observed, now: GroupStatus): void {
     'only voters are elected',
     () => `replica ${observed.id} was elected in term ${now.term} under ${textOf(now.configuration)}`,
   )
+}
+
+/** The last entry that was committed before a term; who is late to lead it does not know of what came after. */
+function committedBefore(history: GroupHistory, term: number): LogIndex {
+  let last = history.committedTo
+  while ((history.committed(last)?.term ?? 0) >= term) last--
+  return last
 }
 
 function termAt(history: GroupHistory, index: LogIndex): number | undefined {
