@@ -111,19 +111,16 @@ export class FileWindow {
     this.#start = position
   }
 
-  /** Many short frames at once, or one that is longer. */
-  #aheadBytes(spare: number): number {
-    const many = this.#chunkBytes * AHEAD_FACTOR
-    if (this.#longestLoad < many) return many
-    return Math.max(this.#chunkBytes, this.#longestLoad + BETWEEN_BYTES - spare)
-  }
-
   /** @param spare bytes after those that were asked for */
   #startAhead(spare: number): void {
     const start = this.#start + this.#bytes.length
-    const length = Math.min(this.#aheadBytes(spare), this.#end - start)
+    const many = this.#chunkBytes * AHEAD_FACTOR
+    const isLong = this.#longestLoad >= many
+    // Many short frames, or what is missing of one that is longer: then little is left to be moved in front.
+    const wanted = isLong ? Math.max(this.#chunkBytes, this.#longestLoad + BETWEEN_BYTES - spare) : many
+    const length = Math.min(wanted, this.#end - start)
     if (this.#readAhead === null || this.#stretches < 2 || this.#ahead !== null || length <= 0) return
-    const headroom = this.#longestLoad
+    const headroom = isLong ? 2 * BETWEEN_BYTES : this.#longestLoad
     const buffer = uninitialized(headroom + length)
     const reading = this.#readAhead(buffer.subarray(headroom), start)
     if (reading !== null) this.#ahead = { start, buffer, headroom, count: reading.catch(() => null) }
