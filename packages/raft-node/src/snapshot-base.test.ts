@@ -6,6 +6,7 @@ import type { MachineSnapshots, StateView } from './machine-snapshots.ts'
 import type { AppliedPosition, StateMachine } from './state-machine.ts'
 import type { BlobFsm } from './testing/blob-fsm.ts'
 import { SnapshotCluster } from './testing/snapshot-cluster.ts'
+import { until } from './testing/until.ts'
 
 /** What is left of a machine when its process ends. */
 interface Durable {
@@ -139,6 +140,7 @@ test('a snapshot of the base is made when a follower needs it, of the base as it
   await c.startNode(3)
   await c.converged()
   expect(leader.snapshotStore.list().map(info => info.index)).toEqual([6])
+  await until('the sender knows', () => leader.node.snapshots().sending === 0)
   expect(leader.node.snapshots().sent).toBe(1)
 })
 

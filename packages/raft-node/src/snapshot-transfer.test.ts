@@ -116,7 +116,8 @@ test.each([
   // Snapshots were taken and the log was trimmed meanwhile, but not what the follower needed next.
   expect(late.fsm.restores).toBe(1)
   expect(leader.node.snapshots().bytesSent).toBeLessThan(1.5 * size)
-  expect(leader.node.snapshots()).toMatchObject({ sent: 1, sending: 0, waiting: 0 })
+  await until('the sender knows', () => leader.node.snapshots().sending === 0)
+  expect(leader.node.snapshots()).toMatchObject({ sent: 1, waiting: 0 })
   expect(late.node.snapshots()).toMatchObject({ installed: 1 })
   expect(late.store.groups()[0]!.base.index).toBeGreaterThan(VALUES)
 })

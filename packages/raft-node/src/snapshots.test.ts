@@ -46,7 +46,8 @@ test('an empty follower catches up by a snapshot and the log that follows it', a
   await c.converged()
   expect([late.fsm.restores, late.fsm.keys.length]).toEqual([1, 25])
   expect(late.fsm.commands).toBeLessThanOrEqual(7)
-  expect(leader.node.snapshots()).toMatchObject({ sent: 1, sending: 0 })
+  await until('the sender knows', () => leader.node.snapshots().sending === 0)
+  expect(leader.node.snapshots()).toMatchObject({ sent: 1 })
 })
 
 test('a snapshot is of one moment, whatever is applied while it is written', async () => {
@@ -226,7 +227,8 @@ test('a follower that is behind is told of in the status of its leader', async (
   const transfers = [{ toNode: 3, group: 7, index, bytesTotal: contentBytes }]
   expect(leader.node.snapshots()).toMatchObject({ sending: 1, waiting: 0, transfers })
   await c.converged()
-  expect([sent(), late.handle.status().receiving]).toEqual([undefined, undefined])
+  await until('the sender knows', () => sent() === undefined)
+  expect(late.handle.status().receiving).toBe(undefined)
 })
 
 test('a leadership that ends during a transfer ends the transfer; the next leader sends its own', async () => {
@@ -244,7 +246,9 @@ test('a leadership that ends during a transfer ends the transfer; the next leade
   await until('nothing is sent any more', () => old.node.snapshots().sending === 0)
   c.network.heal()
   await c.converged()
-  expect([late.fsm.restores, old.node.snapshots().sent, c.at(3 - old.id).node.snapshots().sent]).toEqual([1, 0, 1])
+  const next = c.at(3 - old.id)
+  await until('the sender knows', () => next.node.snapshots().sending === 0)
+  expect([late.fsm.restores, old.node.snapshots().sent, next.node.snapshots().sent]).toEqual([1, 0, 1])
   // The states are the same byte for byte, so that the second transfer went on where the first had ended.
   const sent = [...c.up.values()].reduce((bytes, { node }) => bytes + node.snapshots().bytesSent, 0)
   expect(sent).toBeLessThan(1.99 * 800_000)
