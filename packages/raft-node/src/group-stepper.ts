@@ -20,6 +20,7 @@ import {
   type SoftState,
   type StepResult,
   type Term,
+  type TraceEvent,
 } from '@millrace/raft-core'
 import { frameBytes } from '@millrace/record'
 import type { EntryPayload } from './entry-frame.ts'
@@ -110,6 +111,9 @@ export class GroupStepper {
       stepDownOnRemoval: true,
       ownEntryBytes: OWN_ENTRY_BYTES,
       cacheBytesMax: CORE_CACHE_BYTES_MAX,
+      trace: (event: TraceEvent) => {
+        if (event.type === 'certain') this.#storage.certain()
+      },
       ...leaseOf(opening.configuration, electionTimeoutMinMs),
     }
     this.#core =

@@ -108,6 +108,11 @@ export class GroupStorage {
     return []
   }
 
+  /** The end of the log has matched a leader's: the store forgets that it was uncertain, or every start would doubt it anew. */
+  certain(): void {
+    this.#write({ frames: [], commit: this.#commit, clearsUncertain: true }, [])
+  }
+
   /** Reads what the core asked for, from memory where it can. */
   fetch(request: FetchRequest): void {
     const { log } = this.#options
