@@ -36,7 +36,7 @@ async function explore(): Promise<ExplorerReport> {
     for (const seed of task.seeds) {
       for (const workload of WORKLOAD_NAMES)
         for (const mode of CRASH_MODES) crashStates += await exploreCrashes(workload, mode, seed)
-      damagedDisks += await exploreDamage(seed, task.damagesPerSeed)
+      damagedDisks += (await exploreDamage(seed, task.damagesPerSeed)).disks
     }
   } catch (error) {
     if (!(error instanceof Error) || error.name !== 'CrashViolation') throw error

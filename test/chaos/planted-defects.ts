@@ -31,6 +31,19 @@ const DEFECTS: readonly Defect[] = [
     defective: "return { kind: 'incomplete', position, detail }",
   },
   {
+    name: 'frames that join a hole on one side only are taken for it',
+    file: 'frame-sequence.ts',
+    sound: 'return isSamePosition(at, hole.last)',
+    defective: 'return at.index === hole.last.index',
+  },
+  {
+    name: 'a read goes past a hole without a word',
+    file: 'segment-reader.ts',
+    sound:
+      'if (gap === undefined || (entry !== undefined && entry.index > gap.last.index)) return leadsPast ? undefined : entry',
+    defective: 'if (gap === undefined || (entry !== undefined && entry.index > gap.last.index)) return entry',
+  },
+  {
     name: 'a round is acknowledged before its fdatasync',
     file: 'log-writer.ts',
     sound: "disk.open(segment.path, 'writeThrough')",

@@ -77,6 +77,16 @@ test('a state ahead of the base: a snapshot at the base still says the configura
   expect(snapshotFor(core)).toMatchObject({ index: 1, configuration: AT_BASE, configurationIndex: 1 })
 })
 
+test('a log with a hole is not opened: the core would take the terms in it for known', async () => {
+  const { store } = await logWithChanges()
+  store.damage(GROUP, 4, 4)
+  const [log] = store.groups()
+  await expect(openGroup(log!, { index: 0, term: 0 })).rejects.toMatchObject({
+    code: 'DAMAGED',
+    hole: { before: { index: 3 }, last: { index: 4 } },
+  })
+})
+
 test('a log trimmed between changes that are never applied again: its base record says what is in force', async () => {
   const { frames, core } = await openedAhead()
   const { header } = frames[2]!

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdir, open, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Frame } from '@millrace/record'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openDataFolder } from '../data-folder.ts'
 import { removeTemporaryFolders, temporaryFolder } from '../testing/temporary-folder.ts'
@@ -286,4 +287,57 @@ test('a folder that was damaged, opened and closed is still listed as damaged', 
   const before = await damageOf(folder)
   await (await openSmallStore(join(folder, 'log'))).close()
   expect(await damageOf(folder)).toEqual(before)
+})
+
+test('damage that a patch covers is repaired, not damage; without the patch it is', async () => {
+  const folder = await copy()
+  // A frame in the middle of a sealed segment, and all of another from its header on.
+  const [first, second] = busySegments().slice(1, 3)
+  const victim = framesOf(first!)[1]!
+  const store = await openSmallStore(join(folder, 'log'))
+  const log = store.groups().find(({ group }) => group === busyGroup)!
+  const frames: Frame[] = []
+  for (let next = log.base.index + 1; next <= log.end.index; next = frames.at(-1)!.header.index + 1)
+    frames.push(...(await log.read(next, log.end.index + 1, 1_000_000)))
+  await store.close()
+  await flip(folder, first!, victim.position + 110)
+  await flip(folder, second!, 40)
+  const limit = framesOf(first!).at(-1)!.header.index
+  expect(await damageOf(folder)).toMatchObject([
+    {
+      file: first,
+      position: victim.position,
+      what: expect.stringMatching(/payload-checksum; entries \d+ to \d+ are missing/),
+    },
+    { file: second, position: 0, what: expect.stringContaining('segment header: checksum') },
+  ])
+  const damaged = await openSmallStore(join(folder, 'log'))
+  const again = damaged.groups().find(({ group }) => group === busyGroup)!
+  for (const { header } of frames) await again.read(header.index, header.index + 1, 1).catch(() => undefined)
+  expect(again.holes.map(({ before }) => before.index + 1)).toEqual([victim.header.index, limit + 1])
+  for (const { before, last } of again.holes) {
+    const from = frames[0]!.header.index
+    expect(await again.patch(frames.slice(before.index + 1 - from, last.index + 1 - from))).toBe(true)
+  }
+  await damaged.close()
+  const report = await verifyDataFolder(folder)
+  expect(report.damage).toEqual([])
+  expect(report.counts.patches).toBe(2)
+  expect(report.repaired).toMatchObject([
+    { file: first, position: victim.position, what: expect.stringMatching(/entries \d+ to \d+ are in patches/) },
+    { file: second, position: 0, what: expect.stringMatching(/segment header: checksum; entries \d+ to \d+ are in/) },
+  ])
+  const dumped = await dumpedItems(folder, { group: busyGroup })
+  expect(dumped.filter(({ type }) => type === 'damage' || type === 'incomplete')).toEqual([])
+  expect(dumped.filter(({ type }) => type === 'repaired')).toMatchObject([{ file: first }, { file: second }])
+  const patches = (await filesOf(folder)).filter(file => file.endsWith('.patch'))
+  const inPatches = dumped.filter(item => item.type === 'frame' && patches.includes(item.file))
+  expect(inPatches.length).toBeGreaterThan(2)
+  await flip(folder, patches[0]!, 600)
+  expect(await damageOf(folder)).toMatchObject([
+    { file: patches[0], what: expect.stringContaining('what it repaired is damage again') },
+    { file: first, position: victim.position },
+  ])
+  await rm(join(folder, patches[0]!))
+  expect(await damageOf(folder)).toMatchObject([{ file: first, position: victim.position }])
 })

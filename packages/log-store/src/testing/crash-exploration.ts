@@ -103,6 +103,8 @@ async function stateOf(store: LogStore): Promise<ModelState> {
   if (refused !== undefined) throw new CrashViolation(`a crash was taken for damage: ${refused.reason.message}`)
   const [log] = store.groups()
   if (log === undefined) return NO_LOG
+  const [hole] = log.holes
+  if (hole !== undefined) throw new CrashViolation(`a crash was taken for damage after entry ${hole.before.index}`)
   const frames = (await readAll(log, 1_500)).map(bytes => Buffer.from(bytes).toString('hex'))
   return { exists: true, base: log.base.index, frames }
 }

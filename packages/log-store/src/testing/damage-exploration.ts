@@ -1,15 +1,21 @@
 /**
- * Damages one file of what a recorded workload left, and opens it: damage may be refused or answered by name, and may
- * cost the end where it looks like a crash, which is told; nothing wrong is ever returned and nothing else is lost in silence.
+ * Damages what a recorded workload left, one file or several places of its segments, and opens it: damage may be refused by
+ * name, may cost the end where it looks like a crash, which is told, or is a hole. Nothing wrong is ever returned, nothing
+ * else is lost in silence, frames that do not fit a hole are refused, and those that were there mend it.
  */
-import type { GroupLog } from '../log-store.ts'
+import { decodeFrame, type Frame } from '@millrace/record'
+import { type GroupLog, type Hole, LogDamaged } from '../log-store.ts'
 import { decodeRoundRecord } from '../round-record.ts'
 import { CRASH_GROUP, CrashModel, CrashViolation } from './crash-model.ts'
 import { type CrashOptions, crashOptions, runUntilStop, WORKLOAD_NAMES, type WorkloadName } from './crash-workloads.ts'
 import { FaultDisk, type Random, seededRandom } from './fault-disk.ts'
+import { written } from './log-store-contract.ts'
 import { openOn } from './store-on.ts'
+import { TestLog } from './test-log.ts'
 
 const SECTOR_BYTES = 512
+/** Places of segments that are damaged at once, at most. */
+const PLACES_MAX = 4
 
 interface Damage {
   readonly name: string
@@ -31,6 +37,18 @@ const DAMAGES: readonly Damage[] = [
   { name: 'a cut', isCut: true, apply: (bytes, random) => bytes.slice(0, below(bytes.length, random)) },
 ]
 
+/** What an exploration met. */
+export interface DamageCounts {
+  /** Damaged disks that were opened. */
+  readonly disks: number
+  /** Those whose group was refused by name. */
+  readonly refused: number
+  /** Holes that were patched. */
+  readonly patches: number
+}
+
+type MutableCounts = { -readonly [Key in keyof DamageCounts]: number }
+
 /** What a workload left: the frames that were acknowledged, and how many of them are not of the last round. */
 interface Remains {
   readonly disk: FaultDisk
@@ -42,18 +60,18 @@ interface Remains {
 /**
  * Damages what each workload left, `count` times in all.
  *
- * @returns how many damaged disks were opened
  * @throws CrashViolation naming the first that returned something wrong or lost something in silence
  */
-export async function exploreDamage(seed: number, count: number): Promise<number> {
+export async function exploreDamage(seed: number, count: number): Promise<DamageCounts> {
   const random = seededRandom(seed)
+  const counts = { disks: 0, refused: 0, patches: 0 }
   const remains = new Map<WorkloadName, Remains>()
   for (const workload of WORKLOAD_NAMES) remains.set(workload, await run(workload, seed))
   for (let at = 0; at < count; at++) {
     const workload = WORKLOAD_NAMES[at % WORKLOAD_NAMES.length]!
-    await visit(workload, remains.get(workload)!, random)
+    await visit(workload, remains.get(workload)!, random, counts)
   }
-  return count
+  return counts
 }
 
 async function run(workload: WorkloadName, seed: number): Promise<Remains> {
@@ -82,55 +100,131 @@ function segments(disk: FaultDisk): string[] {
   return names.toSorted()
 }
 
-async function visit(workload: WorkloadName, remains: Remains, random: Random): Promise<void> {
-  const paths = remains.disk
-    .files()
-    .filter(path => !path.startsWith('log/trash/') && remains.disk.contentOf(path).length > 0)
-  const path = paths[below(paths.length, random)]!
-  const damage = DAMAGES[below(DAMAGES.length, random)]!
+async function visit(workload: WorkloadName, remains: Remains, random: Random, counts: MutableCounts): Promise<void> {
+  counts.disks++
   const disk = remains.disk.clone()
+  const paths = disk.files().filter(path => !path.startsWith('log/trash/') && disk.contentOf(path).length > 0)
+  const first = paths[below(paths.length, random)]!
+  const done = [hurt(disk, first, random)]
+  const names = [`${done[0]!.name} in ${first}`]
+  // What the mark says stays as it is then, so that no loss of the end may be silent.
+  if (first.endsWith('.log') && random() < 0.5) {
+    for (let more = 1 + below(PLACES_MAX - 1, random); more > 0; more--) {
+      const path = segments(disk)[below(segments(disk).length, random)]!
+      if (disk.contentOf(path).length === 0) continue
+      const damage = hurt(disk, path, random)
+      done.push(damage)
+      names.push(`${damage.name} in ${path}`)
+    }
+  }
+  const wrong = await judge(disk, remains, done, counts)
+  if (wrong !== null) throw new CrashViolation(`${workload}, ${names.join(', ')}: ${wrong}`)
+}
+
+function hurt(disk: FaultDisk, path: string, random: Random): Damage {
+  const damage = DAMAGES[below(DAMAGES.length, random)]!
   disk.replace(path, damage.apply(Uint8Array.from(disk.contentOf(path)), random))
-  const wrong = await judge(disk, remains, damage)
-  if (wrong !== null) throw new CrashViolation(`${workload}, ${damage.name} in ${path}: ${wrong}`)
+  return damage
 }
 
 /** Why what is found in a damaged folder breaks a promise, or null. */
 async function judge(
   disk: FaultDisk,
-  { model, options, framesBeforeLastRound }: Remains,
-  { isCut }: Damage,
+  remains: Remains,
+  damages: readonly Damage[],
+  counts: MutableCounts,
 ): Promise<string | null> {
+  const { model, options, framesBeforeLastRound } = remains
+  const { frames, base } = model.newest
   const before = segments(disk).map(path => disk.contentOf(path).length)
   const store = await openOn(disk, options)
   const [log] = store.groups()
   if (log === undefined) {
     if (store.refused().length === 0) return 'the group vanished in silence'
+    counts.refused++
     const after = segments(disk).map(path => disk.contentOf(path).length)
     return after.join() === before.join() ? null : 'files of a refused log were changed'
   }
-  if (log.base.index !== model.newest.base) return `the log starts at ${log.base.index}, not at ${model.newest.base}`
-  const { read, stoppedBy } = await readUntilDamage(log)
-  const { frames } = model.newest
-  if (read.some((frame, at) => frame !== frames[at])) return 'a frame was returned that was never written there'
-  if (stoppedBy !== null) return stoppedBy.includes('DAMAGED') ? null : `a read failed with ${stoppedBy}`
-  if (read.length === frames.length) return null
-  if (read.length < framesBeforeLastRound && isCut !== true)
-    return `${frames.length - read.length} entries were lost, not refused`
-  return log.recovered.uncertainUntil === undefined ? 'the end was lost in silence' : null
+  if (log.base.index !== base) return `the log starts at ${log.base.index}, not at ${base}`
+  const count = log.end.index - base
+  if (count < frames.length) {
+    const [damage] = damages
+    if (count < framesBeforeLastRound && damages.length === 1 && damage?.isCut !== true)
+      return `${frames.length - count} entries were lost, not refused`
+    if (log.recovered.uncertainUntil === undefined) return 'the end was lost in silence'
+  }
+  const expected = frames.slice(0, count)
+  return (await judgeReads(log, expected)) ?? (await judgePatches(log, expected, disk, options, counts))
 }
 
-async function readUntilDamage(log: GroupLog): Promise<{ read: readonly string[]; stoppedBy: string | null }> {
-  const read: string[] = []
-  try {
-    for (let next = log.base.index + 1; next <= log.end.index; ) {
-      const frames = await log.read(next, log.end.index + 1, 1)
-      for (const frame of frames) read.push(Buffer.from(frame.bytes).toString('hex'))
-      next += frames.length
-    }
-  } catch (error) {
-    return { read, stoppedBy: error instanceof Error && 'code' in error ? String(error.code) : String(error) }
+/** Every entry is the one that was written, or in a hole that every read of it tells. */
+async function judgeReads(log: GroupLog, expected: readonly string[]): Promise<string | null> {
+  for (const [at, text] of expected.entries()) {
+    const index = log.base.index + 1 + at
+    const found = await readOne(log, index)
+    if (typeof found === 'string' && found !== text) return `entry ${index} was returned as it never was`
+    if (typeof found !== 'string' && !log.holes.some(hole => isSameHole(hole, found)))
+      return `entry ${index} is in a hole that the log does not list`
   }
-  return { read, stoppedBy: null }
+  const { holes } = log
+  const known = holes.every(
+    ({ before, last }, at) => before.index < last.index && (holes[at - 1]?.last.index ?? 0) <= before.index,
+  )
+  return known ? null : 'the holes are not in order'
+}
+
+async function readOne(log: GroupLog, index: number): Promise<string | Hole> {
+  try {
+    return hexOf((await log.read(index, index + 1, 1))[0]!)
+  } catch (error) {
+    if (!(error instanceof LogDamaged)) throw new CrashViolation(`entry ${index}: ${String(error)}`)
+    const { before, last } = error.hole
+    if (index <= before.index || index > last.index) throw new CrashViolation(`entry ${index}: ${error.message}`)
+    return error.hole
+  }
+}
+
+/** Holes take what was there and nothing else; then the log is whole, also after the next power loss. */
+async function judgePatches(
+  log: GroupLog,
+  expected: readonly string[],
+  disk: FaultDisk,
+  options: CrashOptions,
+  counts: MutableCounts,
+): Promise<string | null> {
+  counts.patches += log.holes.length
+  for (const { before, last } of log.holes) {
+    const from = before.index - log.base.index
+    const lost = expected.slice(from, last.index - log.base.index).map(frameOf)
+    const forged = new TestLog(log.group, before).append(lost.length, { payload: new Uint8Array(3), term: last.term })
+    if (await log.patch(forged)) return `entries ${before.index + 1} to ${last.index} were replaced by others`
+    if (await log.patch(lost.slice(1))) return `a part of entries ${before.index + 1} to ${last.index} was taken`
+    if (!(await log.patch(lost))) return `entries ${before.index + 1} to ${last.index} were not taken back`
+  }
+  if (log.holes.length > 0) return 'a hole is left after all were patched'
+  const [more] = new TestLog(log.group, log.end).append(1)
+  await written(log, { frames: [more!] })
+  const all = [...expected, hexOf(more!)]
+  const mended = await judgeReads(log, all)
+  if (mended !== null) return `after the patches ${mended}`
+  const [again] = (await openOn(disk.losePower(), options)).groups()
+  if (again?.end.index !== log.end.index) return 'the patched log has another end after the next power loss'
+  const found = await judgeReads(again, all)
+  return found ?? (again.holes.length === 0 ? null : 'a patched hole came back')
+}
+
+function isSameHole(a: Hole, b: Hole): boolean {
+  return a.before.index === b.before.index && a.last.index === b.last.index && a.last.chain === b.last.chain
+}
+
+function hexOf(frame: Frame): string {
+  return Buffer.from(frame.bytes).toString('hex')
+}
+
+function frameOf(text: string): Frame {
+  const frame = decodeFrame(Uint8Array.from(Buffer.from(text, 'hex')))
+  if (typeof frame === 'string') throw new RangeError(`a frame of the model is ${frame}`)
+  return frame
 }
 
 function fillSector(bytes: Uint8Array, random: Random, next: () => number): Uint8Array {

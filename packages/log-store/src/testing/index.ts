@@ -1,4 +1,5 @@
 export * from './fault-disk.ts'
+export * from './hole-contract.ts'
 export * from './log-store-contract.ts'
 export * from './manual-clock.ts'
 export * from './snapshot-store-contract.ts'

@@ -2,7 +2,7 @@
  * The contract of `LogStore` as a suite of tests that every implementation passes: one call per implementation. The
  * caller gives the test functions, so that no test framework is imported here.
  */
-import { FrameKind } from '@millrace/record'
+import { type Frame, FrameKind } from '@millrace/record'
 import { positionAfter } from '../frame-sequence.ts'
 import type { GroupLog, LogStore, LogWrite } from '../log-store.ts'
 import { TestLog, testBase } from './test-log.ts'
@@ -24,6 +24,12 @@ export interface ContractStore {
   open(): Promise<LogStore>
   /** Opened again as after a crash, without `close`. */
   crash(): Promise<LogStore>
+}
+
+/** One that can be damaged. */
+export interface ContractPlace extends ContractStore {
+  /** Opened anew after a stop in order, with what it holds of these frames damaged. */
+  damage(group: number, frames: readonly Frame[]): Promise<LogStore>
 }
 
 /** Writes and waits until it is durable. */
