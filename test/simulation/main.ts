@@ -1,6 +1,7 @@
 /**
  * `pnpm sim [--seeds N] [--from S]`: runs seeds S … S + N − 1, each twice, and counts what occurred; ends with
- * `N passed, N failed`. From 100 seeds on, a fault, operation or transition that never occurred is a failure too.
+ * `N passed, N failed`. Every second seed runs a second time in the host of a node; `--hosted` and `--unhosted` run all in
+ * one of the two. From 100 seeds on, a fault, operation or transition that never occurred is a failure too.
  * `pnpm sim --seed S [--without NAME,NAME] [--safety-ms N] [--trace]` runs one schedule and shows what happens.
  */
 import { parseArgs } from 'node:util'
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     without: { type: 'string', default: '' },
     'safety-ms': { type: 'string' },
     hosted: { type: 'boolean', default: false },
+    unhosted: { type: 'boolean', default: false },
     trace: { type: 'boolean', default: false },
   },
 })
@@ -121,25 +123,28 @@ class Tally {
   }
 }
 
+function schedulesOf(from: number, count: number): Schedule[] {
+  const seeds = Array.from({ length: count }, (_, i) => from + i)
+  const own = values.hosted ? [] : seeds.map(seed => ({ seed, without: [] }))
+  const hosted = values.unhosted ? [] : seeds.filter(seed => values.hosted || seed % 2 === 0)
+  return [...own, ...hosted.map(seed => ({ seed, without: [], hosted: true }))].sort((a, b) => a.seed - b.seed)
+}
+
 async function runMany(from: number, count: number): Promise<boolean> {
   const tally = new Tally()
   const pool = new SeedPool(CHECKOUT)
-  let next = from
+  const schedules = schedulesOf(from, count)
   let saidMs = performance.now()
   await pool.run(
-    () =>
-      next < from + count
-        ? {
-            schedule: { seed: next++, without: [], ...(values.hosted && { hosted: true }) },
-            twice: true,
-            shrink: tally.failed < SHOWN_MAX,
-          }
-        : undefined,
+    () => {
+      const schedule = schedules.shift()
+      return schedule && { schedule, twice: true, shrink: tally.failed < SHOWN_MAX }
+    },
     report => {
       tally.add(report)
       if (performance.now() - saidMs > PROGRESS_MS) {
         saidMs = performance.now()
-        print(`${tally.passed + tally.failed} of ${count} seeds, ${tally.failed} failed, ${tally.summary()}`)
+        print(`${tally.passed + tally.failed} runs of ${count} seeds, ${tally.failed} failed, ${tally.summary()}`)
       }
       return true
     },

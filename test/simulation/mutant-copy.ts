@@ -16,7 +16,7 @@ import type { Edit, Mutant } from './mutants/mutant.ts'
 import { CHECKOUT, type Sources } from './sources.ts'
 
 /** They import each other by name, and nothing else of the house. */
-const PACKAGES = ['record', 'raft-core', 'log-store', 'testkit']
+const PACKAGES = ['record', 'proto', 'raft-core', 'log-store', 'raft-node', 'testkit']
 
 export class MutantCopy {
   readonly sources: Sources

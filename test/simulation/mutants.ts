@@ -10,11 +10,19 @@ import { HOST } from './mutants/host.ts'
 import { LOG_STORE } from './mutants/log-store.ts'
 import { MEMBERSHIP_AND_READS } from './mutants/membership-and-reads.ts'
 import { type Mutant, SEEDS } from './mutants/mutant.ts'
+import { RAFT_NODE } from './mutants/raft-node.ts'
 import { REPLICATION } from './mutants/replication.ts'
 import { SeedPool } from './seed-pool.ts'
 import { CHECKOUT, load, type Sources } from './sources.ts'
 
-const MUTANTS: readonly Mutant[] = [...ELECTION, ...REPLICATION, ...MEMBERSHIP_AND_READS, ...HOST, ...LOG_STORE]
+const MUTANTS: readonly Mutant[] = [
+  ...ELECTION,
+  ...REPLICATION,
+  ...MEMBERSHIP_AND_READS,
+  ...HOST,
+  ...LOG_STORE,
+  ...RAFT_NODE,
+]
 const DAY_MS = 86_400_000
 
 function print(text: string): void {
@@ -29,14 +37,15 @@ interface Find {
 }
 
 /** @returns undefined when all seeds pass */
-async function hunt(sources: Sources, seeds: number): Promise<Find | undefined> {
+async function hunt(sources: Sources, seeds: number, hosted: boolean): Promise<Find | undefined> {
   const pool = new SeedPool(sources)
   let next = 1
   let ran = 0
   let found: Find | undefined
   try {
     await pool.run(
-      () => (next <= seeds ? { schedule: { seed: next++, without: [] }, twice: false, shrink: false } : undefined),
+      () =>
+        next <= seeds ? { schedule: { seed: next++, without: [], hosted }, twice: false, shrink: false } : undefined,
       ({ result: { failure, schedule } }) => {
         ran++
         if (failure !== undefined) found ??= { seed: schedule.seed, seeds: ran, invariant: failure.invariant }
@@ -50,9 +59,9 @@ async function hunt(sources: Sources, seeds: number): Promise<Find | undefined> 
 }
 
 /** A seed that fails without any defect planted proves nothing about the defect. */
-async function failsAnyway(seed: number): Promise<boolean> {
+async function failsAnyway(seed: number, hosted: boolean): Promise<boolean> {
   const simulation = await load(CHECKOUT)
-  return (await simulation.simulate({ seed, without: [] })).failure !== undefined
+  return (await simulation.simulate({ seed, without: [], hosted })).failure !== undefined
 }
 
 /** Plants a defect and looks for it; says what came of it. */
@@ -68,9 +77,10 @@ async function run(mutant: Mutant): Promise<boolean> {
   }
   try {
     const seeds = mutant.seeds ?? SEEDS
-    const found = await hunt(copy.sources, seeds)
+    const { hosted = false } = mutant
+    const found = await hunt(copy.sources, seeds, hosted)
     if (found === undefined) print(`FAILED  ${mutant.name} (${mutant.says}): not found in ${seeds} seeds, ${seconds()}`)
-    else if (await failsAnyway(found.seed)) {
+    else if (await failsAnyway(found.seed, hosted)) {
       print(`FAILED  ${mutant.name}: seed ${found.seed} fails without it too; \`pnpm sim\` first`)
       return false
     } else print(`found   ${mutant.name}: after ${found.seeds} seeds, "${found.invariant}", ${seconds()}`)

@@ -96,7 +96,9 @@ export class NodeDisk {
     const path = this.#segments(folder).at(-1)
     if (path === undefined) return false
     const bytes = this.#files.contentOf(path)
-    this.#files.replace(path, bytes.slice(0, random.int(bytes.length)))
+    // What follows the last round is prepared space, and no loss.
+    const end = bytes.findLastIndex(byte => byte !== 0) + 1
+    this.#files.replace(path, bytes.slice(0, random.int(end)))
     return true
   }
 

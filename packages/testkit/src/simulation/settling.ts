@@ -86,7 +86,8 @@ export class Settling {
     if (leader === undefined) return 'there is no leader'
     const { configuration } = leader.status
     if (isJoint(configuration)) return `the configuration is joint: ${textOf(configuration)}`
-    if ([...this.#group.lost].some(id => isMember(configuration, id))) return 'a lost replica is still a member'
+    if (this.#group.replacesLost && [...this.#group.lost].some(id => isMember(configuration, id)))
+      return 'a lost replica is still a member'
     if (!this.isServing) return 'no proposal was acknowledged and no read confirmed since the faults ended'
     for (const replica of this.#group.running()) {
       if (!isMember(configuration, replica.id)) continue

@@ -67,6 +67,11 @@ export class SimGroup {
     replica.node.reconcile()
   }
 
+  /** The operator replaces replicas whose disk is gone. The real host is not asked to yet: a majority has to do. */
+  get replacesLost(): boolean {
+    return this.#world.hosting === undefined
+  }
+
   /** Replicas whose process runs, in order of id. */
   running(): Replica[] {
     return [...this.replicas.values()].filter(replica => replica.isRunning)

@@ -52,6 +52,8 @@ const SETTLED_WITHIN = 5_000
  * the longest, which are twice as long. A first round of votes may be split or come too early.
  */
 const SERVED_WITHIN = 4
+/** A store that found no space looks again after this time at the latest. */
+const SPACE_BACKOFF_US = 1_000_000
 /** How often clients try in an election timeout. */
 const PUSHES = 5
 
@@ -125,6 +127,8 @@ class Simulation {
     const { queue } = this.#world
     const electionUs = this.#plan.tickUs * this.#plan.electionTicks
     const settlings = this.#scene.groups.map((group, i) => new Settling(group, this.#operators[i] as Operator))
+    const waitsForSpace = this.#plan.faults.has('diskFull') ? Math.ceil(SPACE_BACKOFF_US / electionUs) : 0
+    const servedWithin = SERVED_WITHIN + waitsForSpace
     let progress = 0
     let movedAt = 0
     for (let round = 0; round < SETTLED_WITHIN && round < movedAt + STUCK_AFTER; round++) {
@@ -136,7 +140,7 @@ class Simulation {
         }
       }
       this.#settledAfter = round + 1
-      if (this.#plan.hasRoom && round + 1 >= SERVED_WITHIN) for (const settling of settlings) settling.mustServe()
+      if (this.#plan.hasRoom && round + 1 >= servedWithin) for (const settling of settlings) settling.mustServe()
       if (settlings.every(settling => settling.trouble() === undefined)) return
       const now = settlings.reduce((sum, settling) => sum + settling.progress, 0)
       // It may also fall: with a replica goes what that one had done.

@@ -59,8 +59,11 @@ export class RaftNodeHosting implements Hosting {
       },
       createCore: (group, config, initial, randomInt) => {
         const watched = replica(group)
-        const traced: RaftConfig = { ...config, trace: watched.roles.hear }
-        const core = new WatchedCore(traced, initial, randomInt, {
+        const trace: RaftConfig['trace'] = event => {
+          config.trace?.(event)
+          watched.roles.hear(event)
+        }
+        const core = new WatchedCore({ ...config, trace }, initial, randomInt, {
           before: input => watched.beforeStep(input),
           after: () => watched.afterStep(),
         })
