@@ -16,3 +16,23 @@ test('what was read of a dropped replica is not taken for the next one', async (
   }
   await store.close()
 })
+
+test('what either copy of the mark says of a dropped replica is not held against the next one', async () => {
+  const disk = new FaultDisk(seededRandom(9))
+  const store = await openOn(disk)
+  const old = await store.create(GROUP, { replicaId: 1, base: testBase() })
+  for (const frame of new TestLog(GROUP, testBase()).append(20)) await written(old, { frames: [frame], commit: 1 })
+  await store.close()
+  const again = await openOn(disk)
+  await again.drop(GROUP)
+  const log = await again.create(GROUP, { replicaId: 2, base: testBase() })
+  await written(log, { frames: new TestLog(GROUP, testBase()).append(2), commit: 1 })
+  const killed = disk.kill()
+  for (const copy of ['log/mark-a', 'log/mark-b']) {
+    const damaged = killed.clone()
+    damaged.replace(copy, new Uint8Array(104))
+    const [recovered] = (await openOn(damaged)).groups()
+    expect(recovered!.recovered).toMatchObject({ replicaId: 2, last: { index: 3 } })
+    expect(recovered!.recovered.uncertainUntil).toBeUndefined()
+  }
+})

@@ -281,7 +281,9 @@ class SegmentedLogStore implements LogStore {
     }
     if (slot !== undefined) {
       // What the mark says of a replica that was dropped must not be held against this one.
+      // Both copies: one that is left alone would speak again if the other were damaged.
       mark.forget(group)
+      await mark.write(false)
       await mark.write(false)
     }
     const noVote = { term: 0, vote: 0, uncertainIndex: 0, uncertainTerm: 0 }
