@@ -153,7 +153,7 @@ async function runMany(from: number, count: number): Promise<boolean> {
   print(coverageText(tally.counts))
   print(`served again after ${tally.servedText()} election timeouts (half of the seeds, 9 in 10, all)`)
   print(`settled within ${tally.settledAfterMost} election timeouts after the last fault; ${tally.summary()}`)
-  const missing = count >= COVERAGE_SEEDS ? neverOccurred(tally.counts) : []
+  const missing = count >= COVERAGE_SEEDS && !values.hosted ? neverOccurred(tally.counts) : []
   for (const name of missing) print(`NEVER OCCURRED: ${name}`)
   print(`${tally.passed} passed, ${tally.failed + missing.length} failed`)
   return tally.failed + missing.length === 0

@@ -14,13 +14,19 @@ export function damagedReplicas(group: SimGroup): Set<ReplicaId> {
   return damaged
 }
 
+/** The same, and those whose log may yet turn out to be damaged. */
+export function doubtfulReplicas(group: SimGroup): Set<ReplicaId> {
+  const doubtful = damagedReplicas(group)
+  for (const { id, disk } of group.replicas.values()) if (disk.hasRot) doubtful.add(id)
+  return doubtful
+}
+
 /**
  * Whether, with this replica gone too, every configuration that may matter keeps a majority of whole ones. A learner counts
  * as the voter that it may be about to become.
  */
 export function survives(group: SimGroup, gone: ReplicaId): boolean {
-  const rotten = [...group.replicas.values()].filter(replica => replica.disk.hasRot).map(({ id }) => id)
-  const without = new Set([...damagedReplicas(group), ...rotten, gone])
+  const without = new Set([...doubtfulReplicas(group), gone])
   return group.configurationsInView().every(configuration => {
     const { voters, learners } = configuration
     const soon = { ...configuration, voters: [...voters, ...learners.filter(id => without.has(id))] }

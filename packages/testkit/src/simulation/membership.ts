@@ -4,7 +4,7 @@
  */
 import type { ConfigChange, ConfigChangeStep, Configuration, LogIndex, ReplicaId } from '@millrace/raft-core'
 import type { OperationName } from './coverage.ts'
-import { damagedReplicas, keepsQuorum } from './damage.ts'
+import { damagedReplicas, doubtfulReplicas, keepsQuorum } from './damage.ts'
 import { isJoint, isMember } from './invariants/configuration.ts'
 import { invariant } from './invariants/violation.ts'
 import type { RandomStream } from './random-stream.ts'
@@ -152,7 +152,7 @@ export class Operator {
     const gone = new Set(leaving.map(step => step.id))
     const added = steps.filter(step => step.kind === 'addVoter').map(step => step.id)
     const voters = [...configuration.voters.filter(id => !gone.has(id) && !added.includes(id)), ...added]
-    return voters.length > 0 && keepsQuorum({ ...configuration, voters }, damaged)
+    return voters.length > 0 && keepsQuorum({ ...configuration, voters }, doubtfulReplicas(this.#group))
   }
 
   /** A replica that was never part of the group: one that exists, else a new one on a node without. */

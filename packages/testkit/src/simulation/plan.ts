@@ -119,8 +119,10 @@ export function planOf(schedule: Schedule): Plan {
   }
 }
 
-function isWide({ preVote, checkQuorum, messageBytesMax = 0, inflightMessagesMax = 0 }: Plan['config']): boolean {
-  return preVote === true && checkQuorum === true && messageBytesMax >= 2_000 && inflightMessagesMax >= 8
+function isWide(config: Plan['config']): boolean {
+  const { preVote, checkQuorum, messageBytesMax = 0, inflightMessagesMax = 0, applyingBytesMax = 0 } = config
+  const sends = messageBytesMax >= 2_000 && inflightMessagesMax >= 8
+  return preVote === true && checkQuorum === true && sends && applyingBytesMax >= 1_000_000
 }
 
 function votersOf(random: RandomStream, nodes: number): number {

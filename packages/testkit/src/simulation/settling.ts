@@ -2,7 +2,7 @@
  * The liveness phase: every fault is over, a quorum stays for good, and everything must come to an end in bounded time: a
  * leader, acknowledged proposals, confirmed reads, a plain configuration, equal replicas.
  */
-import { damagedReplicas, keepsQuorum } from './damage.ts'
+import { damagedReplicas, doubtfulReplicas, keepsQuorum } from './damage.ts'
 import { isJoint, isMember, sameConfiguration, textOf } from './invariants/configuration.ts'
 import { Violation } from './invariants/violation.ts'
 import type { Operator } from './membership.ts'
@@ -29,7 +29,7 @@ export function heal(scene: Scene, random: RandomStream): void {
 }
 
 function liveWithout(group: SimGroup, nodes: readonly SimNode[]): boolean {
-  const gone = damagedReplicas(group)
+  const gone = doubtfulReplicas(group)
   for (const replica of group.replicas.values()) if (nodes.includes(replica.node)) gone.add(replica.id)
   return group.configurationsInView().every(configuration => keepsQuorum(configuration, gone))
 }
