@@ -253,6 +253,8 @@ function damage(
     if (!world.faulty() || !endedWell || group.replicas.get(victim.id) !== victim || !survives(group, victim.id)) return
     if (!strike(victim, `log/groups/${group.id}`)) return
     victim.disk.isDamaged = true
+    // What would tell of it has to stay readable until somebody has looked.
+    node.disk.hasFlip = true
     victim.disk.hasRot ||= name === 'bitRot'
     world.coverage.hit(name)
   })
