@@ -111,6 +111,56 @@ test('a node with an empty disk never re-creates a group that its peers know, ev
   expect(empty.groups()).toEqual([])
 })
 
+test('whoever waits says for whom, and stops when told to', async () => {
+  const first = await start(1, new MemoryLogStore())
+  const second = await start(2, new MemoryLogStore())
+  const heard: (readonly number[])[] = []
+  const stop = new AbortController()
+  const waiting = (nodes: readonly number[]): unknown => heard.push(nodes)
+  const ended = expect(
+    first.bootstrap(FOUNDING, { timeoutMs: Number.POSITIVE_INFINITY, signal: stop.signal, waiting }),
+  ).rejects.toBe('enough')
+  await until('it waits for two', () => heard.some(nodes => nodes.join() === '2,3'))
+  const other = expect(second.bootstrap(FOUNDING)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' })
+  await until('it waits for one', () => heard.at(-1)?.join() === '3')
+  stop.abort('enough')
+  await ended
+  await second.shutdown()
+  await other
+  // What was left can be begun again.
+  await expect(first.bootstrap(FOUNDING, { timeoutMs: 0 })).rejects.toThrow('nodes 2, 3 were not there')
+})
+
+test('a node that was born and stopped goes on beside one that works, although the third is lost and a log was trimmed', async () => {
+  const { nodes, stores, handles } = await founded()
+  const { birthGroup } = await import('./group-founding.ts')
+  const leader = handles.findIndex(handle => handle.leading)
+  const [gone, late] = [0, 1, 2].filter(i => i !== leader) as [number, number]
+  for (const i of [gone, late]) await nodes[i]!.shutdown()
+  await nodes[leader]!.closeGroup(GROUP)
+  const log = stores[leader]!.groups()[0]!
+  await log.reset({ ...log.base, ...log.end })
+  const stopped = new MemoryLogStore()
+  await birthGroup(stopped, { ...FOUNDING, nodeId: late + 1 })
+  await nodes[leader]!.shutdown()
+  await start(leader + 1, stores[leader]!.reopen())
+  const back = await start(late + 1, stopped)
+  expect((await back.bootstrap(FOUNDING)).recovered.replicaId).toBe(late + 1)
+})
+
+test.each(['as born', 'gone'])('a founding that is known to be over is never repeated: the log is %s', async left => {
+  const stores = [1, 2].map(() => new MemoryLogStore())
+  const { birthGroup } = await import('./group-founding.ts')
+  if (left !== 'gone') await birthGroup(stores[0]!, { ...FOUNDING, nodes: [1, 2], nodeId: 1 })
+  const options = { timing: FAST, isFounded: () => true }
+  const first = await createNode({ ...options, nodeId: 1, logStore: stores[0]!, transport: network.transport(1) })
+  cleanup.push(() => first.shutdown())
+  const second = await start(2, stores[1]!)
+  for (const node of [first, second])
+    await expect(node.bootstrap({ ...FOUNDING, nodes: [1, 2] })).rejects.toMatchObject({ refusal: 'exists', node: 1 })
+  expect(stores[1]!.groups()).toEqual([])
+})
+
 test('a removed node that is started again re-creates nothing, and comes back under a new replica id only', async () => {
   const { nodes, stores, handles } = await founded()
   const leader = handles.findIndex(handle => handle.leading)

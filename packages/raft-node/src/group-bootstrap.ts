@@ -7,7 +7,8 @@
  *     absent ──▶ founding ── all others are founding or born ──▶ born ── all others are born ──▶ open
  *
  * A replica is born only when every founding node is there to be born too, and is opened only when every one is. So a group
- * that works is one whose nodes have all been founded: who finds one, and has nothing, lost it.
+ * that works is one whose nodes have all been founded: who finds one, and has nothing, lost it. And whatever was promised by
+ * a replica that is lost needed another one that is open: while nobody says that the group works, nothing was promised.
  */
 import type { GroupLog, LogStore } from '@millrace/log-store'
 import { crc32, MillraceError } from '@millrace/record'
@@ -17,66 +18,100 @@ import type { Clock } from './node.ts'
 import type { GroupPresence, Transport } from './transport.ts'
 
 export interface BootstrapOptions {
-  /** For all founding nodes to be there. Default 60,000. */
+  /** For all founding nodes to be there. Default 60,000; Infinity: for ever. */
   readonly timeoutMs?: number
+  /** Ends the waiting: the founding is left as it is, and rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+  /** Called after each round of questions with the nodes that are not there yet; at most ten times a second. */
+  readonly waiting?: (nodes: readonly number[]) => void
 }
 
 const TIMEOUT_MS = 60_000
 const ASK_AGAIN_MS = 100
+/** Who waits long asks less and less often, down to this. */
+const ASK_AGAIN_MS_MAX = 1_000
+
+/**
+ * Why a group was not founded. `exists`: `node` has it already, and remembers what a second founding would forget.
+ * `differs`: `node` has or founds another one under its number. `missing`: not all were there in time.
+ */
+export type FoundingRefusal = 'exists' | 'differs' | 'missing'
+
+/** A group was not founded; nothing was changed here. */
+export class FoundingError extends MillraceError {
+  readonly refusal: FoundingRefusal
+  /** The node that is in the way; undefined where nodes are missing. */
+  readonly node: number | undefined
+
+  constructor(group: number, refusal: FoundingRefusal, node: number | undefined, reason: string) {
+    super('INVALID_ARGUMENT', `group ${group} cannot be founded: ${reason}`)
+    this.refusal = refusal
+    this.node = node
+  }
+
+  /** Not inherited: that one holds for every MillraceError. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof MillraceError && 'refusal' in value
+  }
+}
 
 export interface GroupBootstrapOptions {
   readonly nodeId: number
   readonly store: LogStore
   readonly transport: Pick<Transport, 'describeGroup'>
   readonly clock: Clock
-  /** The replica runs, or ran in this process: something may have been voted. */
-  readonly isOpen: (group: number) => boolean
+  /** Whether the group's founding is over, whatever its log says: something may have been voted. */
+  readonly isLive: (group: number) => boolean
 }
 
 export class GroupBootstrap {
   readonly #options: GroupBootstrapOptions
   /** Groups that are being founded, with the checksum of their birth. */
   readonly #founding = new Map<number, number>()
+  readonly #stopped = new AbortController()
 
   constructor(options: GroupBootstrapOptions) {
     this.#options = options
   }
 
+  /** Foundings that wait end now, with SHUTTING_DOWN. */
+  stop(): void {
+    this.#stopped.abort(new MillraceError('SHUTTING_DOWN', 'the node is stopping'))
+  }
+
   /** What this node has of a group. */
   presence(group: number): GroupPresence {
     const log = this.#log(group)
-    if (log !== undefined)
-      return { state: this.#isAsBorn(log) ? 'born' : 'live', birth: checksumOf(log.recovered.base) }
-    if (this.#options.store.refused().some(refused => refused.group === group)) return { state: 'live', birth: 0 }
+    if (log !== undefined) return { state: this.#isAsBorn(log) ? 'born' : 'live', birth: birthOfLog(log) }
+    const isRefused = this.#options.store.refused().some(refused => refused.group === group)
+    if (isRefused || this.#options.isLive(group)) return { state: 'live', birth: 0 }
     const birth = this.#founding.get(group)
     return birth === undefined ? { state: 'absent', birth: 0 } : { state: 'founding', birth }
   }
 
   /** @see RaftNode.bootstrap */
-  async found(
-    founding: Omit<GroupFounding, 'nodeId'>,
-    { timeoutMs = TIMEOUT_MS }: BootstrapOptions,
-  ): Promise<GroupLog> {
+  async found(founding: Omit<GroupFounding, 'nodeId'>, options: BootstrapOptions): Promise<GroupLog> {
     const { nodeId, store, clock } = this.#options
     const { group } = founding
     const own = { ...founding, nodeId }
     const birth = checksumOf(birthOf(own).base)
     const found = this.presence(group)
-    if (found.state === 'founding') throw refused(group, 'it is being founded here already')
-    if (found.state === 'live') throw refused(group, 'this node has it already; nothing was changed')
+    if (found.state === 'founding') throw differs(group, nodeId, 'it is being founded here already')
+    if (found.state === 'live') throw exists(group, nodeId, 'this node has it already; nothing was changed')
     if (found.state === 'born' && found.birth !== birth)
-      throw refused(group, 'this node has another one of that number')
-    const untilMs = clock.monotonicMs() + timeoutMs
+      throw differs(group, nodeId, 'this node has another one of that number')
+    const signals = options.signal === undefined ? [] : [options.signal]
+    const wait: Wait = {
+      untilMs: clock.monotonicMs() + (options.timeoutMs ?? TIMEOUT_MS),
+      signal: AbortSignal.any([this.#stopped.signal, ...signals]),
+      report: options.waiting ?? (() => undefined),
+    }
     this.#founding.set(group, birth)
     try {
-      await this.#others(
-        own,
-        birth,
-        untilMs,
-        found.state === 'born' ? ['founding', 'born', 'live'] : ['founding', 'born'],
-      )
+      if (found.state === 'born') await this.#others(own, birth, wait, ['founding', 'born', 'live'])
+      else await this.#others(own, birth, wait, ['founding', 'born'])
       const log = this.#log(group) ?? (await birthGroup(store, own))
-      await this.#others(own, birth, untilMs, ['born', 'live'])
+      await this.#others(own, birth, wait, ['born', 'live'])
       return log
     } finally {
       this.#founding.delete(group)
@@ -88,27 +123,36 @@ export class GroupBootstrap {
   }
 
   #isAsBorn({ group, recovered, end }: GroupLog): boolean {
-    if (this.#options.isOpen(group)) return false
+    if (this.#options.isLive(group)) return false
     return recovered.base.index === BIRTH_INDEX && end.index === BIRTH_INDEX && recovered.ballot.term === 0
   }
 
-  /** Waits until every other founding node is in one of these states. */
+  /** Waits until every other founding node is in one of these states, all in the same round of questions, or one is live. */
   async #others(
     { group, nodes, nodeId }: GroupFounding,
     birth: number,
-    untilMs: number,
+    { untilMs, signal, report }: Wait,
     states: readonly GroupPresence['state'][],
   ): Promise<void> {
     const { clock } = this.#options
-    for (let missing = nodes.filter(node => node !== nodeId); ; ) {
-      const asked = await Promise.all(missing.map(async node => ({ node, presence: await this.#ask(node, group) })))
+    const others = nodes.filter(node => node !== nodeId)
+    for (let pauseMs = ASK_AGAIN_MS; ; pauseMs = Math.min(pauseMs * 1.5, ASK_AGAIN_MS_MAX)) {
+      signal.throwIfAborted()
+      const asked = await Promise.all(others.map(async node => ({ node, presence: await this.#ask(node, group) })))
+      signal.throwIfAborted()
       for (const { node, presence } of asked) {
         if (presence !== undefined) checkOther(group, node, presence, birth, states)
       }
-      missing = asked.filter(({ presence }) => !states.includes(presence?.state ?? 'absent')).map(({ node }) => node)
+      // It was opened, so all had been born.
+      if (asked.some(({ presence }) => presence?.state === 'live')) return
+      const missing = asked.filter(({ presence }) => !states.includes(presence?.state ?? 'absent'))
       if (missing.length === 0) return
-      if (clock.monotonicMs() >= untilMs) throw refused(group, `nodes ${missing.join(', ')} were not there to found it`)
-      await new Promise<void>(resolve => clock.setTimer(ASK_AGAIN_MS, resolve))
+      const names = missing.map(({ node }) => node)
+      if (clock.monotonicMs() >= untilMs) {
+        throw new FoundingError(group, 'missing', undefined, `nodes ${names.join(', ')} were not there to found it`)
+      }
+      report(names)
+      await pause(clock, pauseMs, signal)
     }
   }
 
@@ -123,7 +167,26 @@ export class GroupBootstrap {
   }
 }
 
-/** @throws MillraceError where that node makes the founding impossible */
+interface Wait {
+  readonly untilMs: number
+  readonly signal: AbortSignal
+  readonly report: (nodes: readonly number[]) => void
+}
+
+/** Resolves at once when the signal fires. */
+function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const end = (): void => {
+      timer.cancel()
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = clock.setTimer(ms, end)
+    signal.addEventListener('abort', end)
+  })
+}
+
+/** @throws FoundingError where that node makes the founding impossible */
 function checkOther(
   group: number,
   node: number,
@@ -133,15 +196,24 @@ function checkOther(
 ): void {
   if (state === 'live' && !states.includes('live')) {
     const advice = 'a node that lost its disk, or comes later, joins it under a new replica id'
-    throw refused(group, `node ${node} has it already: ${advice}. Nothing was changed`)
+    throw exists(group, node, `node ${node} has it already: ${advice}. Nothing was changed`)
   }
-  if (state !== 'absent' && other !== birth) {
-    throw refused(group, `node ${node} has or founds another one of that number: other nodes, or another cluster`)
+  // A group that has trimmed its log does not know any more what it was born from.
+  const unknown = state === 'absent' || (state === 'live' && other === 0)
+  if (!unknown && other !== birth) {
+    throw differs(group, node, `node ${node} has or founds another one of that number: other nodes, or another cluster`)
   }
 }
 
-function refused(group: number, reason: string): MillraceError {
-  return new MillraceError('INVALID_ARGUMENT', `group ${group} cannot be founded: ${reason}`)
+const exists = (group: number, node: number, reason: string): FoundingError =>
+  new FoundingError(group, 'exists', node, reason)
+
+const differs = (group: number, node: number, reason: string): FoundingError =>
+  new FoundingError(group, 'differs', node, reason)
+
+/** 0: it is not known any more. */
+function birthOfLog({ recovered: { base } }: GroupLog): number {
+  return base.index === BIRTH_INDEX ? checksumOf(base) : 0
 }
 
 /** Of what a group was born from: the same on every founding node, and no other group's. */

@@ -53,6 +53,11 @@ export interface NodeOptions {
   readonly inbound?: InboundLimits
   /** When snapshots are taken and how fast they are sent. */
   readonly snapshots?: SnapshotOptions
+  /**
+   * Whether the founding of a group is known to be over: this node has said so durably. To others it has the group then,
+   * also where nothing has happened to its replica yet, or where that is gone. Default: as far as its log tells.
+   */
+  readonly isFounded?: (group: number) => boolean
   /** For simulators, which watch the core or give it other settings. Default: a `RaftGroup` as it is. */
   readonly createCore?: CreateCore
   /** Role changes, halts and the like, one line each. */
@@ -81,8 +86,9 @@ export interface RaftNode {
    * Founds a group together with its other nodes, which have to call it too, with the same arguments, and to be there.
    * Resolves when every one of them has its replica, durably; `open` it then. Finishes what was interrupted.
    *
-   * @throws MillraceError INVALID_ARGUMENT, with nothing changed, where this node or another one has the group already,
-   *   where a node founds something else under its number, or where not all are there in time
+   * @throws FoundingError with nothing changed, where this node or another one has the group already, where a node founds
+   *   something else under its number, or where not all are there in time; MillraceError SHUTTING_DOWN; the reason of
+   *   `options.signal`
    * @throws RangeError where this node is not among the founding ones
    */
   bootstrap(founding: Omit<GroupFounding, 'nodeId'>, options?: BootstrapOptions): Promise<GroupLog>

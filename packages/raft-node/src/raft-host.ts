@@ -104,7 +104,7 @@ class RaftHost implements RaftNode, TransportHandler {
     this.#services = services
     this.#bootstrap = new GroupBootstrap({
       ...{ nodeId: options.nodeId, store: options.logStore, transport: options.transport, clock },
-      isOpen: group => this.#opened.has(group),
+      isLive: group => this.#opened.has(group) || options.isFounded?.(group) === true,
     })
     this.#turns = new TurnLoop(clock, outbox, options.transport)
     const replicas = (): Iterable<GroupReplica> => this.#replicas()
@@ -235,6 +235,7 @@ class RaftHost implements RaftNode, TransportHandler {
   async #stop(): Promise<void> {
     const { clock, timing } = this.#services
     const replicas = [...this.#replicas()]
+    this.#bootstrap.stop()
     const handOver = new HandOver(clock, this.#services.isConnected)
     for (const replica of replicas) replica.proposals.draining = true
     await handOver.away(replicas, timing.electionTimeoutMinMs)

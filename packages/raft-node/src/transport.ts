@@ -50,7 +50,10 @@ export interface QuietBeat {
 export interface GroupPresence {
   /** `founding`: it waits for the others. `born`: nothing has been voted or written. `live`: anything else. */
   readonly state: 'absent' | 'founding' | 'born' | 'live'
-  /** Checksum of the record that the group is, or is to be, born from; 0 where the node neither has nor founds it. */
+  /**
+   * Checksum of the record that the group is, or is to be, born from; 0 where the node neither has nor founds it, or its
+   * log does not reach back to it.
+   */
   readonly birth: number
 }
 

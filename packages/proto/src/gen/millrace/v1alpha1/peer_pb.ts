@@ -758,7 +758,8 @@ export type DescribePresenceResponse = Message<"millrace.v1alpha1.DescribePresen
   presence: GroupPresence;
 
   /**
-   * Checksum of the record that the group is, or is to be, born from; 0 where the node has or founds none.
+   * Checksum of the record that the group is, or is to be, born from; 0 where the node has or founds none, or its log does
+   * not reach back to it.
    *
    * @generated from field: fixed32 birth = 2;
    */
