@@ -29,7 +29,7 @@ export interface BootstrapOptions {
 const TIMEOUT_MS = 60_000
 const ASK_AGAIN_MS = 100
 /** Who waits long asks less and less often, down to this. */
-const ASK_AGAIN_MS_MAX = 1_000
+const ASK_AGAIN_LATE_MS = 1_000
 
 /**
  * Why a group was not founded. `exists`: `node` has it already, and remembers what a second founding would forget.
@@ -136,7 +136,7 @@ export class GroupBootstrap {
   ): Promise<void> {
     const { clock } = this.#options
     const others = nodes.filter(node => node !== nodeId)
-    for (let pauseMs = ASK_AGAIN_MS; ; pauseMs = Math.min(pauseMs * 1.5, ASK_AGAIN_MS_MAX)) {
+    for (let pauseMs = ASK_AGAIN_MS; ; pauseMs = Math.min(pauseMs * 1.5, ASK_AGAIN_LATE_MS)) {
       signal.throwIfAborted()
       const asked = await Promise.all(others.map(async node => ({ node, presence: await this.#ask(node, group) })))
       signal.throwIfAborted()
