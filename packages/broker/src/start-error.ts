@@ -21,6 +21,11 @@ export type StartErrorCode =
   | 'FOLDER_EMPTY'
   /** `init` on a folder that holds more than an `init` of the same node that was interrupted. */
   | 'FOLDER_NOT_EMPTY'
+  /**
+   * `serve` would found a cluster that is there: it was founded without this node, or this node was in it and has lost its
+   * folder.
+   */
+  | 'CLUSTER_EXISTS'
   /** The folder belongs to another node or cluster than the config says. */
   | 'IDENTITY_MISMATCH'
   /** Files are damaged in a way that cannot be repaired here. */

@@ -35,6 +35,7 @@ const START_EXIT: Readonly<Record<StartErrorCode, ExitCode>> = {
   DISK_FULL: EXIT.failed,
   FOLDER_EMPTY: EXIT.usage,
   FOLDER_NOT_EMPTY: EXIT.usage,
+  CLUSTER_EXISTS: EXIT.usage,
   IDENTITY_MISMATCH: EXIT.usage,
   STORAGE_DAMAGED: EXIT.failed,
 }

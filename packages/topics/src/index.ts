@@ -1,4 +1,4 @@
-export { birthCatalogue } from './catalogue-birth.ts'
+export { foundCatalogue } from './catalogue-birth.ts'
 export type { NodeInfo } from './catalogue-command.ts'
 export { InvariantError } from './invariant-error.ts'
 export type { BalanceTiming } from './leader-balancer.ts'

@@ -5,11 +5,10 @@ import { join } from 'node:path'
 import type { LogStore } from '@millrace/log-store'
 import { openSegmentedLogStore } from '@millrace/log-store'
 import type { NodeEvent, RaftNode } from '@millrace/raft-node'
-import { createNode } from '@millrace/raft-node'
+import { birthGroup, createNode } from '@millrace/raft-node'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
 import { MillraceError } from '@millrace/record'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { birthCatalogue } from './catalogue-birth.ts'
 import { openLmdbStateStore } from './lmdb-state-store.ts'
 import type { AppendBatch, Appended } from './partition.ts'
 import type { StateStore } from './state-store.ts'
@@ -27,7 +26,7 @@ let events: NodeEvent[]
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'millrace-node-'))
   await openStores()
-  await logStore.create(0, birthCatalogue({ clusterId: 'c', nodes: [1], nodeId: 1 }))
+  await birthGroup(logStore, { clusterId: 'c', group: 0, nodes: [1], nodeId: 1 })
   await start()
 })
 afterEach(async () => {

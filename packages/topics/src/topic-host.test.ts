@@ -1,10 +1,9 @@
 /** Topics on one node, over a node that leads and commits by itself: what is opened, what is removed, what never is. */
 import { LogError } from '@millrace/log-store'
 import { MemoryLogStore } from '@millrace/log-store/memory'
-import type { NodeEvent } from '@millrace/raft-node'
+import { birthGroup, type NodeEvent } from '@millrace/raft-node'
 import type { MillraceError } from '@millrace/record'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { birthCatalogue } from './catalogue-birth.ts'
 import { MemoryStateStore } from './memory-state-store.ts'
 import type { Appended } from './partition.ts'
 import { FakeNode } from './testing/fake-node.ts'
@@ -22,7 +21,7 @@ beforeEach(async () => {
   logStore = new MemoryLogStore()
   stateStore = new MemoryStateStore()
   events = []
-  await logStore.create(0, birthCatalogue({ clusterId: 'c', nodes: [1], nodeId: 1 }))
+  await birthGroup(logStore, { clusterId: 'c', group: 0, nodes: [1], nodeId: 1 })
   await start()
 })
 afterEach(() => topics.shutdown())
@@ -235,8 +234,8 @@ describe('delete', () => {
     await opened('orders', 2)
     await topics.shutdown()
     // A catalogue that knows of nothing, as after a bad restore.
-    const base = birthCatalogue({ clusterId: 'c', nodes: [1], nodeId: 1 })
-    await logStore.groups()[0]!.reset(base.base)
+    const catalogue = logStore.groups()[0]!
+    await catalogue.reset(catalogue.base)
     stateStore = new MemoryStateStore()
     await restart(false)
     await new Promise(resolve => setTimeout(resolve, 50))

@@ -1,58 +1,118 @@
 /**
- * How far the founding of a data folder has got. Founding takes several steps, and may be interrupted between any two of
- * them: identity, stores, the catalogue's replica. `init` may go on with what it began as long as no node has run there.
+ * How far the founding of a data folder has got. `init` writes the identity and the intent, the list of all founding nodes;
+ * `serve` gives the node its replica of the catalogue, together with all of them, and then writes the file `served`.
  *
- * Invariant: before a node says its first word to anybody, the file `served` is durable in its folder. A folder that has
- * it is never founded again, whatever is missing from it: what is missing may have been promised to others.
+ * Invariant: before a node votes, acknowledges or answers a client, `served` is durable in its folder. A folder that has it
+ * is never founded again, whatever is missing from it: what is missing may have been promised to others. One without it
+ * has promised nothing.
  */
-import { open, readdir, stat } from 'node:fs/promises'
+import { open, readdir, readFile, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inspectDataFolder } from '@millrace/log-store'
+import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
 import type { NodeIdentity } from './storage.ts'
 
 export type Founding =
   /** Nothing is there. */
   | { readonly state: 'none' }
-  /** It has an identity and nothing that was ever promised. */
+  /** `init` was interrupted: it has an identity, and nothing else. */
   | { readonly state: 'begun'; readonly identity: NodeIdentity }
+  /** `init` is done. The node has its replica or not yet, and has promised nothing. */
+  | { readonly state: 'prepared'; readonly identity: NodeIdentity; readonly nodes: readonly number[] }
   /** It is a node's, or was. */
   | { readonly state: 'founded'; readonly identity: NodeIdentity }
 
 const SERVED_FILE = 'served'
 const SERVED_TEXT = 'A node has run on this folder. It is never founded again.\n'
+const INTENT_FILE = 'founding'
+/** What a node makes when it serves. */
+const DATA = ['log', 'state']
 
 /**
  * Looks, and changes nothing.
  *
- * @throws StartError for data without an identity, a damaged identity, a folder that cannot be read
+ * @throws StartError for data without an identity, a damaged identity or intent, a folder that cannot be read
  */
 export async function foundingOf(dataDir: string): Promise<Founding> {
   try {
     const folder = await inspectDataFolder(dataDir)
     if (folder.kind !== 'existing') return { state: 'none' }
-    const founded = (await wasServed(dataDir)) || (await hasReplicas(dataDir))
-    return { state: founded ? 'founded' : 'begun', identity: folder.identity }
+    const { identity } = folder
+    const names = await readdir(dataDir)
+    if (names.includes(SERVED_FILE)) return { state: 'founded', identity }
+    if (names.includes(INTENT_FILE)) return { state: 'prepared', identity, nodes: await readIntent(dataDir) }
+    return { state: DATA.some(name => names.includes(name)) ? 'founded' : 'begun', identity }
   } catch (error) {
     throw StartError.from(error, `data folder ${dataDir}`)
   }
 }
 
-/** Whether a node has ever run on the folder. */
-export async function wasServed(dataDir: string): Promise<boolean> {
-  return (await unlessMissing(stat(join(dataDir, SERVED_FILE)))) !== undefined
+/**
+ * The nodes that found a cluster by this config.
+ *
+ * @throws StartError CONFIG_INVALID
+ */
+export function foundingNodes({ node, cluster }: Pick<NodeConfig, 'node' | 'cluster'>): readonly number[] {
+  const listed = cluster.nodes.map(entry => entry.node)
+  const nodes = listed.length === 0 ? [node] : listed
+  if (nodes.includes(node)) return nodes
+  throw new StartError('CONFIG_INVALID', `cluster.nodes lists ${nodes.join(', ')}, but not this node, ${node}`)
+}
+
+/**
+ * A founding that is still to be done has to be the one that the config means.
+ *
+ * @throws StartError CONFIG_INVALID
+ */
+export function checkIntent(founding: Founding, config: NodeConfig): void {
+  if (founding.state !== 'prepared') return
+  const [intended, configured] = [founding.nodes, foundingNodes(config)].map(nodes => nodes.toSorted((a, b) => a - b))
+  if (String(intended) === String(configured)) return
+  throw new StartError(
+    'CONFIG_INVALID',
+    `init prepared data folder ${config.dataDir} for a cluster founded by the nodes ${intended!.join(', ')}, and cluster.nodes lists ${configured!.join(', ')}: correct cluster.nodes or, as long as no node of the cluster has served, remove the folder and run init again`,
+  )
+}
+
+/**
+ * Says that this node founds a cluster with all of `nodes`. Durable when it resolves.
+ *
+ * @param nodes ids, the own one among them
+ */
+export async function writeIntent(dataDir: string, nodes: readonly number[]): Promise<void> {
+  await writeDurably(dataDir, INTENT_FILE, `${JSON.stringify({ nodes })}\n`)
 }
 
 /** Says for ever that a node runs on the folder. Durable when it resolves. */
 export async function markServed(dataDir: string): Promise<void> {
-  if (await wasServed(dataDir)) return
-  const file = await open(join(dataDir, SERVED_FILE), 'w', 0o600)
+  if (await exists(join(dataDir, SERVED_FILE))) return
+  await writeDurably(dataDir, SERVED_FILE, SERVED_TEXT)
+}
+
+/** @throws StartError STORAGE_DAMAGED */
+async function readIntent(dataDir: string): Promise<readonly number[]> {
+  const path = join(dataDir, INTENT_FILE)
+  const text = await readFile(path, 'utf8')
+  const nodes = /^\{"nodes":\[(\d+(?:,\d+)*)\]\}\n$/.exec(text)?.[1]
+  if (nodes !== undefined) return nodes.split(',').map(Number)
+  throw new StartError(
+    'STORAGE_DAMAGED',
+    `${path} is damaged: no node has served on ${dataDir} yet, so remove it and run init again`,
+  )
+}
+
+/** Under another name first: what is interrupted leaves no half of a file. */
+async function writeDurably(dataDir: string, name: string, text: string): Promise<void> {
+  const path = join(dataDir, name)
+  const file = await open(`${path}.new`, 'w', 0o600)
   try {
-    await file.writeFile(SERVED_TEXT)
+    await file.writeFile(text)
     await file.sync()
   } finally {
     await file.close()
   }
+  await rename(`${path}.new`, path)
   const folder = await open(dataDir, 'r')
   try {
     await folder.sync()
@@ -61,21 +121,12 @@ export async function markServed(dataDir: string): Promise<void> {
   }
 }
 
-/** Whether the log has files of any replica; a `.new` one was never taken into use. */
-async function hasReplicas(dataDir: string): Promise<boolean> {
-  const groups = join(dataDir, 'log', 'groups')
-  for (const group of (await unlessMissing(readdir(groups))) ?? []) {
-    const files = (await unlessMissing(readdir(join(groups, group)))) ?? []
-    if (files.some(name => !name.endsWith('.new'))) return true
-  }
-  return false
-}
-
-async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
+async function exists(path: string): Promise<boolean> {
   try {
-    return await answer
+    await stat(path)
+    return true
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
     throw error
   }
 }

@@ -4,16 +4,25 @@ import { vi } from 'vitest'
 /** Called before each step that changes something on the disk. */
 const steps = vi.hoisted(() => ({ before: () => {} }))
 
+const stepped = vi.hoisted(
+  () =>
+    <F extends (...args: never[]) => unknown>(step: F): F =>
+      ((...args) => {
+        steps.before()
+        return step(...args)
+      }) as F,
+)
+
 vi.mock('node:fs', async importOriginal => {
   const real = await importOriginal<typeof import('node:fs')>()
-  const stepped = <F extends (...args: never[]) => unknown>(step: F): F =>
-    ((...args) => {
-      steps.before()
-      return step(...args)
-    }) as F
   const { open, mkdir, rename, unlink, writev, fdatasync, fsync } = real
   const changed = { open, mkdir, rename, unlink, writev, fdatasync, fsync }
   return { ...real, ...Object.fromEntries(Object.entries(changed).map(([name, step]) => [name, stepped(step)])) }
+})
+
+vi.mock('node:fs/promises', async importOriginal => {
+  const real = await importOriginal<typeof import('node:fs/promises')>()
+  return { ...real, open: stepped(real.open), rename: stepped(real.rename) }
 })
 
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -100,7 +109,7 @@ describe('an interrupted init', () => {
     for (const dataDir of states) {
       const { state } = await foundingOf(dataDir)
       begun.push(state)
-      if (state === 'founded') expect(await codeOf(initNode({ ...config, dataDir }))).toBe('FOLDER_NOT_EMPTY')
+      if (state === 'prepared') expect(await codeOf(initNode({ ...config, dataDir }))).toBe('FOLDER_NOT_EMPTY')
       else {
         const { clusterId } = await initNode({ ...config, dataDir })
         if (state === 'begun') expect(clusterId).toBe('c')
@@ -110,8 +119,8 @@ describe('an interrupted init', () => {
       await using node = await serveNode({ ...config, dataDir }, hooks)
       expect((await fetch(`${node.url}/livez`)).status).toBe(200)
     }
-    expect(new Set(begun)).toEqual(new Set(['none', 'begun', 'founded']))
-    expect(begun.filter(state => state === 'begun').length).toBeGreaterThan(5)
+    expect(new Set(begun)).toEqual(new Set(['none', 'begun', 'prepared']))
+    expect(begun.filter(state => state === 'begun').length).toBeGreaterThan(1)
   }, 60_000)
 
   test('is not served, and the refusal says what to do', async () => {
@@ -145,7 +154,17 @@ describe('an interrupted init', () => {
     const [first, second] = await clusterConfigs(2, {})
     const dataDir = await firstBegun(first!)
     expect(await initCluster([{ ...first!, dataDir }, second!])).toEqual({ clusterId: 'c' })
-    expect(await foundingOf(second!.dataDir)).toMatchObject({ state: 'founded', identity: { clusterId: 'c' } })
+    expect(await foundingOf(second!.dataDir)).toMatchObject({ state: 'prepared', identity: { clusterId: 'c' } })
+  })
+
+  test('has made no replica, and nothing a replica could be in', async () => {
+    const config = await oneConfig()
+    await initNode(config)
+    expect(
+      readdirSync(config.dataDir)
+        .filter(name => name !== 'owner')
+        .toSorted(),
+    ).toEqual(['founding', 'identity'])
   })
 })
 
@@ -160,12 +179,42 @@ describe('a folder on which a node has run is never founded again', () => {
     expect(await codeOf(initNode(config))).toBe('FOLDER_NOT_EMPTY')
   })
 
-  test('nor one whose vote file knows of a replica', async () => {
+  test('nor one that has data and no longer says so', async () => {
     const config = await oneConfig()
     await initNode(config)
-    rmSync(join(config.dataDir, 'log/groups'), { recursive: true })
-    expect(await foundingOf(config.dataDir)).toMatchObject({ state: 'begun' })
+    await (await serveNode(config, hooks)).close()
+    for (const name of ['served', 'founding']) rmSync(join(config.dataDir, name))
+    expect(await foundingOf(config.dataDir)).toMatchObject({ state: 'founded' })
     expect(await codeOf(initNode(config))).toBe('FOLDER_NOT_EMPTY')
+    rmSync(join(config.dataDir, 'log/groups'), { recursive: true })
+    await expect(serveNode(config, hooks)).rejects.toThrow()
+    expect(await codeOf(initNode(config))).toBe('FOLDER_NOT_EMPTY')
+  })
+
+  test('nor is a replica made where only the intent is left of what a node says of itself', async () => {
+    const config = await oneConfig()
+    await initNode(config)
+    const node = await serveNode(config, hooks)
+    await expect.poll(() => node.context.topics.catalogue.leading).toBe(true)
+    await node.close()
+    rmSync(join(config.dataDir, 'served'))
+    expect(await codeOf(serveNode(config, hooks))).toBe('STORAGE_DAMAGED')
+    rmSync(join(config.dataDir, 'log/groups'), { recursive: true })
+    expect(await codeOf(serveNode(config, hooks))).toBe('STORAGE_DAMAGED')
+  })
+
+  test('nor is a damaged intent a reason to', async () => {
+    const config = await oneConfig()
+    await initNode(config)
+    const path = join(config.dataDir, 'founding')
+    for (const text of ['', '{"nodes":[]}\n', '{"nodes":[1]', '{"nodes":[1,]}\n']) {
+      writeFileSync(path, text)
+      expect(await codeOf(serveNode(config, hooks))).toBe('STORAGE_DAMAGED')
+      expect(await codeOf(initNode(config))).toBe('STORAGE_DAMAGED')
+    }
+    writeFileSync(path, '{"nodes":[1,2]}\n')
+    expect(await codeOf(serveNode(config, hooks))).toBe('CONFIG_INVALID')
+    expect(await codeOf(startBroker({ dataDir: config.dataDir }))).toBe('CONFIG_INVALID')
   })
 
   test('nor one with data and no identity', async () => {

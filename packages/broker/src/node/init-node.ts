@@ -1,14 +1,14 @@
 /**
- * `millrace init`: founds a node of a new cluster in an empty folder, or goes on where an `init` of the same node was
- * interrupted. Refuses over anything else. Every node of the cluster is founded with the same cluster id and the same list
- * of nodes, once.
+ * `millrace init`: says in an empty folder which node of which new cluster it is for, and which nodes found that cluster
+ * together; or goes on where an `init` of the same node was interrupted. Refuses over anything else. Makes no replica: that
+ * is for all founding nodes together, when they serve.
  */
 import { randomUUID } from 'node:crypto'
 import pino from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
-import { type Founding, foundingOf } from './founding.ts'
-import { foundCatalogue, lockStorage, type NodeIdentity, type Storage } from './storage.ts'
+import { type Founding, foundingNodes, foundingOf, writeIntent } from './founding.ts'
+import { lockStorage, type NodeIdentity } from './storage.ts'
 
 export interface InitOptions {
   /**
@@ -19,7 +19,7 @@ export interface InitOptions {
 }
 
 /**
- * Writes the identity and the first replica of the catalogue.
+ * Writes the identity and the intent to found.
  *
  * @returns the id of the cluster, for the other nodes
  * @throws StartError FOLDER_NOT_EMPTY, FOLDER_IN_USE, FOLDER_NOT_WRITABLE, DISK_FULL, CONFIG_INVALID
@@ -31,31 +31,28 @@ export async function initNode(config: NodeConfig, options: InitOptions = {}): P
   const clusterId = clusterIdOf([founding], options)
   const identity = { clusterId, nodeId: config.node }
   checkOwn(dataDir, founding, identity)
-  let fatal: Error | undefined
   const folder = await lockStorage({
     dataDir,
     storage: config.storage,
     expected: identity,
     create: identity,
-    onFatal: error => {
-      fatal = error
-    },
+    onFatal: () => undefined,
     log: pino({ level: 'silent' }),
   })
-  const storage = await folder.open()
   try {
-    if (holdsAnything(storage)) throw notEmpty(dataDir, identity)
-    await foundCatalogue(storage.logStore, identity, nodes)
+    // Again, now that nobody else can be at it.
+    checkOwn(dataDir, await foundingOf(dataDir), identity)
+    await writeIntent(dataDir, nodes)
   } catch (error) {
-    throw StartError.from(fatal ?? error, `data folder ${dataDir}`)
+    throw StartError.from(error, `data folder ${dataDir}`)
   } finally {
-    await storage.close()
+    await folder.release()
   }
   return { clusterId }
 }
 
 /**
- * Founds all nodes of a cluster whose folders are on this machine, as `dev` does. Looks at every folder before it
+ * Prepares all nodes of a cluster whose folders are on this machine, as `dev` does. Looks at every folder before it
  * touches the first.
  *
  * @throws StartError as {@link initNode}
@@ -69,14 +66,6 @@ export async function initCluster(
   for (const [i, { dataDir, node }] of configs.entries()) checkOwn(dataDir, foundings[i]!, { clusterId, nodeId: node })
   for (const config of configs) await initNode(config, { clusterId })
   return { clusterId }
-}
-
-/** @throws StartError CONFIG_INVALID */
-function foundingNodes({ node, cluster }: NodeConfig): readonly number[] {
-  const listed = cluster.nodes.map(entry => entry.node)
-  const nodes = listed.length === 0 ? [node] : listed
-  if (nodes.includes(node)) return nodes
-  throw new StartError('CONFIG_INVALID', `cluster.nodes lists ${nodes.join(', ')}, but not this node, ${node}`)
 }
 
 /** @throws StartError CONFIG_INVALID */
@@ -94,22 +83,23 @@ function clusterIdOf(foundings: readonly Founding[], options: InitOptions): stri
 function checkOwn(dataDir: string, founding: Founding, { clusterId, nodeId }: NodeIdentity): void {
   if (founding.state === 'none') return
   const found = founding.identity
-  if (founding.state === 'founded') throw notEmpty(dataDir, found)
+  const whose = `node ${found.nodeId} of cluster ${found.clusterId}`
+  if (founding.state === 'prepared') {
+    const nodes = founding.nodes.join(', ')
+    throw new StartError(
+      'FOLDER_NOT_EMPTY',
+      `data folder ${dataDir} is prepared for ${whose}, founded by the nodes ${nodes}: serve runs it, init changes nothing there`,
+    )
+  }
+  if (founding.state === 'founded') {
+    throw new StartError(
+      'FOLDER_NOT_EMPTY',
+      `data folder ${dataDir} holds ${whose}: init changes nothing there; choose an empty folder`,
+    )
+  }
   if (found.clusterId === clusterId && found.nodeId === nodeId) return
   throw new StartError(
     'FOLDER_NOT_EMPTY',
-    `data folder ${dataDir}: an init of node ${found.nodeId} of cluster ${found.clusterId} was interrupted there, this is node ${nodeId} of cluster ${clusterId}. Finish that one, or choose an empty folder`,
-  )
-}
-
-/** What an interrupted `init` cannot have left: seen only once the stores are open. */
-function holdsAnything({ logStore, stateStore }: Storage): boolean {
-  return logStore.groups().length > 0 || logStore.refused().length > 0 || stateStore.load(0) !== undefined
-}
-
-function notEmpty(dataDir: string, { clusterId, nodeId }: NodeIdentity): StartError {
-  return new StartError(
-    'FOLDER_NOT_EMPTY',
-    `data folder ${dataDir} holds node ${nodeId} of cluster ${clusterId}: init changes nothing there; choose an empty folder`,
+    `data folder ${dataDir}: an init of ${whose} was interrupted there, this is node ${nodeId} of cluster ${clusterId}. Finish that one, or choose an empty folder`,
   )
 }

@@ -25,6 +25,8 @@ export interface PortOptions {
 export interface NodePorts {
   readonly client: Address
   readonly admin: Address | undefined
+  /** What the node waits for, until it serves. */
+  readonly notReady: (reason: string) => void
   /** From now on requests are answered by this node. */
   serve(context: BrokerContext, metrics: Metrics): void
   close(graceMs: number): Promise<void>
@@ -51,6 +53,10 @@ export async function openPorts(options: PortOptions): Promise<NodePorts> {
   return {
     client: client.address,
     admin: admin?.address,
+    notReady: reason => {
+      clientHandler.notReady(reason)
+      adminHandler.notReady(reason)
+    },
     serve: (context, metrics) => {
       clientHandler.serve(clientPortHandler(context, originRules(config, client.address)))
       if (admin !== undefined)

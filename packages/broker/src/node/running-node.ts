@@ -16,6 +16,7 @@ import type { ClusterNodeConfig, NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
 import { processClock, within } from '../timing.ts'
 import { VERSION } from '../version.ts'
+import { foundCluster } from './found-cluster.ts'
 import { raftLog } from './node-log.ts'
 import type { NodePorts } from './ports.ts'
 import type { Storage } from './storage.ts'
@@ -32,6 +33,8 @@ export interface NodeParts {
   /** False where nothing is kept on disk. */
   readonly durable: boolean
   readonly log: Logger
+  /** Ends a founding that waits for other nodes. */
+  readonly signal?: AbortSignal
 }
 
 /** A node that serves. */
@@ -49,7 +52,11 @@ export interface RunningNode {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Takes over `storage` and `ports`: they are closed when this fails. @throws StartError, LogError */
+/**
+ * Takes over `storage` and `ports`: they are closed when this fails.
+ *
+ * @throws StartError, LogError; the reason of `signal`
+ */
 export async function runNode(parts: NodeParts): Promise<RunningNode> {
   const opened: (() => Promise<unknown>)[] = [() => parts.storage.close(), () => parts.ports.close(0)]
   try {
@@ -64,10 +71,8 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
   const { storage, ports, nodes, counters, log } = parts
   const { logStore, stateStore, identity } = storage
   const { nodeId, clusterId } = identity
-  await storage.beginServing()
   const report = raftLog(log)
-  const node = await createNode({ nodeId, logStore, transport: parts.transport, timing: parts.timing, log: report })
-  opened.push(() => node.shutdown())
+  const node = await startRaft(parts, opened)
   const topics = await openTopics({
     node,
     logStore,
@@ -101,6 +106,24 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+/** The node, as a part of its cluster: founded with it, if that is still to be done. */
+async function startRaft(parts: NodeParts, opened: (() => Promise<unknown>)[]): Promise<RaftNode> {
+  const { storage, ports, transport, timing, log, signal } = parts
+  const { logStore, identity, foundingNodes } = storage
+  let founded = foundingNodes === undefined
+  if (founded) await storage.beginServing()
+  const node = await createNode({
+    ...{ nodeId: identity.nodeId, logStore, transport, timing, log: raftLog(log) },
+    isFounded: () => founded,
+  })
+  opened.push(() => node.shutdown())
+  if (foundingNodes === undefined) return node
+  await foundCluster({ node, identity, nodes: foundingNodes, log, notReady: ports.notReady, signal })
+  await storage.beginServing()
+  founded = true
+  return node
 }
 
 function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stopping: AbortSignal): BrokerContext {

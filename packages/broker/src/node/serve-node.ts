@@ -1,6 +1,7 @@
 /**
- * `millrace serve`: a durable node of a cluster that exists. Never founds anything: a folder that `init` has not seen is
- * refused, so a node whose disk was replaced cannot start a second cluster under the name of the first.
+ * `millrace serve`: a durable node of a cluster that exists, or that all of its nodes found now after an `init` of each. A
+ * folder that `init` has not seen is refused, and an `init` alone founds nothing, so a node whose disk was replaced can
+ * neither start a second cluster under the name of the first nor come back as the node that it was.
  */
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
@@ -13,6 +14,7 @@ import type { ClusterNodeConfig, NodeConfig } from '../config/node-config.ts'
 import { checkPlaintext } from '../config/plaintext.ts'
 import { bind } from '../server/client-listener.ts'
 import { StartError } from '../start-error.ts'
+import { checkIntent, foundingOf } from './founding.ts'
 import { nodeLog, raftLog } from './node-log.ts'
 import { addressOf, type NodePorts, openPorts } from './ports.ts'
 import { type RunningNode, runNode } from './running-node.ts'
@@ -24,16 +26,22 @@ export interface ServeHooks {
    * 0; do not call `close`.
    */
   readonly onFatal: (error: LogError) => void
+  /** Ends a founding that waits for other nodes; without effect once the node serves. */
+  readonly signal?: AbortSignal
   /** Default: pino on stdout at `log.level`. */
   readonly log?: Logger
 }
 
-/** @throws StartError with one line for a person; nothing is open or changed then */
+/**
+ * Resolves when the node serves: where its cluster is still to be founded, when all founding nodes have come.
+ *
+ * @throws StartError with one line for a person; nothing is open or changed then. The reason of `hooks.signal`
+ */
 export async function serveNode(config: NodeConfig, hooks: ServeHooks): Promise<RunningNode> {
   const log = hooks.log ?? nodeLog(config.log.level, config.node)
   for (const warning of checkPlaintext(config.listen)) log.warn(warning)
   checkListed(config)
-  await checkFounded(config.dataDir)
+  await checkPrepared(config)
   const folder = await lockStorage({
     dataDir: config.dataDir,
     storage: config.storage,
@@ -61,7 +69,19 @@ export async function serveNode(config: NodeConfig, hooks: ServeHooks): Promise<
   const nodes = clusterNodes(config, ports.client)
   const transport = peerTransport(config, storage.identity.clusterId, nodes, log)
   const timing = { heartbeatMs: config.raft.heartbeatMs, electionTimeoutMinMs: config.raft.electionTimeoutMinMs }
-  return runNode({ config, storage, ports, transport, nodes, counters, timing, durable: true, log })
+  const { signal } = hooks
+  return runNode({
+    config,
+    storage,
+    ports,
+    transport,
+    nodes,
+    counters,
+    timing,
+    durable: true,
+    log,
+    ...(signal && { signal }),
+  })
 }
 
 /** @throws StartError CONFIG_INVALID where cluster.nodes does not list this node */
@@ -71,11 +91,12 @@ function checkListed({ node, cluster }: NodeConfig): void {
   throw new StartError('CONFIG_INVALID', `cluster.nodes lists ${listed}, but not this node, ${node}`)
 }
 
-async function checkFounded(dataDir: string): Promise<void> {
+async function checkPrepared(config: NodeConfig): Promise<void> {
+  const { dataDir } = config
   const state = await inspectDataFolder(dataDir).catch((error: unknown) => {
     throw StartError.from(error, `data folder ${dataDir}`)
   })
-  if (state.kind === 'existing') return
+  if (state.kind === 'existing') return checkIntent(await foundingOf(dataDir), config)
   throw new StartError(
     'FOLDER_EMPTY',
     `data folder ${dataDir} is ${state.kind}: serve never founds a cluster; use init for a new one`,

@@ -14,7 +14,7 @@ import { type Address, formatAddress } from '../config/address.ts'
 import { loadConfig } from '../config/load-config.ts'
 import type { NodeConfig } from '../config/node-config.ts'
 import { checkPlaintext } from '../config/plaintext.ts'
-import { foundingOf } from './founding.ts'
+import { checkIntent, foundingOf } from './founding.ts'
 import { initNode } from './init-node.ts'
 import { type NodePorts, openPorts } from './ports.ts'
 import { type RunningNode, runNode } from './running-node.ts'
@@ -84,7 +84,8 @@ async function openStorage(options: StartBrokerOptions, config: NodeConfig, log:
   const { dataDir } = options
   if (dataDir === undefined) return memoryStorage({ clusterId: randomUUID(), nodeId: config.node })
   const founding = await foundingOf(dataDir)
-  if (founding.state !== 'founded') await initNode({ ...config, dataDir })
+  checkIntent(founding, { ...config, dataDir })
+  if (founding.state === 'none' || founding.state === 'begun') await initNode({ ...config, dataDir })
   const onFatal =
     options.onFatal ??
     ((error: LogError) => {

@@ -5,13 +5,13 @@
 import { join } from 'node:path'
 import { type LogError, type LogStore, openDataFolder, openSegmentedLogStore } from '@millrace/log-store'
 import { MemoryLogStore } from '@millrace/log-store/memory'
-import { birthCatalogue, openLmdbStateStore, type StateStore } from '@millrace/topics'
+import { openLmdbStateStore, type StateStore } from '@millrace/topics'
 import { MemoryStateStore } from '@millrace/topics/memory'
 import type { Logger } from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
 import { DiskUsage } from './disk-usage.ts'
-import { markServed, wasServed } from './founding.ts'
+import { foundingOf, markServed } from './founding.ts'
 import { checkFreeSpace } from './free-space.ts'
 
 /** Whose a folder is. */
@@ -26,11 +26,9 @@ export interface Storage {
   readonly stateStore: StateStore
   /** Undefined in memory. */
   readonly usage: DiskUsage | undefined
-  /**
-   * To be called before the node answers anybody: from then on the folder can never be founded again.
-   *
-   * @throws StartError FOLDER_EMPTY where its founding was interrupted
-   */
+  /** All nodes of the cluster that is to be founded before this node may serve. Undefined: that is over. */
+  readonly foundingNodes: readonly number[] | undefined
+  /** Says durably that the founding is over: to be called before the node promises anything to anybody. */
   beginServing(): Promise<void>
   /** Finishes what is queued and lets go of the files. */
   close(): Promise<void>
@@ -41,7 +39,7 @@ export interface StorageOptions {
   readonly storage: NodeConfig['storage']
   /** The folder must be this node's. */
   readonly expected: Partial<NodeIdentity>
-  /** Found the node in a folder that is missing or empty. */
+  /** Whose the folder becomes where it is missing or empty. */
   readonly create?: NodeIdentity
   readonly onFatal: (error: LogError) => void
   readonly log: Logger
@@ -73,7 +71,6 @@ export async function lockStorage(options: StorageOptions): Promise<LockedFolder
   }
 }
 
-/** @throws StartError STORAGE_DAMAGED and what the operating system refuses; the folder is released then */
 async function openStores(
   options: StorageOptions,
   folder: Awaited<ReturnType<typeof openDataFolder>>,
@@ -81,6 +78,9 @@ async function openStores(
   const { storage, onFatal, log } = options
   let logStore: LogStore | undefined
   try {
+    // Before the stores make anything there.
+    const founding = await foundingOf(folder.path)
+    if (founding.state === 'none' || founding.state === 'begun') throw interrupted(folder.path)
     logStore = await openSegmentedLogStore({
       dir: folder.logDir,
       segmentBytesMax: storage.segmentBytesMax,
@@ -98,23 +98,13 @@ async function openStores(
     }
     const usage = new DiskUsage(folder.path)
     await usage.refresh()
-    const beginServing = () => serveFrom(folder.path, opened)
-    return { identity: folder.identity, logStore, stateStore, usage, beginServing, close }
+    const beginServing = () => markServed(folder.path)
+    const foundingNodes = founding.state === 'prepared' ? founding.nodes : undefined
+    return { identity: folder.identity, logStore, stateStore, usage, foundingNodes, beginServing, close }
   } catch (error) {
     await logStore?.close()
     await folder.close()
     throw StartError.from(error, `data folder ${folder.path}`)
-  }
-}
-
-/** A folder without the catalogue's replica that no node has run on is one that `init` has not finished. */
-async function serveFrom(dataDir: string, logStore: LogStore): Promise<void> {
-  try {
-    const replicas = [...logStore.groups(), ...logStore.refused()]
-    if (replicas.length > 0) await markServed(dataDir)
-    else if (!(await wasServed(dataDir))) throw interrupted(dataDir)
-  } catch (error) {
-    throw StartError.from(error, `data folder ${dataDir}`)
   }
 }
 
@@ -125,29 +115,20 @@ function interrupted(dataDir: string): StartError {
   )
 }
 
-/** Everything in memory, a cluster of one, founded here. */
-export async function memoryStorage(identity: NodeIdentity): Promise<Storage> {
+/** Everything in memory, a cluster of one that is still to be founded. */
+export function memoryStorage(identity: NodeIdentity): Storage {
   const logStore = new MemoryLogStore()
   const stateStore = new MemoryStateStore()
-  await foundCatalogue(logStore, identity, [identity.nodeId])
   return {
     identity,
     logStore,
     stateStore,
     usage: undefined,
+    foundingNodes: [identity.nodeId],
     beginServing: async () => {},
     close: async () => {
       await logStore.close()
       await stateStore.close()
     },
   }
-}
-
-/** Gives a new node its replica of the catalogue's group. Once per node, when its cluster is founded. */
-export async function foundCatalogue(
-  logStore: LogStore,
-  { clusterId, nodeId }: NodeIdentity,
-  nodes: readonly number[],
-): Promise<void> {
-  await logStore.create(0, birthCatalogue({ clusterId, nodes, nodeId }))
 }

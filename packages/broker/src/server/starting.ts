@@ -9,18 +9,24 @@ export type PortHandler = (request: NodeRequest, response: NodeResponse) => void
 
 /** A handler that can be replaced: the ports are bound before there is anything to serve. */
 export class SwappableHandler {
-  #current: PortHandler = answerStarting
+  #current: PortHandler = answerNotReady('the node is starting')
 
   readonly handle: PortHandler = (request, response) => this.#current(request, response)
+
+  notReady(reason: string): void {
+    this.#current = answerNotReady(reason)
+  }
 
   serve(handler: PortHandler): void {
     this.#current = handler
   }
 }
 
-function answerStarting(request: NodeRequest, response: NodeResponse): void {
-  const { path } = splitUrl(request.url ?? '/')
-  if (path === '/livez') livezRoute(response)
-  else if (path === '/readyz') sendJson(response, 503, { status: 'not ready', reasons: ['the node is starting'] })
-  else sendError(response, new MillraceError('NO_LEADER', 'the node is starting; try again'))
+function answerNotReady(reason: string): PortHandler {
+  return (request, response) => {
+    const { path } = splitUrl(request.url ?? '/')
+    if (path === '/livez') livezRoute(response)
+    else if (path === '/readyz') sendJson(response, 503, { status: 'not ready', reasons: [reason] })
+    else sendError(response, new MillraceError('NO_LEADER', `${reason}; try again`))
+  }
 }

@@ -1,4 +1,4 @@
-/** `millrace serve`: one node of a cluster in this process, until SIGTERM or Ctrl-C. It never founds a cluster. */
+/** `millrace serve`: one node of a cluster in this process, until SIGTERM or Ctrl-C. */
 import { once } from 'node:events'
 import { Command, Option } from 'commander'
 import { countBuffersInHeapLimit } from '../process/garbage-collection.ts'
@@ -35,7 +35,13 @@ async function serve({ config: file, set, lifelineFd }: ServeFlags): Promise<voi
   const failed = Promise.withResolvers<never>()
   // Where the signal wins, a failure of the disk on the way out changes nothing any more.
   failed.promise.catch(() => undefined)
-  const node = await serveNode(config, { onFatal: failed.reject })
+  const starting = serveNode(config, { onFatal: failed.reject, signal: stop.signal })
+  const node = await starting.catch((error: unknown) => {
+    if (stop.signal.aborted && error === stop.signal.reason) return undefined
+    throw error
+  })
+  // Stopped while it waited for the other nodes of a new cluster.
+  if (node === undefined) return
   if (!stop.signal.aborted) await Promise.race([once(stop.signal, 'abort'), failed.promise])
   await node.close()
 }

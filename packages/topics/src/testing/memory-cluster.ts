@@ -1,11 +1,10 @@
 /** Nodes of one cluster in this process: real Raft over an in-memory network, log and state kept over restarts. */
 import { MemoryLogStore } from '@millrace/log-store/memory'
 import type { NodeEvent, RaftNode, Transport } from '@millrace/raft-node'
-import { createNode } from '@millrace/raft-node'
+import { birthGroup, createNode } from '@millrace/raft-node'
 import type { MemoryNetwork } from '@millrace/raft-node/memory'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
 import { MillraceError } from '@millrace/record'
-import { birthCatalogue } from '../catalogue-birth.ts'
 import type { AppendBatch, Appended, Partition } from '../partition.ts'
 import type { PartitionReplica } from '../partition-replica.ts'
 import type { StateStore } from '../state-store.ts'
@@ -47,7 +46,7 @@ export class MemoryCluster {
     const cluster = new MemoryCluster(ids, openState, checkpointIntervalMs)
     for (const nodeId of ids) {
       const logStore = new MemoryLogStore()
-      await logStore.create(0, birthCatalogue({ clusterId: CLUSTER_ID, nodes: ids, nodeId }))
+      await birthGroup(logStore, { clusterId: CLUSTER_ID, group: 0, nodes: ids, nodeId })
       cluster.#logStores.set(nodeId, logStore)
     }
     await Promise.all(ids.map(id => cluster.start(id)))

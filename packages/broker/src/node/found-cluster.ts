@@ -1,0 +1,81 @@
+/**
+ * Founding a cluster, on one of its nodes: with all others, or not at all. Says whom it waits for, in the log and to who
+ * asks whether the node is ready.
+ *
+ * Must never give this node its replica of the catalogue a second time. A node whose folder was lost cannot know that it
+ * had one; the others do, and none of them is asked for an opinion when it is down: it is waited for.
+ */
+import { FoundingError, type RaftNode } from '@millrace/raft-node'
+import { foundCatalogue } from '@millrace/topics'
+import type { Logger } from 'pino'
+import { StartError } from '../start-error.ts'
+import type { NodeIdentity } from './storage.ts'
+
+export interface ClusterFounding {
+  readonly node: RaftNode
+  readonly identity: NodeIdentity
+  /** All founding nodes, as the intent has them. */
+  readonly nodes: readonly number[]
+  readonly log: Logger
+  /** Why the node is not ready. */
+  readonly notReady: (reason: string) => void
+  /** Ends the waiting; rejects with its reason. */
+  readonly signal: AbortSignal | undefined
+}
+
+const SAY_AGAIN_MS = 30_000
+
+/**
+ * Resolves when every founding node has its replica of the catalogue, durably. May be interrupted anywhere and begun again.
+ *
+ * @throws StartError CLUSTER_EXISTS, CONFIG_INVALID; the reason of the signal
+ */
+export async function foundCluster(founding: ClusterFounding): Promise<void> {
+  const { node, identity, nodes, log, signal } = founding
+  const { clusterId } = identity
+  const waiting = whoIsMissing(founding)
+  try {
+    await foundCatalogue(
+      node,
+      { clusterId, nodes },
+      { timeoutMs: Number.POSITIVE_INFINITY, waiting, ...(signal && { signal }) },
+    )
+  } catch (error) {
+    throw error instanceof FoundingError ? refused(founding, error) : error
+  }
+  log.info({ clusterId, nodes: nodes.join(', ') }, 'the cluster is founded')
+}
+
+/** Says so at once and whenever it changes, and else from time to time. */
+function whoIsMissing({ nodes: all, log, notReady }: ClusterFounding): (nodes: readonly number[]) => void {
+  let said = ''
+  let sayAgainMs = 0
+  return nodes => {
+    const missing = nodes.join(', ')
+    const nowMs = performance.now()
+    if (missing === said && nowMs < sayAgainMs) return
+    said = missing
+    sayAgainMs = nowMs + SAY_AGAIN_MS
+    const which = nodes.length === 1 ? `node ${missing}` : `nodes ${missing}`
+    notReady(`the cluster is being founded: waiting for ${which} of ${all.join(', ')}`)
+    log.info({ missing }, `the founding waits for ${which}: all of ${all.join(', ')} have to run, after an init each`)
+  }
+}
+
+function refused({ identity: { clusterId, nodeId }, nodes }: ClusterFounding, error: FoundingError): StartError {
+  if (error.refusal === 'exists' && error.node !== nodeId) {
+    return new StartError(
+      'CLUSTER_EXISTS',
+      `cluster ${clusterId} exists: node ${error.node} has its catalogue. If node ${nodeId} was part of it, its folder is lost, and its replicas are never made again under their ids, since they would have forgotten votes and acknowledged records. Leave it stopped; the others go on without it. Nothing was changed`,
+      error,
+    )
+  }
+  if (error.refusal === 'differs' && error.node !== nodeId) {
+    return new StartError(
+      'CONFIG_INVALID',
+      `node ${error.node} founds cluster ${clusterId} with other nodes than ${nodes.join(', ')}: cluster.nodes has to be the same on all nodes when init is run. Nothing was changed`,
+      error,
+    )
+  }
+  return new StartError('STORAGE_DAMAGED', error.message, error)
+}
