@@ -1,4 +1,4 @@
-/** `millrace init`: founds a cluster, once, over the empty data folders of its nodes. */
+/** `millrace init`: prepares the empty data folder of one node of a new cluster. */
 import { Command } from 'commander'
 import type { Terminal } from '../terminal/terminal.ts'
 import { jsonOption } from './common-options.ts'
@@ -11,7 +11,7 @@ interface InitFlags extends SettingFlags {
 
 export function initCommand(terminal: Terminal): Command {
   return addSettingOptions(new Command('init'))
-    .description('found a cluster: prepares the empty data folder of a node; serve never does')
+    .description('prepare the empty data folder of a node of a new cluster; the first serve of all nodes founds it')
     .option('--cluster-id <ID>', 'the same for every node of a cluster; init of the first node makes one and prints it')
     .addOption(jsonOption())
     .action(async ({ config: file, set, clusterId: asked, json }: InitFlags) => {
@@ -22,7 +22,8 @@ export function initCommand(terminal: Terminal): Command {
       if (json === true)
         return terminal.print(JSON.stringify({ node: config.node, dataDir: config.dataDir, clusterId }))
       terminal.note(`node ${config.node} of cluster ${clusterId}: ${config.dataDir} is ready; millrace serve runs it`)
-      if (asked === undefined && config.cluster.nodes.length > 1)
-        terminal.note(`on each of the other nodes: millrace init --cluster-id ${clusterId}`)
+      if (config.cluster.nodes.length <= 1) return
+      if (asked === undefined) terminal.note(`on each of the other nodes: millrace init --cluster-id ${clusterId}`)
+      terminal.note(`the cluster is founded when all ${config.cluster.nodes.length} nodes serve for the first time`)
     })
 }

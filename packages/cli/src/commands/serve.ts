@@ -16,7 +16,7 @@ const FD_MIN = 3
 
 export function serveCommand(): Command {
   return addSettingOptions(new Command('serve'))
-    .description('run one node of a cluster; the data folder must have been made by init')
+    .description('run one node of a cluster; init must have prepared the data folder')
     .addOption(
       new Option('--lifeline-fd <FD>', 'stop when the pipe at this file descriptor ends')
         .argParser(text => parseCount(text, '--lifeline-fd', FD_MIN))
