@@ -4,6 +4,7 @@
  */
 import { type LogIndex, NONE } from './entry.ts'
 import type { GroupState } from './group-state.ts'
+import type { HoleRange } from './log/log-holes.ts'
 import { adoptSnapshotConfiguration } from './membership/membership.ts'
 import type { AppendRequest, Heartbeat, InstallSnapshot, SnapshotMeta } from './message.ts'
 import { commitTo } from './replication.ts'
@@ -17,12 +18,19 @@ export function handleAppend<P>(s: GroupState<P>, m: AppendRequest<P>): void {
     accept(s, m.from, log.commit)
     return
   }
+  const hole = log.holes.across(m.prevIndex)
+  if (hole !== undefined) {
+    refuseInHole(s, m, hole)
+    return
+  }
   if (!log.matches({ index: m.prevIndex, term: m.prevTerm })) {
     refuse(s, m)
     return
   }
   const last = m.prevIndex + m.entries.length
-  const conflict = log.firstConflict(m.entries)
+  const conflict = whereToReplace(s, m)
+  // Nothing differs as far as can be told, but the message ends inside a hole: it is answered when that is repaired.
+  if (conflict === 0 && log.holes.across(last) !== undefined) return
   if (conflict !== 0) {
     if (conflict <= log.lastIndex) s.trace({ type: 'truncated', id: s.id, from: conflict })
     // It is above the commit index, as prevIndex is not below that. What matches is left alone, and what follows it here
@@ -33,6 +41,26 @@ export function handleAppend<P>(s: GroupState<P>, m: AppendRequest<P>): void {
   // The leader may have committed more than it has sent here; beyond `last` this log is not known to be its log.
   commitTo(s, Math.min(m.commit, last))
   accept(s, m.from, last)
+}
+
+/**
+ * Where the log is to be replaced from; 0: nowhere. What follows an entry inside a hole cannot be told, so a hole with an
+ * entry that differs is replaced from its start on. The message has what belongs there: it begins before the hole.
+ */
+function whereToReplace<P>({ log }: GroupState<P>, m: AppendRequest<P>): LogIndex {
+  const conflict = log.firstConflict(m.entries)
+  return conflict === 0 ? 0 : (log.holes.across(conflict - 1)?.first ?? conflict)
+}
+
+/**
+ * The leader's previous entry is in a hole: whether the logs agree there cannot be told before the hole's start. What is
+ * committed agrees in any case; a leader that goes on from a commit index inside a hole is answered when that is repaired.
+ */
+function refuseInHole<P>(s: GroupState<P>, m: AppendRequest<P>, hole: HoleRange): void {
+  if (m.prevIndex === s.log.commit) return
+  const hintIndex = Math.max(hole.first - 1, s.log.commit)
+  const hintTerm = s.log.term(hintIndex) ?? 0
+  s.send({ type: 'appendResponse', to: m.from, index: m.prevIndex, rejected: true, hintIndex, hintTerm })
 }
 
 function accept<P>(s: GroupState<P>, to: number, index: LogIndex): void {
@@ -89,6 +117,8 @@ export function handleSnapshot<P>(s: GroupState<P>, m: InstallSnapshot<P>): void
  */
 function restore<P>(s: GroupState<P>, meta: SnapshotMeta<P>): boolean {
   if (meta.index <= s.log.commit) return false
+  // Its entry may be in this log, and what follows it acknowledged: a log is not thrown away because nobody can tell.
+  if (s.log.holes.hidingTerm(meta.index) !== undefined) return false
   if (s.log.matches(meta)) {
     // A log that holds the snapshot's last entry is never thrown away for it.
     commitTo(s, meta.index)

@@ -1,6 +1,7 @@
 /** Settings and the state a group starts from. All limits have a name, a unit and a default (`DEFAULTS`). */
 import type { Configuration } from './configuration.ts'
 import type { Entry, LogIndex, ReplicaId, Term } from './entry.ts'
+import type { InitialHole } from './log/log-holes.ts'
 import type { HardState } from './output.ts'
 import type { TraceEvent } from './trace.ts'
 
@@ -74,6 +75,11 @@ export interface InitialState<P = unknown> {
   readonly entries?: readonly Entry<P>[]
   /** Configuration entries above `configurationIndex` in the log; the core must know that they are there. */
   readonly unappliedConfigIndexes?: readonly LogIndex[]
+  /**
+   * Ranges that storage cannot read, rising and apart. Inside one of several terms `terms` say that of the entry before it,
+   * up to its last entry, which they say truly.
+   */
+  readonly holes?: readonly InitialHole[]
   /** Until the durable log matches a leader of the current term at or above this, neither vote nor campaign. */
   readonly uncertainUntil?: { readonly index: LogIndex; readonly term: Term }
 }

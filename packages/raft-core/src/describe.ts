@@ -158,9 +158,14 @@ export function describeInput(input: Input): string {
       return `available: ${describeSnapshot(input.snapshot)}`
     case 'configApplied':
       return `applied ${describeEntry(input.entry)}`
+    case 'holesFound':
+      return `holes: ${input.holes.map(({ first, last }) => `${first}–${last}`).join(', ') || 'none'}`
+    case 'holeFilled':
+      return `hole ${input.first}–${input.last} filled`
     case 'tick':
     case 'campaign':
     case 'forgetLeader':
+    case 'stepDown':
       return input.type
   }
 }

@@ -31,6 +31,9 @@ function refusalToCampaign<P>(s: GroupState<P>, kind: CampaignKind): CampaignRef
   // It would campaign under a configuration that is known to be out of date.
   if (s.log.hasConfigEntry(s.apply.applied, s.log.commit)) return 'unappliedConfigChange'
   if (s.uncertainUntil !== undefined) return 'uncertain'
+  if (s.log.holes.hidesConfiguration(s.log.commit)) return 'unreadConfiguration'
+  // A whole replica is the better leader; on its own this one campaigns when all of those would have.
+  if (kind === 'transfer' && !s.log.holes.none) return 'damaged'
   // A leader hands over to a peer that has acknowledged everything. If this one has not, the request is an old one.
   if (kind === 'transfer' && s.log.durable < s.log.lastIndex) return 'notFlushed'
   return undefined

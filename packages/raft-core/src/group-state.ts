@@ -95,6 +95,7 @@ export class GroupState<P> {
       entries: initial.entries ?? [],
       configIndexes: initial.unappliedConfigIndexes ?? [],
       cacheBytesMax: settings.cacheBytesMax,
+      holes: initial.holes ?? [],
     })
     this.apply = new ApplyCursor(Math.max(initial.applied, initial.base.index), settings.applyingBytesMax)
     this.tracker = new Tracker(initial.configuration, initial.lastIndex, settings)

@@ -3,7 +3,7 @@ import type { InitialState } from './config.ts'
 
 /** @throws RangeError naming what does not fit */
 export function checkInitialState(initial: InitialState): void {
-  const { hardState, base, lastIndex, terms, applied, entries = [] } = initial
+  const { hardState, base, lastIndex, terms, applied, entries = [], holes = [] } = initial
   const refuse = (problem: string): never => {
     throw new RangeError(`the initial state is not one of a log (${base.index}, ${lastIndex}]: ${problem}`)
   }
@@ -20,6 +20,12 @@ export function checkInitialState(initial: InitialState): void {
     if (previous !== undefined && (run.first <= previous.first || run.term <= previous.term))
       refuse('terms do not rise')
     if (run.first > lastIndex) refuse(`term ${run.term} begins after its end`)
+  }
+  for (const [i, hole] of holes.entries()) {
+    const after = holes[i - 1]?.last ?? base.index
+    if (hole.first <= after || hole.last < hole.first || hole.last > lastIndex) {
+      refuse(`a hole of entries ${hole.first} to ${hole.last} is not in it, after entry ${after}`)
+    }
   }
   const lastTerm = terms.at(-1)?.term ?? 0
   if (lastTerm > hardState.term) refuse(`its last term ${lastTerm} is above the current term ${hardState.term}`)

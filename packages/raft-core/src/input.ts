@@ -1,6 +1,9 @@
 /** Everything that can happen to a group, as one union: `RaftGroup.step` takes nothing else. */
+
+import type { TermRun } from './config.ts'
 import type { ConfigChange, Configuration } from './configuration.ts'
 import type { Entry, LogIndex, ReplicaId, Term } from './entry.ts'
+import type { HoleRange } from './log/log-holes.ts'
 import type { Message, SnapshotMeta } from './message.ts'
 
 export type Input<P = unknown> =
@@ -34,6 +37,21 @@ export type Input<P = unknown> =
       readonly configuration?: Configuration
       readonly configurationIndex?: LogIndex
     }
+  /** All ranges that storage cannot read now, rising and apart: damage was found since the start, or more of it. */
+  | { readonly type: 'holesFound'; readonly holes: readonly HoleRange[] }
+  /**
+   * The entries [first, last] of a hole, or its first ones, can be read again. `terms` covers them; `configurations` are the
+   * configuration entries among them, rising.
+   */
+  | {
+      readonly type: 'holeFilled'
+      readonly first: LogIndex
+      readonly last: LogIndex
+      readonly terms: readonly TermRun[]
+      readonly configurations: readonly Entry<P>[]
+    }
+  /** A leader that cannot do its work, for lack of entries that nobody gives it: somebody else may. */
+  | { readonly type: 'stepDown' }
   /**
    * The newest snapshot that peers may be sent, kept until a newer one is offered. Without one the core makes up the
    * meta data of a snapshot of the log's base, and the host finds the state by its index.

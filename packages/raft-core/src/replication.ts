@@ -19,7 +19,9 @@ export function sendAppend<P>(s: GroupState<P>, to: ReplicaId, sendIfEmpty: bool
   const progress = s.tracker.progress.get(to)
   if (progress === undefined || progress.paused) return false
   const { log } = s
-  if (log.term(progress.next - 1) === undefined) return sendSnapshot(s, to, progress)
+  if (log.term(progress.next - 1) === undefined) {
+    return log.holes.hidingTerm(progress.next - 1) ? waitForRepair(s, progress) : sendSnapshot(s, to, progress)
+  }
 
   // With a full window only an empty message leaves: if all messages in flight were lost, it is what finds out.
   const windowFull = progress.state === 'replicate' && progress.inflights.full
@@ -31,6 +33,13 @@ export function sendAppend<P>(s: GroupState<P>, to: ReplicaId, sendIfEmpty: bool
   if (entries.length === 0 && !sendIfEmpty) return false
   emitAppend(s, to, progress, entries)
   return true
+}
+
+/** Nobody knows what the next entries of this peer follow: it is asked again when the next heartbeat is answered. */
+function waitForRepair<P>(s: GroupState<P>, progress: Progress): false {
+  progress.flowPaused = true
+  s.trace({ type: 'entryMissed', id: s.id, index: progress.next - 1 })
+  return false
 }
 
 function messageBytesLeft<P>(s: GroupState<P>, progress: Progress): number {

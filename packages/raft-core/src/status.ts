@@ -2,6 +2,7 @@
 import type { Configuration } from './configuration.ts'
 import type { LogIndex, ReplicaId, Term } from './entry.ts'
 import type { GroupState } from './group-state.ts'
+import type { HoleRange } from './log/log-holes.ts'
 import type { Role } from './output.ts'
 import type { ProgressState } from './progress/progress.ts'
 
@@ -50,6 +51,8 @@ export interface GroupStatus {
   readonly electionTimeoutTicks: number
   /** Takes no part in elections until its log is matched at or above this; absent while it does take part. */
   readonly uncertainUntil?: { readonly index: LogIndex; readonly term: Term }
+  /** What storage cannot read of the log, rising. */
+  readonly holes: readonly HoleRange[]
   /** End of the read lease on the monotonic clock; only while there is one. */
   readonly leaseUntilMs?: number
   /** Of a leader: every member in rising order of id. Empty for others. */
@@ -77,6 +80,7 @@ export function statusOf<P>(s: GroupState<P>): GroupStatus {
     pendingReads: s.reads.waiting,
     electionTicksElapsed: s.electionElapsed,
     electionTimeoutTicks: s.electionTimeout,
+    holes: s.log.holes.ranges,
     ...(s.uncertainUntil && { uncertainUntil: s.uncertainUntil }),
     ...(Number.isFinite(s.lease.untilMs) && { leaseUntilMs: s.lease.untilMs }),
     peers: s.role === 'leader' ? peersOf(s) : [],

@@ -25,6 +25,7 @@ import {
   handleCompacted,
   handleFetched,
   handleFetchFailed,
+  handleHoleFilled,
   handleSnapshotAvailable,
   handleStorageAppended,
   handleStorageApplied,
@@ -90,6 +91,15 @@ function stepNotice<P>(s: GroupState<P>, input: Exclude<Input<P>, { type: Answer
     case 'snapshotAvailable':
       handleSnapshotAvailable(s, input.snapshot)
       break
+    case 'holesFound':
+      s.log.holes.found(input.holes)
+      break
+    case 'holeFilled':
+      handleHoleFilled(s, input)
+      break
+    case 'stepDown':
+      stepDown(s)
+      break
     case 'configApplied':
       applyConfigEntry(s, input.entry)
       break
@@ -101,6 +111,12 @@ function forgetLeader<P>(s: GroupState<P>): void {
   if (s.role !== 'follower' || s.leader === NONE || s.settings.readMode === 'lease') return
   s.trace({ type: 'leaderForgotten', id: s.id, term: s.term, leader: s.leader })
   s.leader = NONE
+}
+
+function stepDown<P>(s: GroupState<P>): void {
+  if (s.role !== 'leader') return
+  s.trace({ type: 'steppedDown', id: s.id, term: s.term })
+  becomeFollower(s, s.term, NONE)
 }
 
 function stepMessage<P>(s: GroupState<P>, m: Message<P>): StepResult {

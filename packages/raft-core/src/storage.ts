@@ -122,11 +122,28 @@ export function retryApplyFetch<P>(s: GroupState<P>): void {
   s.applyFetch = NONE
 }
 
+/** Storage reads entries again that it could not: what they say is known now. */
+export function handleHoleFilled<P>(s: GroupState<P>, input: Extract<Input<P>, { type: 'holeFilled' }>): void {
+  const { first, last, terms, configurations } = input
+  const { log } = s
+  // They have been replaced since, or a snapshot took their place.
+  if (!log.holes.concern(first, last)) return
+  log.filled(first, last, terms)
+  for (const entry of configurations) {
+    if (entry.index > s.apply.applied) log.rememberConfig(entry.index)
+    else applyConfigEntry(s, entry)
+  }
+  if (s.applyRetryDue) retryApplyFetch(s)
+  settleUncertainty(s)
+}
+
 /** A snapshot can be sent: peers whose next entries are gone get it now. */
 export function handleSnapshotAvailable<P>(s: GroupState<P>, snapshot: SnapshotMeta<P>): void {
   s.offeredSnapshot = snapshot
   if (s.role !== 'leader') return
   for (const [id, progress] of s.tracker.progress) {
-    if (id !== s.id && s.log.term(progress.next - 1) === undefined) sendAppend(s, id, true)
+    const before = progress.next - 1
+    const isGone = s.log.term(before) === undefined && s.log.holes.hidingTerm(before) === undefined
+    if (id !== s.id && isGone) sendAppend(s, id, true)
   }
 }

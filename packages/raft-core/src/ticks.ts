@@ -13,10 +13,15 @@ export function tick<P>(s: GroupState<P>): void {
   }
   s.electionElapsed++
   if (s.role === 'leader') tickLeader(s)
-  else if (isPromotable(s) && s.electionElapsed >= s.electionTimeout) {
+  else if (isPromotable(s) && s.electionElapsed >= campaignTicks(s)) {
     s.electionElapsed = 0
     startElection(s, s.settings.preVote ? 'preElection' : 'election')
   }
+}
+
+/** With a hole in its log a replica waits for longer than any whole one does. */
+function campaignTicks<P>(s: GroupState<P>): number {
+  return s.log.holes.none ? s.electionTimeout : s.electionTimeout + s.settings.electionTicks
 }
 
 function tickLeader<P>(s: GroupState<P>): void {

@@ -23,7 +23,17 @@ export type TraceEvent =
     }
   | { readonly type: 'transferStarted'; readonly id: ReplicaId; readonly term: Term; readonly target: ReplicaId }
   | { readonly type: 'transferAborted'; readonly id: ReplicaId; readonly term: Term; readonly target: ReplicaId }
+  /** A leader lacks an entry that is in a hole of its log. */
+  | { readonly type: 'entryMissed'; readonly id: ReplicaId; readonly index: LogIndex }
+  | { readonly type: 'steppedDown'; readonly id: ReplicaId; readonly term: Term }
   | { readonly type: 'certain'; readonly id: ReplicaId; readonly index: LogIndex; readonly term: Term }
 
 /** Why a replica that was due to campaign did not. */
-export type CampaignRefusal = 'notVoter' | 'unappliedConfigChange' | 'snapshotPending' | 'uncertain' | 'notFlushed'
+export type CampaignRefusal =
+  | 'notVoter'
+  | 'unappliedConfigChange'
+  | 'snapshotPending'
+  | 'uncertain'
+  | 'unreadConfiguration'
+  | 'damaged'
+  | 'notFlushed'

@@ -11,6 +11,7 @@ function log(): RaftLog<string> {
     entries: [],
     configIndexes: [],
     cacheBytesMax: 1_000,
+    holes: [],
   })
 }
 

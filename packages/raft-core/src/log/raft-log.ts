@@ -12,6 +12,7 @@ import type { TermRun } from '../config.ts'
 import type { Entry, LogIndex, Term } from '../entry.ts'
 import type { SnapshotMeta } from '../message.ts'
 import { EntryWindow } from './entry-window.ts'
+import { type InitialHole, LogHoles } from './log-holes.ts'
 import { TermIndex } from './term-index.ts'
 
 export interface EntryId {
@@ -27,6 +28,7 @@ export interface LogStart<P> {
   readonly entries: readonly Entry<P>[]
   readonly configIndexes: readonly LogIndex[]
   readonly cacheBytesMax: number
+  readonly holes: readonly InitialHole[]
 }
 
 export class RaftLog<P> {
@@ -40,6 +42,7 @@ export class RaftLog<P> {
   configIndexes: LogIndex[]
   readonly window: EntryWindow<P>
   readonly terms: TermIndex
+  readonly holes: LogHoles
   #last: LogIndex
   readonly #cacheBytesMax: number
 
@@ -50,6 +53,7 @@ export class RaftLog<P> {
     this.durable = start.lastIndex
     this.submitted = start.lastIndex
     this.terms = new TermIndex(start.terms)
+    this.holes = new LogHoles(start.holes)
     this.window = new EntryWindow<P>(start.lastIndex + 1 - start.entries.length)
     this.window.append(start.entries)
     this.configIndexes = [...start.configIndexes]
@@ -65,9 +69,9 @@ export class RaftLog<P> {
     return this.term(this.#last)!
   }
 
-  /** Term of the entry at `index`; undefined below the base and above the end. */
+  /** Term of the entry at `index`; undefined below the base, above the end, and in a hole where nobody here knows it. */
   term(index: LogIndex): Term | undefined {
-    if (index < this.base.index || index > this.#last) return undefined
+    if (index < this.base.index || index > this.#last || this.holes.hidingTerm(index)) return undefined
     return index === this.base.index ? this.base.term : this.terms.termAt(index)
   }
 
@@ -88,17 +92,41 @@ export class RaftLog<P> {
   agreementHint(index: LogIndex, term: Term): EntryId {
     if (index > this.#last || index < this.base.index) return { index, term: 0 }
     const found = index === this.base.index ? undefined : this.terms.highestWithTermAtMost(index, term)
-    if (found !== undefined) return found
+    if (found !== undefined) return this.#outsideHole(found)
     if (this.base.term <= term) return this.base
     return { index: Math.max(0, this.base.index - 1), term: 0 }
   }
 
-  /** Index of the first of `entries` that is not in the log with the same term; 0 when all are. */
+  /** The terms inside a hole are not below that of the entry before it: that entry is the last one that is known to agree. */
+  #outsideHole(hint: EntryId): EntryId {
+    const hole = this.holes.hidingTerm(hint.index)
+    return hole === undefined ? hint : { index: hole.first - 1, term: this.term(hole.first - 1)! }
+  }
+
+  /**
+   * Index of the first of `entries` that is not in the log with the same term; 0 when none is known to differ. In a hole an
+   * entry differs for certain where its term is above that of the hole's last one.
+   */
   firstConflict(entries: readonly Entry<P>[]): LogIndex {
-    for (const entry of entries) {
-      if (this.term(entry.index) !== entry.term) return entry.index
+    for (const { index, term } of entries) {
+      const here = this.term(index)
+      if (here === term) continue
+      const hole = this.holes.hidingTerm(index)
+      if (hole === undefined || term > this.term(hole.last)!) return index
     }
     return 0
+  }
+
+  /** Terms of entries that storage can read again. They may be the first ones of a hole that goes on. */
+  filled(first: LogIndex, last: LogIndex, runs: readonly TermRun[]): void {
+    this.terms.replace(first, last, runs)
+    this.holes.filled(first, last)
+  }
+
+  /** A configuration entry that may not be in force yet. */
+  rememberConfig(index: LogIndex): void {
+    if (this.configIndexes.includes(index)) return
+    this.configIndexes = [...this.configIndexes, index].sort((a, b) => a - b)
   }
 
   /** Appends entries from position `from` of the array on, at least one; whatever the log held from there on is replaced. */
@@ -117,6 +145,7 @@ export class RaftLog<P> {
   #truncateFrom(index: LogIndex): void {
     this.window.truncateFrom(index)
     this.terms.truncateFrom(index)
+    this.holes.truncateFrom(index)
     this.configIndexes = this.configIndexes.filter(at => at < index)
     this.#last = index - 1
     // What replaces a durable or submitted entry has to be written again.
@@ -170,6 +199,7 @@ export class RaftLog<P> {
     this.durable = meta.index
     this.submitted = meta.index
     this.terms.truncateFrom(0)
+    this.holes.truncateFrom(0)
     this.window.restart(meta.index + 1)
     this.configIndexes = []
     this.snapshot = { meta, submitted: false }
@@ -186,6 +216,7 @@ export class RaftLog<P> {
       throw new Error(`log compacted to ${id.index}, above what is durable (${this.durable})`)
     }
     this.terms.dropTo(id.index, this.#last)
+    this.holes.dropTo(id.index)
     this.window.dropTo(id.index)
     this.base = id
   }

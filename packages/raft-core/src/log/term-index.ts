@@ -45,6 +45,23 @@ export class TermIndex {
     if (last === undefined || last.term !== term) this.#runs.push({ first: index, term })
   }
 
+  /**
+   * Says the terms of the entries [first, last] anew. What was known of later ones are lower bounds where they are below the
+   * last of these.
+   */
+  replace(first: LogIndex, last: LogIndex, runs: readonly TermRun[]): void {
+    const after = this.#runs.filter(run => run.first > last)
+    const term = this.termAt(last + 1)
+    const isOwnRun = after[0]?.first === last + 1
+    if (term !== undefined && !isOwnRun) after.unshift({ first: last + 1, term })
+    this.truncateFrom(first)
+    for (const run of runs) this.append(run.first, run.term)
+    for (const run of after) {
+      const newest = this.#runs[this.#runs.length - 1]?.term ?? 0
+      if (run.term > newest) this.#runs.push({ first: run.first, term: run.term })
+    }
+  }
+
   /** Drops everything at or above `index`. */
   truncateFrom(index: LogIndex): void {
     while (this.#runs.length > 0 && this.#runs[this.#runs.length - 1]!.first >= index) this.#runs.pop()
