@@ -23,6 +23,7 @@ export default defineConfig({
             'packages/*/src/**/*.test.ts',
             'packages/*/conformance/**/*.test.ts',
             'test/docs/**/*.test.ts',
+            'test/linearizability/**/*.test.ts',
             'test/log-reader/**/*.test.ts',
           ],
           // Real files and sockets on small machines: generous, since no test asserts speed.

@@ -61,13 +61,17 @@ export class MutantCopy {
   #apply({ file, from, to }: Edit): void {
     const [name = '', ...rest] = file.split('/')
     const folder = name === 'simulation' ? 'testkit/src/simulation' : `${name}/src`
-    const path = join(this.sources, 'packages', folder, ...rest)
-    const text = readFileSync(path, 'utf8')
-    const found = text.split(from).length - 1
-    if (found !== 1) throw new Error(`the patch of ${file} no longer applies: found ${found} times, not once:\n${from}`)
-    writeFileSync(
-      path,
-      text.replace(from, () => to),
-    )
+    replaceOnce(join(this.sources, 'packages', folder, ...rest), from, to)
   }
+}
+
+/** @throws Error where the file does not have `from` exactly once */
+export function replaceOnce(path: string, from: string, to: string): void {
+  const text = readFileSync(path, 'utf8')
+  const found = text.split(from).length - 1
+  if (found !== 1) throw new Error(`the patch of ${path} no longer applies: found ${found} times, not once:\n${from}`)
+  writeFileSync(
+    path,
+    text.replace(from, () => to),
+  )
 }

@@ -1,11 +1,12 @@
 /**
  * GET, PUT and DELETE of `/KEY`. Any node reads: it asks the leader how far the log was committed when the request came,
- * and answers when it has applied as much. Only the leader writes; another node answers 307 with the leader's address.
+ * and answers when it has applied as much. Only the leader writes, and reads under its lease (`/KEY?lease`, which asks
+ * nobody); another node answers 307 with the leader's address. With `if-match` a write is for the version that has this `etag`.
  */
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { applyCommand, type GroupHandle } from '@millrace/raft-node'
 import { ERRORS, MillraceError } from '@millrace/record'
-import { type KeyValueMap, keyValueCommand } from './key-value-map.ts'
+import type { Command, KeyValueMap } from './key-value-map.ts'
 
 const VALUE_BYTES_MAX = 1024 * 1024
 
@@ -15,18 +16,20 @@ type Answer = readonly [status: number, body?: string | Uint8Array, headers?: Re
 export function keyValueServer(group: GroupHandle, map: KeyValueMap, urlOf: (node: number) => string): Server {
   async function answer(request: IncomingMessage): Promise<Answer> {
     const { method, url = '/' } = request
-    const key = url.slice(1)
+    const [key = '', mode] = url.slice(1).split('?')
     if (key === '') return [200, JSON.stringify({ leader: group.leaderNode })]
     if (method === 'GET') {
-      await group.waitApplied(await group.readIndex())
-      const value = map.get(key)
-      return value === undefined ? [404, `no key ${key}\n`] : [200, value]
+      if (mode !== 'lease') await group.waitApplied(await group.readIndex())
+      const found = mode === 'lease' ? await group.leaseRead(() => map.get(key)) : map.get(key)
+      return found === undefined ? [404, `no key ${key}\n`] : [200, found.value, { etag: found.version }]
     }
     if (method !== 'PUT' && method !== 'DELETE') return [405, 'GET, PUT or DELETE\n']
-    const value = await bodyOf(request)
-    if (value === undefined) return [413, `a value has up to ${VALUE_BYTES_MAX} bytes\n`]
-    await applyCommand(group, method === 'PUT' ? keyValueCommand(key, value) : keyValueCommand(key))
-    return [204]
+    const body = await bodyOf(request)
+    if (body === undefined) return [413, `a value has up to ${VALUE_BYTES_MAX} bytes\n`]
+    const value = method === 'PUT' ? body.toString('base64') : undefined
+    const command: Command = { key, value, ifVersion: request.headers['if-match'] }
+    const done = await applyCommand(group, Buffer.from(JSON.stringify(command)))
+    return done ? [204] : [412, `${key} has another version\n`]
   }
 
   /** What a client may do about it: go to the leader; try again (not stored); or look first (unknown). */
@@ -46,7 +49,7 @@ export function keyValueServer(group: GroupHandle, map: KeyValueMap, urlOf: (nod
 }
 
 /** What was sent, if it is short enough. */
-async function bodyOf(request: IncomingMessage): Promise<Uint8Array | undefined> {
+async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {

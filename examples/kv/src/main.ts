@@ -37,19 +37,14 @@ const fail = (error: Error): never => {
 }
 
 const identity = { clusterId, nodeId }
-const folder = await openDataFolder(values.data, {
-  expectedIdentity: identity,
-  ...(values.init && { create: identity }),
-})
+const ownership = { expectedIdentity: identity, ...(values.init && { create: identity }) }
+const folder = await openDataFolder(values.data, ownership)
 const logStore = await openSegmentedLogStore({ dir: folder.logDir, onFatal: fail })
-const ids = Object.keys(nodes).map(Number)
 
-const transport = createGrpcTransport({
-  ...{ nodeId, clusterId, listen: { port: portOf(own.peers) } },
-  peers: new Map(ids.map(id => [id, nodes[id]!.peers])),
-})
+const peers = new Map(Object.keys(nodes).map(id => [Number(id), nodes[id]!.peers]))
+const transport = createGrpcTransport({ nodeId, clusterId, listen: { port: portOf(own.peers) }, peers })
 const node = await createNode({ nodeId, logStore, transport, log: event => log(`${event.level} ${event.message}`) })
-if (values.init) await node.bootstrap({ clusterId, group: GROUP, nodes: ids })
+if (values.init) await node.bootstrap({ clusterId, group: GROUP, nodes: [...peers.keys()], leaseReads: true })
 const map = new KeyValueMap()
 const group = await node.open(GROUP, map.machine)
 const server = keyValueServer(group, map, id => `http://${nodes[id]!.http}`)
