@@ -56,6 +56,7 @@ test('nothing is applied while a snapshot replaces the state, and afterwards not
       new Promise(resolve => {
         restored = resolve
       }),
+    async () => undefined,
   )
   expect([b.applier.hasWork, b.applier.checkpointDue, b.next(), b.applied]).toEqual([false, false, false, [2, 3, 4]])
   await new Promise(resolve => setImmediate(resolve))
@@ -69,7 +70,10 @@ test('nothing is applied while a snapshot replaces the state, and afterwards not
 
 test('a state that is ahead of its snapshot is not given what comes in between, but its configurations are heard', async () => {
   const b = new Bench()
-  await b.applier.replace(async () => ({ index: 8, term: 1 }))
+  await b.applier.replace(
+    async () => ({ index: 8, term: 1 }),
+    async () => undefined,
+  )
   b.applier.add(task(6, 7, [7]))
   b.applier.add(task(8, 10, [8, 9]))
   b.next()
@@ -86,10 +90,13 @@ test('a checkpoint that is being written is waited for', async () => {
     })
   const checkpoint = b.applier.checkpoint()
   let began = false
-  const replaced = b.applier.replace(async () => {
-    began = true
-    return { index: 5, term: 1 }
-  })
+  const replaced = b.applier.replace(
+    async () => {
+      began = true
+      return { index: 5, term: 1 }
+    },
+    async () => undefined,
+  )
   await new Promise(resolve => setImmediate(resolve))
   expect(began).toBe(false)
   written({ index: 3, term: 1 })

@@ -21,8 +21,8 @@ export class GroupApplier {
   #applied: LogIndex
   #checkpointed: LogIndex
   #checkpointing: Promise<void> = Promise.resolve()
-  /** Settled unless a snapshot is replacing the state. */
-  #restored: Promise<void> = Promise.resolve()
+  /** Settled unless a snapshot is replacing the state, the log aside. */
+  #restored: Promise<unknown> = Promise.resolve()
   #restoring = false
 
   constructor(machine: StateMachine, applied: LogIndex) {
@@ -83,25 +83,27 @@ export class GroupApplier {
   }
 
   /**
-   * Has `restore` replace the state, when no checkpoint is being written. What it holds then is not applied again.
+   * Has `restore` replace the state, when no checkpoint is being written, and then `reset` the log. What the state holds
+   * then is not applied again. Never settles where the log does not answer any more.
    *
-   * @throws whatever `restore` throws; the state is of no use then
+   * @throws whatever they throw; the state is of no use then
    */
-  replace(restore: () => Promise<AppliedPosition>): Promise<void> {
+  async replace(restore: () => Promise<AppliedPosition>, reset: () => Promise<void>): Promise<void> {
     this.#restoring = true
-    this.#restored = this.#checkpointing
-      .catch(() => undefined)
-      .then(restore)
-      .then(position => {
-        this.#opened = position
-        this.#applied = Math.max(this.#applied, position.index)
-        this.#checkpointed = Math.max(this.#checkpointed, position.index)
-        this.#restoring = false
-      })
-    return this.#restored
+    const restored = this.#checkpointing.catch(() => undefined).then(restore)
+    this.#restored = restored
+    const position = await restored
+    await reset()
+    this.#opened = position
+    this.#applied = Math.max(this.#applied, position.index)
+    this.#checkpointed = Math.max(this.#checkpointed, position.index)
+    this.#restoring = false
   }
 
-  /** Closes the state machine, after the checkpoint that it may be writing. */
+  /**
+   * Closes the state machine, after the checkpoint or the snapshot that it may be busy with. Does not wait for the log: one
+   * whose disk has failed answers nothing any more.
+   */
   async close(): Promise<void> {
     // Whoever asked for the checkpoint, or the snapshot, hears of its failure.
     await this.#checkpointing.catch(() => undefined)

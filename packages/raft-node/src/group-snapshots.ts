@@ -39,8 +39,8 @@ export interface SnapshotSubject {
   admits(replica: ReplicaId, fromNode: number): boolean
   /** For the next turn. */
   input(input: Input<EntryPayload>): void
-  /** Has the state replaced while nothing is applied. */
-  replace(restore: () => Promise<AppliedPosition>): Promise<void>
+  /** Has the state replaced, and then the log, while nothing is applied. */
+  replace(restore: () => Promise<AppliedPosition>, reset: () => Promise<void>): Promise<void>
   /** A snapshot is installed: state and log are what it says. */
   installed(): void
   halt(reason: string): void
@@ -174,7 +174,11 @@ export class GroupSnapshots {
   async install(meta: SnapshotMeta<EntryPayload>): Promise<void> {
     const { subject } = this.#options
     try {
-      await subject.replace(() => this.#install(this.positionOf(meta)))
+      const info = this.positionOf(meta)
+      await subject.replace(
+        () => this.#restore(info),
+        () => this.#resetLog(info),
+      )
     } catch (error) {
       subject.halt(`a snapshot could not be installed: ${error instanceof Error ? error.message : String(error)}`)
       throw error
@@ -189,16 +193,14 @@ export class GroupSnapshots {
     await this.#taker?.close()
   }
 
-  async #install(info: SnapshotInfo): Promise<AppliedPosition> {
+  async #resetLog(info: SnapshotInfo): Promise<void> {
     const { log, services } = this.#options
-    const applied = await this.#restore(info)
     const { contentBytes: _bytes, contentChecksum: _checksum, ...head } = info
     await log.reset({ ...head, voidBelow: 0 })
     this.#trail.restart(info.index, datedAt(info))
     for (const index of this.#delivered.keys()) if (index <= info.index) this.#delivered.delete(index)
     services.snapshots.traffic.installed += 1
     this.#report('info', `installed a snapshot at index ${info.index}`)
-    return applied
   }
 
   #takerOf(machine: MachineSnapshots): SnapshotTaker {

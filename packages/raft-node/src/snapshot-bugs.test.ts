@@ -185,6 +185,18 @@ test('a state that is ahead of its log takes no entry twice where the entries co
   expect([next.fsm.keys, next.fsm.commands]).toEqual([[1, 2, 3, 4], 1])
 })
 
+test.each([
+  ['of the group', (node: SnapshotNode) => node.node.closeGroup(node.handle.group)],
+  ['of the node', (node: SnapshotNode) => node.node.shutdown()],
+])('a store that dies while a snapshot is installed does not hold up the end %s', async (_, end) => {
+  const { node, one } = await follower()
+  const crash = crashAtReset(node)
+  await one.snapshot(2, 3, await madeSnapshot(50, 3, [1]))
+  await until('the log is about to be discarded', () => crash.due)
+  await end(node)
+  expect([node.handle.status().halted !== undefined, one.acknowledged]).toEqual([true, 0])
+})
+
 test('a state that cannot be restored halts the replica and leaves the log; the next start has the snapshot', async () => {
   const { c, node, one } = await follower()
   one.append(2, 3, BIRTH, framesAfter(BIRTH, 3, [90]), 0)

@@ -52,7 +52,7 @@ export function snapshotSubject(replica: SnapshotReplica, parts: SnapshotReplica
     nodeOf: follower => places.nodeOf(follower),
     admits: (other, fromNode) => places.admits(other, fromNode),
     input: input => inbox.input(input),
-    replace: restore => applier.replace(restore),
+    replace: (restore, reset) => applier.replace(restore, reset),
     installed: () => installed(replica, parts),
     halt: reason => replica.halt(reason),
   }
