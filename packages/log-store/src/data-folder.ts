@@ -8,6 +8,7 @@ import { type FolderLock, lockFolder, OWNER_FILE_NAME } from './folder-lock.ts'
 import { type FolderIdentity, IDENTITY_FILE_NAME, readIdentity, writeIdentity } from './identity-file.ts'
 import { LogError } from './log-store.ts'
 import { nodeDisk } from './node-disk.ts'
+import { SNAPSHOTS_FOLDER } from './snapshot-file.ts'
 
 export type { FolderIdentity } from './identity-file.ts'
 
@@ -23,6 +24,8 @@ export interface DataFolder {
   readonly path: string
   /** Where the log store lives (`openSegmentedLogStore({ dir })`). */
   readonly logDir: string
+  /** Where the snapshots of its groups live (`openSnapshotFolder({ dir })`). */
+  readonly snapshotsDir: string
   readonly identity: FolderIdentity
   /** Lets other processes open it. Call after everything in it is closed. */
   close(): Promise<void>
@@ -114,7 +117,13 @@ async function openLocked(path: string, disk: Disk, lock: FolderLock, options: D
   else if (options.create !== undefined) await writeIdentity(disk, path, options.create)
   const identity = state.kind === 'existing' ? state.identity : options.create
   if (identity === undefined) throw new LogError('IDENTITY', `${path} was emptied while it was being opened`)
-  return { path, logDir: `${path}/log`, identity, close: () => lock.release() }
+  return {
+    path,
+    logDir: `${path}/log`,
+    snapshotsDir: `${path}/${SNAPSHOTS_FOLDER}`,
+    identity,
+    close: () => lock.release(),
+  }
 }
 
 function assertIdentity(path: string, found: FolderIdentity, { expectedIdentity, create }: DataFolderOptions): void {

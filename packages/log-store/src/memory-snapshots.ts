@@ -1,4 +1,4 @@
-/** `SnapshotStore` in memory: what is committed stays, everything else is gone with the store that wrote it. */
+/** Snapshots in memory: what is committed stays, everything else is gone with the store that wrote it. */
 import { crc32 } from '@millrace/record'
 import { LogError } from './log-store.ts'
 import {
@@ -9,6 +9,7 @@ import {
   type SnapshotSink,
   type SnapshotStore,
 } from './snapshot-store.ts'
+import type { SnapshotStores } from './snapshot-stores.ts'
 
 interface StoredSnapshot {
   readonly info: SnapshotInfo
@@ -81,6 +82,38 @@ export class MemorySnapshotStore implements SnapshotStore {
     const others = this.#snapshots.filter(({ info }) => compareSnapshots(info, snapshot.info) !== 0)
     const all = [...others, snapshot].sort((a, b) => compareSnapshots(a.info, b.info))
     this.#snapshots = all.slice(0, this.#retain)
+  }
+}
+
+/** The snapshots of all groups of a node. */
+export class MemorySnapshotStores implements SnapshotStores {
+  readonly #retain: number
+  readonly #groups = new Map<number, MemorySnapshotStore>()
+
+  /** `retain`: snapshots to keep of each group, at least 1. */
+  constructor(retain = 2) {
+    this.#retain = retain
+  }
+
+  /** What the next process finds. This one must not be used any more. */
+  reopen(): MemorySnapshotStores {
+    const next = new MemorySnapshotStores(this.#retain)
+    for (const [group, store] of this.#groups) next.#groups.set(group, store.reopen())
+    return next
+  }
+
+  async open(group: number): Promise<MemorySnapshotStore> {
+    const store = this.#groups.get(group)?.reopen() ?? new MemorySnapshotStore(this.#retain)
+    this.#groups.set(group, store)
+    return store
+  }
+
+  async drop(group: number): Promise<void> {
+    this.#groups.delete(group)
+  }
+
+  async close(): Promise<void> {
+    // Nothing runs in the background.
   }
 }
 

@@ -25,7 +25,7 @@ import {
 
 import { holeAcross, holeAt, holesWithin, withHole } from './memory-holes.ts'
 
-export { MemorySnapshotStore } from './memory-snapshots.ts'
+export { MemorySnapshotStore, MemorySnapshotStores } from './memory-snapshots.ts'
 
 export interface MemoryLogStoreOptions {
   /** Runs a task on a later turn of the event loop. Default `setImmediate`; a simulator gives its own. */

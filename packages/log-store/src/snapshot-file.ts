@@ -4,6 +4,9 @@ import type { DiskFile } from './disk.ts'
 import { type FormatFault, getU64, Magic, openStructure, sealStructure, setU64, startStructure } from './format.ts'
 import type { SnapshotHead, SnapshotInfo } from './snapshot-store.ts'
 
+/** In a node's data folder: a folder per group. */
+export const SNAPSHOTS_FOLDER = 'snapshots'
+
 const HEADER_BYTES = 128
 const CONFIGURATION_BYTES_MAX = 1_048_576
 const CHUNK_BYTES = 262_144

@@ -5,7 +5,9 @@
  * Invariant: the state is a function of the frames up to `applied`. An entry that this version does not know throws and
  * halts the replica.
  */
-import type { AppliedPosition, LeadershipEvent, StateMachine } from '@millrace/raft-node'
+import type { SnapshotInfo, SnapshotStore } from '@millrace/log-store'
+import type { AppliedPosition, LeadershipEvent, MachineSnapshots, StateMachine, StateView } from '@millrace/raft-node'
+import { BIRTH_INDEX } from '@millrace/raft-node'
 import type { Frame } from '@millrace/record'
 import { FrameKind, framePayload } from '@millrace/record'
 import { decodeCatalogue, encodeAll, encodeEntry, entryKey } from './catalogue-checkpoint.ts'
@@ -16,6 +18,7 @@ import { digestOf } from './checkpoint-entries.ts'
 import type { StateChanges } from './checkpoint-writer.ts'
 import { CheckpointWriter } from './checkpoint-writer.ts'
 import { InvariantError } from './invariant-error.ts'
+import { decodeStateSnapshot, encodeStateSnapshot } from './state-snapshot.ts'
 import type { StateEntry, StateStore, StoredState } from './state-store.ts'
 
 export const CATALOGUE_GROUP = 0
@@ -25,31 +28,47 @@ export interface CatalogueMachineOptions {
   readonly stored?: StoredState | undefined
   /** Where the log begins; what is below must be in `stored`. */
   readonly base: { readonly index: number }
-  /** After a batch of entries was applied. Called from the node's turn: must be short and must not throw. */
+  /** Snapshots of the group. Absent: none are taken, and other replicas get the state from the log only. */
+  readonly snapshotStore?: SnapshotStore
+  /**
+   * After a batch of entries was applied, and after a snapshot replaced the state. Called from the node's turn: must be
+   * short and must not throw.
+   */
   readonly onApplied: () => void
   readonly onLeadership: (leading: boolean) => void
 }
 
 export class CatalogueMachine implements StateMachine {
-  readonly state: CatalogueState
+  /** Of the applied index: the log is trimmed behind them. */
+  readonly snapshots?: MachineSnapshots
   readonly #options: CatalogueMachineOptions
   readonly #checkpoints: CheckpointWriter
   /** By checkpoint key, so that each is listed once. */
   #changed = new Map<string, CatalogueKey>()
+  #state: CatalogueState
   #applied: AppliedPosition
   #nextIndex: number
 
+  /** @throws InvariantError where neither the checkpoint nor the log has the catalogue's beginning */
   constructor(options: CatalogueMachineOptions) {
-    const { stored, base, stateStore } = options
+    const { stored, base, stateStore, snapshotStore } = options
+    if (stored === undefined && base.index > BIRTH_INDEX) {
+      throw new InvariantError(`catalogue: the log begins after ${base.index} and there is no checkpoint`)
+    }
     if (stored !== undefined && stored.applied.index < base.index) {
       throw new InvariantError(`catalogue: checkpoint at index ${stored.applied.index}, log from ${base.index}`)
     }
     this.#options = options
-    const contents = stored === undefined ? undefined : decodeCatalogue(stored.entries)
-    this.state = new CatalogueState(contents, key => this.#changed.set(hex(key), key))
+    this.#state = this.#stateOf(stored)
     this.#applied = stored?.applied ?? { index: 0, term: 0 }
     this.#nextIndex = (stored?.applied.index ?? base.index) + 1
     this.#checkpoints = new CheckpointWriter(stateStore, CATALOGUE_GROUP, stored?.applied, full => this.#collect(full))
+    if (snapshotStore !== undefined) this.snapshots = this.#snapshotsIn(snapshotStore)
+  }
+
+  /** Another object after a snapshot replaced it. */
+  get state(): CatalogueState {
+    return this.#state
   }
 
   get applied(): AppliedPosition {
@@ -89,6 +108,37 @@ export class CatalogueMachine implements StateMachine {
 
   close(): Promise<void> {
     return Promise.resolve()
+  }
+
+  #snapshotsIn(store: SnapshotStore): MachineSnapshots {
+    const restore: MachineSnapshots['restore'] = (snapshot, content) => this.#restore(snapshot, content)
+    return { kind: 'applied', store, view: () => this.#view(), restore }
+  }
+
+  #view(): StateView {
+    const applied = this.#applied
+    const entries = encodeAll(this.state)
+    return { applied, content: () => encodeStateSnapshot(applied, entries), release: () => undefined }
+  }
+
+  async #restore({ index }: SnapshotInfo, content: AsyncIterable<Uint8Array>): Promise<AppliedPosition> {
+    const stored = await decodeStateSnapshot(content)
+    if (stored.applied.index !== index) {
+      throw new InvariantError(`catalogue: a snapshot at ${index} of the state at ${stored.applied.index}`)
+    }
+    const state = this.#stateOf(stored)
+    this.#changed.clear()
+    this.#state = state
+    this.#applied = stored.applied
+    this.#nextIndex = index + 1
+    const durable = await this.#checkpoints.replace()
+    this.#options.onApplied()
+    return durable
+  }
+
+  #stateOf(stored: StoredState | undefined): CatalogueState {
+    const contents = stored === undefined ? undefined : decodeCatalogue(stored.entries)
+    return new CatalogueState(contents, key => this.#changed.set(hex(key), key))
   }
 
   #applyFrame(frame: Frame): CatalogueResult | undefined {

@@ -4,9 +4,10 @@
  * is checked.
  *
  * `overlappingSync` is off: with it on, a failed flush leaves its promise pending for ever and the failed values
- * visible. With it off a transaction is durable when it returns, and throws where it is not.
+ * visible. With it off a transaction is durable when it returns, and throws where it is not. One that the last process was
+ * killed in may be visible and not durable: the file is flushed when it is opened.
  */
-import { mkdirSync } from 'node:fs'
+import { closeSync, fdatasyncSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { open } from 'lmdb'
@@ -37,11 +38,21 @@ export function openLmdbStateStore(folder: string): StateStore {
       keyEncoding: 'binary',
       overlappingSync: false,
     })
+    flushFile(join(folder, 'data.mdb'))
     return new LmdbStateStore(values, folder)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     const what = `${folder} cannot be opened (${reason}); it holds only what the log can bring back: move the folder away and start again`
     throw new StateStoreError('UNREADABLE', -1, what, error)
+  }
+}
+
+function flushFile(path: string): void {
+  const file = openSync(path, 'r+')
+  try {
+    fdatasyncSync(file)
+  } finally {
+    closeSync(file)
   }
 }
 

@@ -2,8 +2,8 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { LogStore } from '@millrace/log-store'
-import { openSegmentedLogStore } from '@millrace/log-store'
+import type { LogStore, SnapshotStores } from '@millrace/log-store'
+import { openSegmentedLogStore, openSnapshotFolder } from '@millrace/log-store'
 import type { NodeEvent, RaftNode } from '@millrace/raft-node'
 import { birthGroup, createNode } from '@millrace/raft-node'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
@@ -19,6 +19,7 @@ import { openTopics } from './topic-host.ts'
 let folder: string
 let logStore: LogStore
 let stateStore: StateStore
+let snapshots: SnapshotStores
 let node: RaftNode
 let topics: TopicHost
 let events: NodeEvent[]
@@ -40,6 +41,7 @@ async function openStores(): Promise<void> {
   }
   logStore = await openSegmentedLogStore({ dir: join(folder, 'log'), onFatal })
   stateStore = openLmdbStateStore(join(folder, 'state'))
+  snapshots = await openSnapshotFolder({ dir: join(folder, 'snapshots') })
 }
 
 async function start(): Promise<void> {
@@ -47,7 +49,7 @@ async function start(): Promise<void> {
   const log = (event: NodeEvent): void => void events.push(event)
   node = await createNode({ nodeId: 1, logStore, transport: createMemoryNetwork().transport(1), log })
   const nodes = [{ node: 1, clientUrl: 'http://1', peerAddress: '1:1' }]
-  topics = await openTopics({ node, logStore, stateStore, nodeId: 1, clusterId: 'c', nodes, log })
+  topics = await openTopics({ node, logStore, stateStore, snapshots, nodeId: 1, clusterId: 'c', nodes, log })
   await until(() => topics.catalogue.leading)
 }
 
@@ -56,6 +58,7 @@ async function stop(): Promise<void> {
   await node.shutdown()
   await logStore.close()
   await stateStore.close()
+  await snapshots.close()
 }
 
 const until = <T>(holds: () => T) => vi.waitUntil(holds, { timeout: 20_000, interval: 5 })

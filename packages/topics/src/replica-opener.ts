@@ -4,15 +4,15 @@
  * Never makes a replica a second time: one that the log store refuses, or has under another id, stays closed here, since
  * a replica that comes back empty would vote away what it had acknowledged.
  */
-import type { GroupLog, LogStore } from '@millrace/log-store'
+import type { GroupLog, LogStore, SnapshotStores } from '@millrace/log-store'
 import { LogError } from '@millrace/log-store'
 import type { NodeEvent, RaftNode, ReplicaPlace } from '@millrace/raft-node'
-import { BIRTH_INDEX, birthRecord } from '@millrace/raft-node'
+import { birthRecord } from '@millrace/raft-node'
 import { configurationOf } from './catalogue-birth.ts'
 import { PartitionMachine } from './partition-machine.ts'
 import { PartitionReplica } from './partition-replica.ts'
-import type { StateStore, StoredState } from './state-store.ts'
-import { StateStoreError } from './state-store.ts'
+import type { StateStore } from './state-store.ts'
+import { loadState } from './stored-state.ts'
 
 /** What the catalogue says about a replica that belongs on this node. */
 export interface ReplicaPlan {
@@ -31,6 +31,7 @@ export interface ReplicaStores {
   readonly node: RaftNode
   readonly logStore: LogStore
   readonly stateStore: StateStore
+  readonly snapshots: SnapshotStores
   readonly clusterId: string
   readonly log: (event: NodeEvent) => void
 }
@@ -40,30 +41,12 @@ export interface ReplicaStores {
  */
 export async function openReplica(stores: ReplicaStores, plan: ReplicaPlan): Promise<PartitionReplica> {
   const log = findLog(stores.logStore, plan) ?? (await createLog(stores, plan))
-  const stored = await loadState(stores, log)
   const { group, base } = log
-  const machine = new PartitionMachine({ group, stateStore: stores.stateStore, stored, base })
+  const snapshotStore = await stores.snapshots.open(group)
+  const stored = await loadState(stores, snapshotStore, log)
+  const machine = new PartitionMachine({ group, stateStore: stores.stateStore, stored, base, snapshotStore })
   const handle = await stores.node.open(group, machine)
   return new PartitionReplica(plan.topic, plan.partition, machine, handle)
-}
-
-/**
- * The group's verified checkpoint. A damaged one is dropped where the log can replace it.
- *
- * @throws StateStoreError where the log no longer reaches back far enough
- */
-export async function loadState(
-  { stateStore, log: report }: Pick<ReplicaStores, 'stateStore' | 'log'>,
-  { group, base }: GroupLog,
-): Promise<StoredState | undefined> {
-  try {
-    return stateStore.load(group)
-  } catch (error) {
-    if (!(error instanceof StateStoreError) || error.code !== 'CORRUPT' || base.index > BIRTH_INDEX) throw error
-    report({ level: 'warn', group, message: `${error.message}; it is dropped and the log replayed from its start` })
-    await stateStore.drop(group)
-    return undefined
-  }
 }
 
 function findLog(logStore: LogStore, { group, replica }: ReplicaPlan): GroupLog | undefined {
@@ -78,10 +61,12 @@ function findLog(logStore: LogStore, { group, replica }: ReplicaPlan): GroupLog 
   )
 }
 
-async function createLog({ logStore, stateStore, clusterId }: ReplicaStores, plan: ReplicaPlan): Promise<GroupLog> {
+async function createLog(stores: ReplicaStores, plan: ReplicaPlan): Promise<GroupLog> {
+  const { logStore, stateStore, snapshots, clusterId } = stores
   const { group, replica, places, createIndex, createTimestamp } = plan
   const base = birthRecord({ clusterId, group, createIndex, createTimestamp, configuration: configurationOf(places) })
   // Nothing that is left over from elsewhere belongs to a log that is just being born.
+  await snapshots.drop(group)
   await stateStore.drop(group)
   return logStore.create(group, { replicaId: replica, base })
 }

@@ -121,11 +121,13 @@ export class ReplicaSet {
   }
 
   async #remove(group: number): Promise<void> {
-    const { node, logStore, stateStore } = this.#stores
+    const { node, logStore, stateStore, snapshots } = this.#stores
     try {
       if (node.group(group) !== undefined) await node.closeGroup(group)
-      await logStore.drop(group)
+      // The log last: as long as it is there, a pass finds the group again.
+      await snapshots.drop(group)
       await stateStore.drop(group)
+      await logStore.drop(group)
     } catch (error) {
       this.#report(group, `the group of a deleted topic could not be removed: ${String(error)}; trying again`)
       this.#retryLater()

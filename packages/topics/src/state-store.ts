@@ -31,7 +31,7 @@ export interface Checkpoint {
 
 export interface StateStore {
   /**
-   * The newest committed checkpoint, verified.
+   * The newest committed checkpoint, verified. One that was there when the store was opened is durable.
    *
    * @returns undefined where the group has none
    * @throws StateStoreError CORRUPT, FORMAT_VERSION

@@ -1,6 +1,6 @@
 /** Topics on one node, over a node that leads and commits by itself: what is opened, what is removed, what never is. */
 import { LogError } from '@millrace/log-store'
-import { MemoryLogStore } from '@millrace/log-store/memory'
+import { MemoryLogStore, MemorySnapshotStores } from '@millrace/log-store/memory'
 import { birthGroup, type NodeEvent } from '@millrace/raft-node'
 import type { MillraceError } from '@millrace/record'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -13,6 +13,7 @@ import { openTopics } from './topic-host.ts'
 
 let logStore: MemoryLogStore
 let stateStore: MemoryStateStore
+let snapshots: MemorySnapshotStores
 let node: FakeNode
 let topics: TopicHost
 let events: NodeEvent[]
@@ -20,6 +21,7 @@ let events: NodeEvent[]
 beforeEach(async () => {
   logStore = new MemoryLogStore()
   stateStore = new MemoryStateStore()
+  snapshots = new MemorySnapshotStores()
   events = []
   await birthGroup(logStore, { clusterId: 'c', group: 0, nodes: [1], nodeId: 1 })
   await start()
@@ -32,6 +34,7 @@ async function start(replaySlowly = false): Promise<void> {
     node,
     logStore,
     stateStore,
+    snapshots,
     nodeId: 1,
     clusterId: 'c',
     nodes: [{ node: 1, clientUrl: 'http://1', peerAddress: '1:1' }],
@@ -45,6 +48,7 @@ async function restart(clean: boolean): Promise<void> {
   if (clean) await node.shutdown()
   logStore = logStore.reopen()
   stateStore = stateStore.crash()
+  snapshots = snapshots.reopen()
   await start()
 }
 
@@ -175,7 +179,15 @@ describe('a replica that was lost', () => {
 
 test('a node without a catalogue never founds one', async () => {
   const empty = new MemoryLogStore()
-  const options = { node: new FakeNode(empty), logStore: empty, stateStore, nodeId: 1, clusterId: 'c', nodes: [] }
+  const options = {
+    node: new FakeNode(empty),
+    logStore: empty,
+    stateStore,
+    snapshots,
+    nodeId: 1,
+    clusterId: 'c',
+    nodes: [],
+  }
   await expect(openTopics({ ...options, log: () => undefined })).rejects.toMatchObject({ code: 'REPLICA_LOST' })
   expect(empty.groups()).toEqual([])
 })

@@ -4,7 +4,7 @@
  * Never founds a catalogue: a folder without one is refused. Never changes a group for what only this node believes:
  * everything follows from committed entries of the catalogue.
  */
-import type { LogStore } from '@millrace/log-store'
+import type { LogStore, SnapshotStores } from '@millrace/log-store'
 import { LogError } from '@millrace/log-store'
 import type { Clock, GroupHandle, NodeEvent, RaftNode } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
@@ -17,11 +17,11 @@ import { LeaderBalancer } from './leader-balancer.ts'
 import type { Partition } from './partition.ts'
 import type { PartitionMachine } from './partition-machine.ts'
 import { notLeading } from './proposal-errors.ts'
-import { loadState } from './replica-opener.ts'
 import type { FailedReplica, WantedReplicas } from './replica-set.ts'
 import { ReplicaSet } from './replica-set.ts'
 import type { StartedGroup } from './started-group.ts'
 import type { StateStore } from './state-store.ts'
+import { loadState } from './stored-state.ts'
 import { resolveConfig } from './topic-config.ts'
 import type { CreateTopic, TopicInfo, Topics } from './topics.ts'
 import { wantedReplicas } from './wanted-replicas.ts'
@@ -32,6 +32,8 @@ export interface TopicsOptions {
   readonly node: RaftNode
   readonly logStore: LogStore
   readonly stateStore: StateStore
+  /** Of the catalogue, whose log is trimmed behind them, and of partitions, for replicas that the log does not help. */
+  readonly snapshots: SnapshotStores
   readonly nodeId: number
   readonly clusterId: string
   /** All nodes of the cluster; the catalogue's leader registers them. */
@@ -65,7 +67,7 @@ export interface TopicHost extends Topics {
  * @throws LogError REPLICA_LOST where the log store holds no catalogue, or refuses it; StateStoreError
  */
 export async function openTopics(options: TopicsOptions): Promise<TopicHost> {
-  const { logStore, node, stateStore } = options
+  const { logStore, node, stateStore, snapshots } = options
   const refused = logStore.refused().find(entry => entry.group === CATALOGUE_GROUP)
   if (refused !== undefined) throw refused.reason
   const log = logStore.groups().find(candidate => candidate.group === CATALOGUE_GROUP)
@@ -75,10 +77,12 @@ export async function openTopics(options: TopicsOptions): Promise<TopicHost> {
       'this data folder holds no catalogue (group 0): found a new cluster with init or dev, or replace a node that lost its disk by a new one',
     )
   }
-  const stored = await loadState(options, log)
+  const snapshotStore = await snapshots.open(CATALOGUE_GROUP)
+  const stored = await loadState(options, snapshotStore, log)
   const machine = new CatalogueMachine({
     stateStore,
     stored,
+    snapshotStore,
     base: log.base,
     onApplied: () => host?.changed(),
     onLeadership: leading => host?.catalogueLed(leading),

@@ -38,6 +38,16 @@ export interface NodeConfig {
     readonly diskReserveBytes: number
     readonly tailCacheBytesMax: number
   }
+  /** Sizes in bytes, counts in entries or snapshots. */
+  readonly snapshots: {
+    readonly entries: number
+    readonly bytes: number
+    readonly trailingEntriesMax: number
+    readonly retained: number
+    readonly chunkBytes: number
+    readonly bytesPerSecondMax: number
+    readonly sendsMax: number
+  }
   readonly raft: { readonly heartbeatMs: number; readonly electionTimeoutMinMs: number }
   readonly log: { readonly level: LogLevel }
 }

@@ -20,22 +20,24 @@ export interface Setting {
   readonly meaning: string
 }
 
-const size = (min: number): v.GenericSchema<unknown, unknown> => quantity(parseSize, SIZE_RULE, min, formatSize)
+const size = (min: number, max?: number): v.GenericSchema<unknown, unknown> =>
+  quantity(parseSize, SIZE_RULE, { min, max }, formatSize)
 const duration = (min: number): v.GenericSchema<unknown, unknown> =>
-  quantity(parseDuration, DURATION_RULE, min, formatDuration)
+  quantity(parseDuration, DURATION_RULE, { min }, formatDuration)
 
 function quantity(
   parse: (text: string | number) => number | undefined,
   rule: string,
-  min: number,
+  { min, max = Number.MAX_SAFE_INTEGER }: { readonly min: number; readonly max?: number | undefined },
   format: (value: number) => string,
 ): v.GenericSchema<unknown, unknown> {
   return v.pipe(
     v.union([v.string(), v.number()], `must be ${rule}`),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
       const value = parse(dataset.value)
-      if (value !== undefined && value >= min) return value
-      addIssue({ message: value === undefined ? `must be ${rule}` : `must be at least ${format(min)}` })
+      if (value !== undefined && value >= min && value <= max) return value
+      const bound = value !== undefined && value < min ? `at least ${format(min)}` : `at most ${format(max)}`
+      addIssue({ message: `must be ${value === undefined ? rule : bound}` })
       return NEVER
     }),
   )
@@ -173,6 +175,31 @@ export const SETTINGS: readonly Setting[] = [
     'Free space below which appends are refused, so that a full disk can still be emptied.',
   ),
   row('storage.tailCacheBytesMax', 'size', size(0), 64 * MIB, 'Newest frames kept in memory, all partitions together.'),
+  row(
+    'snapshots.entries',
+    'number',
+    integer(1, 1_000_000_000),
+    100_000,
+    'Entries of the catalogue applied since its last snapshot that call for another.',
+  ),
+  row('snapshots.bytes', 'size', size(1), 64 * MIB, 'The same in bytes.'),
+  row(
+    'snapshots.trailingEntriesMax',
+    'number',
+    integer(0, 1_000_000_000),
+    10_000,
+    "Entries that stay in the catalogue's log before its newest snapshot, for nodes that are a little behind.",
+  ),
+  row('snapshots.retained', 'number', integer(1, 100), 2, 'Verified snapshots to keep of each group.'),
+  row('snapshots.chunkBytes', 'size', size(4_096, 8 * MIB), 256 * 1_024, 'Of a snapshot, in one message.'),
+  row(
+    'snapshots.bytesPerSecondMax',
+    'size',
+    size(65_536),
+    64 * MIB,
+    'Of snapshots, sent by this node to all others together, in a second.',
+  ),
+  row('snapshots.sendsMax', 'number', integer(1, 1_000), 4, 'Snapshots sent at once; to one node it is one at a time.'),
   row('raft.heartbeatMs', 'duration', duration(10), 150, 'Interval of heartbeats between nodes.'),
   row(
     'raft.electionTimeoutMinMs',

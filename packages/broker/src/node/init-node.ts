@@ -34,6 +34,7 @@ export async function initNode(config: NodeConfig, options: InitOptions = {}): P
   const folder = await lockStorage({
     dataDir,
     storage: config.storage,
+    snapshotsRetained: config.snapshots.retained,
     expected: identity,
     create: identity,
     onFatal: () => undefined,

@@ -3,7 +3,7 @@
  * opened; a start that fails leaves nothing open.
  */
 import { setMaxListeners } from 'node:events'
-import { createNode, type NodeTiming, type RaftNode, type Transport } from '@millrace/raft-node'
+import { createNode, type NodeTiming, type RaftNode, type SnapshotOptions, type Transport } from '@millrace/raft-node'
 import { openTopics, type TopicHost } from '@millrace/topics'
 import type { Logger } from 'pino'
 import { type BrokerCounters, createMetrics, type Metrics } from '../admin/metrics.ts'
@@ -69,7 +69,7 @@ export async function runNode(parts: NodeParts): Promise<RunningNode> {
 
 async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Promise<RunningNode> {
   const { storage, ports, nodes, counters, log } = parts
-  const { logStore, stateStore, identity } = storage
+  const { logStore, stateStore, snapshots, identity } = storage
   const { nodeId, clusterId } = identity
   const report = raftLog(log)
   const node = await startRaft(parts, opened)
@@ -77,6 +77,7 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
     node,
     logStore,
     stateStore,
+    snapshots,
     nodeId,
     clusterId,
     nodes,
@@ -110,12 +111,13 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
 
 /** The node, as a part of its cluster: founded with it, if that is still to be done. */
 async function startRaft(parts: NodeParts, opened: (() => Promise<unknown>)[]): Promise<RaftNode> {
-  const { storage, ports, transport, timing, log, signal } = parts
+  const { config, storage, ports, transport, timing, log, signal } = parts
   const { logStore, identity, foundingNodes } = storage
   let founded = foundingNodes === undefined
   if (founded) await storage.beginServing()
   const node = await createNode({
     ...{ nodeId: identity.nodeId, logStore, transport, timing, log: raftLog(log) },
+    snapshots: raftSnapshots(config),
     isFounded: () => founded,
   })
   opened.push(() => node.shutdown())
@@ -124,6 +126,17 @@ async function startRaft(parts: NodeParts, opened: (() => Promise<unknown>)[]): 
   await storage.beginServing()
   founded = true
   return node
+}
+
+function raftSnapshots({ snapshots }: NodeConfig): SnapshotOptions {
+  return {
+    snapshotEntries: snapshots.entries,
+    snapshotBytes: snapshots.bytes,
+    trailingEntriesMax: snapshots.trailingEntriesMax,
+    snapshotChunkBytes: snapshots.chunkBytes,
+    snapshotBytesPerSecondMax: snapshots.bytesPerSecondMax,
+    snapshotSendsMax: snapshots.sendsMax,
+  }
 }
 
 function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stopping: AbortSignal): BrokerContext {

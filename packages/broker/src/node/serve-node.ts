@@ -45,6 +45,7 @@ export async function serveNode(config: NodeConfig, hooks: ServeHooks): Promise<
   const folder = await lockStorage({
     dataDir: config.dataDir,
     storage: config.storage,
+    snapshotsRetained: config.snapshots.retained,
     expected: { nodeId: config.node },
     onFatal: error => {
       log.fatal({ code: error.code, reason: error.message }, 'the disk failed: nothing is acknowledged any more')

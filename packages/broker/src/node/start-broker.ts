@@ -92,7 +92,8 @@ async function openStorage(options: StartBrokerOptions, config: NodeConfig, log:
       throw error
     })
   const expected: Partial<NodeIdentity> = { nodeId: config.node }
-  const folder = await lockStorage({ dataDir, storage: config.storage, expected, onFatal, log })
+  const { storage, snapshots } = config
+  const folder = await lockStorage({ dataDir, storage, snapshotsRetained: snapshots.retained, expected, onFatal, log })
   return folder.open()
 }
 

@@ -3,8 +3,15 @@
  * closed here, in reverse order, also when a later step of the start fails.
  */
 import { join } from 'node:path'
-import { type LogError, type LogStore, openDataFolder, openSegmentedLogStore } from '@millrace/log-store'
-import { MemoryLogStore } from '@millrace/log-store/memory'
+import {
+  type LogError,
+  type LogStore,
+  openDataFolder,
+  openSegmentedLogStore,
+  openSnapshotFolder,
+  type SnapshotStores,
+} from '@millrace/log-store'
+import { MemoryLogStore, MemorySnapshotStores } from '@millrace/log-store/memory'
 import { openLmdbStateStore, type StateStore } from '@millrace/topics'
 import { MemoryStateStore } from '@millrace/topics/memory'
 import type { Logger } from 'pino'
@@ -24,6 +31,7 @@ export interface Storage {
   readonly identity: NodeIdentity
   readonly logStore: LogStore
   readonly stateStore: StateStore
+  readonly snapshots: SnapshotStores
   /** Undefined in memory. */
   readonly usage: DiskUsage | undefined
   /** All nodes of the cluster that is to be founded before this node may serve. Undefined: that is over. */
@@ -37,6 +45,8 @@ export interface Storage {
 export interface StorageOptions {
   readonly dataDir: string
   readonly storage: NodeConfig['storage']
+  /** Of each group, to keep. */
+  readonly snapshotsRetained: number
   /** The folder must be this node's. */
   readonly expected: Partial<NodeIdentity>
   /** Whose the folder becomes where it is missing or empty. */
@@ -76,34 +86,39 @@ async function openStores(
   folder: Awaited<ReturnType<typeof openDataFolder>>,
 ): Promise<Storage> {
   const { storage, onFatal, log } = options
-  let logStore: LogStore | undefined
+  const onProblem = (problem: Error) => log.warn({ reason: problem.message }, 'a problem with storage')
+  const opened: { close(): Promise<void> }[] = [folder]
+  const close = async () => {
+    for (const each of opened.toReversed()) await each.close()
+  }
   try {
     // Before the stores make anything there.
     const founding = await foundingOf(folder.path)
     if (founding.state === 'none' || founding.state === 'begun') throw interrupted(folder.path)
-    logStore = await openSegmentedLogStore({
+    const logStore = await openSegmentedLogStore({
       dir: folder.logDir,
       segmentBytesMax: storage.segmentBytesMax,
       diskReserveBytes: storage.diskReserveBytes,
       tailCacheBytesMax: storage.tailCacheBytesMax,
       onFatal,
-      onProblem: problem => log.warn({ reason: problem.message }, 'a problem with storage'),
+      onProblem,
     })
+    opened.push(logStore)
     const stateStore = openLmdbStateStore(join(folder.path, 'state'))
-    const opened = logStore
-    const close = async () => {
-      await opened.close()
-      await stateStore.close()
-      await folder.close()
-    }
+    opened.push(stateStore)
+    const snapshots = await openSnapshotFolder({
+      dir: folder.snapshotsDir,
+      retain: options.snapshotsRetained,
+      onProblem,
+    })
+    opened.push(snapshots)
     const usage = new DiskUsage(folder.path)
     await usage.refresh()
     const beginServing = () => markServed(folder.path)
     const foundingNodes = founding.state === 'prepared' ? founding.nodes : undefined
-    return { identity: folder.identity, logStore, stateStore, usage, foundingNodes, beginServing, close }
+    return { identity: folder.identity, logStore, stateStore, snapshots, usage, foundingNodes, beginServing, close }
   } catch (error) {
-    await logStore?.close()
-    await folder.close()
+    await close()
     throw StartError.from(error, `data folder ${folder.path}`)
   }
 }
@@ -119,10 +134,12 @@ function interrupted(dataDir: string): StartError {
 export function memoryStorage(identity: NodeIdentity): Storage {
   const logStore = new MemoryLogStore()
   const stateStore = new MemoryStateStore()
+  const snapshots = new MemorySnapshotStores()
   return {
     identity,
     logStore,
     stateStore,
+    snapshots,
     usage: undefined,
     foundingNodes: [identity.nodeId],
     beginServing: async () => {},

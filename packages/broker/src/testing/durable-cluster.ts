@@ -22,9 +22,16 @@ export interface DurableCluster {
 export async function durableCluster(
   count: number,
   flags: Readonly<Record<string, unknown>> = {},
+  log?: Logger,
+): Promise<DurableCluster> {
+  return durableClusterOf(await clusterConfigs(count, flags), log)
+}
+
+/** The same of configurations that a test has changed. */
+export async function durableClusterOf(
+  configs: readonly NodeConfig[],
   log: Logger = pino({ level: 'silent' }),
 ): Promise<DurableCluster> {
-  const configs = await clusterConfigs(count, flags)
   await initCluster(configs)
   const nodes: (RunningNode | undefined)[] = configs.map(() => undefined)
   const start = async (node: number) => {

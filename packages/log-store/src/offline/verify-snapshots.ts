@@ -4,17 +4,22 @@ import {
   isContentWhole,
   isSnapshotFileName,
   readSnapshotHeader,
+  SNAPSHOTS_FOLDER,
   snapshotFileName,
 } from '../snapshot-file.ts'
+import { TRASH_FOLDER } from '../trash.ts'
 import { listSorted } from './offline-folder.ts'
 import type { VerifyContext } from './verify-context.ts'
-
-export const SNAPSHOTS_FOLDER = 'snapshots'
 
 export async function verifySnapshots(context: VerifyContext, root: string): Promise<void> {
   const { disk, findings } = context
   const parent = `${root}/${SNAPSHOTS_FOLDER}`
   for (const group of await listSorted(disk, parent)) {
+    if (group === TRASH_FOLDER) {
+      const removed = await listSorted(disk, `${parent}/${group}`)
+      if (removed.length > 0) findings.skipped(`${parent}/${group}`, 'removed files, deleted after a delay')
+      continue
+    }
     if (!/^\d+$/.test(group)) {
       findings.skipped(`${parent}/${group}`, 'not the snapshots of a group')
       continue

@@ -6,6 +6,7 @@ import { errnoOf, openIfThere } from '../disk.ts'
 import { OWNER_FILE_NAME } from '../folder-lock.ts'
 import { type FolderIdentity, IDENTITY_FILE_NAME, readIdentity } from '../identity-file.ts'
 import { LogError } from '../log-store.ts'
+import { SNAPSHOTS_FOLDER } from '../snapshot-file.ts'
 import { TRASH_FOLDER } from '../trash.ts'
 import { VOTE_FILE_NAME } from '../vote-file.ts'
 import { type Damage, Findings, type LogExtent, type Remark, type VerifyCounts } from './findings.ts'
@@ -13,7 +14,7 @@ import { LOG_FOLDER, listGroups, listSorted, type OfflineFolder, openOffline } f
 import type { VerifyContext } from './verify-context.ts'
 import { verifyGroup } from './verify-group.ts'
 import { verifyMark } from './verify-mark.ts'
-import { SNAPSHOTS_FOLDER, verifySnapshots } from './verify-snapshots.ts'
+import { verifySnapshots } from './verify-snapshots.ts'
 import { verifyVotes } from './verify-votes.ts'
 
 /** The names that {@link verifyDataFolder} knows; all others are listed as not checked. */

@@ -1,5 +1,5 @@
 /** Nodes of one cluster in this process: real Raft over an in-memory network, log and state kept over restarts. */
-import { MemoryLogStore } from '@millrace/log-store/memory'
+import { MemoryLogStore, MemorySnapshotStores } from '@millrace/log-store/memory'
 import type { NodeEvent, RaftNode, Transport } from '@millrace/raft-node'
 import { birthGroup, createNode } from '@millrace/raft-node'
 import type { MemoryNetwork } from '@millrace/raft-node/memory'
@@ -25,6 +25,7 @@ export class MemoryCluster {
   readonly events: (NodeEvent & { readonly node: number })[] = []
   readonly #ids: readonly number[]
   readonly #logStores = new Map<number, MemoryLogStore>()
+  readonly #snapshots = new Map<number, MemorySnapshotStores>()
   readonly #running = new Map<number, RunningNode>()
   readonly #zombies: Promise<void>[] = []
   readonly #openState: (node: number) => StateStore
@@ -48,6 +49,7 @@ export class MemoryCluster {
       const logStore = new MemoryLogStore()
       await birthGroup(logStore, { clusterId: CLUSTER_ID, group: 0, nodes: ids, nodeId })
       cluster.#logStores.set(nodeId, logStore)
+      cluster.#snapshots.set(nodeId, new MemorySnapshotStores())
     }
     await Promise.all(ids.map(id => cluster.start(id)))
     return cluster
@@ -64,7 +66,17 @@ export class MemoryCluster {
     const node = await createNode({ nodeId, logStore, transport, timing, log })
     const stateStore = this.#openState(nodeId)
     const nodes = this.#ids.map(id => ({ node: id, clientUrl: `http://node-${id}`, peerAddress: `node-${id}:7080` }))
-    const topics = await openTopics({ node, logStore, stateStore, nodeId, clusterId: CLUSTER_ID, nodes, log })
+    const snapshots = this.#snapshots.get(nodeId)!
+    const topics = await openTopics({
+      node,
+      logStore,
+      stateStore,
+      snapshots,
+      nodeId,
+      clusterId: CLUSTER_ID,
+      nodes,
+      log,
+    })
     this.#running.set(nodeId, { node, topics, stateStore, transport })
   }
 
@@ -72,7 +84,7 @@ export class MemoryCluster {
   kill(nodeId: number): void {
     const { node, topics, transport } = this.#running.get(nodeId)!
     this.#running.delete(nodeId)
-    this.#logStores.set(nodeId, this.#logStores.get(nodeId)!.reopen())
+    this.#reopen(nodeId)
     // What is left of it in this process is cut off from disk and network, and winds down in the background.
     this.#zombies.push(
       transport
@@ -89,7 +101,13 @@ export class MemoryCluster {
     await topics.shutdown()
     await node.shutdown()
     await stateStore.close()
+    this.#reopen(nodeId)
+  }
+
+  /** What the next process of the node finds. */
+  #reopen(nodeId: number): void {
     this.#logStores.set(nodeId, this.#logStores.get(nodeId)!.reopen())
+    this.#snapshots.set(nodeId, this.#snapshots.get(nodeId)!.reopen())
   }
 
   async stopAll(): Promise<void> {
