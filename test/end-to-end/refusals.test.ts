@@ -239,4 +239,43 @@ describe('founding', () => {
       await cluster.crash()
     }
   })
+
+  it('waits for all nodes, also when they are killed meanwhile; one that lost its folder is refused by the others', async () => {
+    using folder = temporaryFolder('founding')
+    const free = await freePorts(9)
+    const ports = [0, 1, 2].map(at => ({ client: free[at]!, peer: free[at + 3]!, admin: free[at + 6]! }))
+    const cluster = new LocalCluster({ folder: folder.path, ports })
+    cluster.configure()
+    const prepare = (node: number): Promise<CommandResult> =>
+      runMillrace(['init', '--config', cluster.layouts[node]!.configFile, '--cluster-id', 'c'])
+    for (const node of [0, 1, 2]) expect(await prepare(node)).toMatchObject({ exitCode: 0 })
+    const waits = (node: number, words: string): Promise<unknown> =>
+      waitFor(
+        async () => (await (await fetch(`${cluster.urls[node]}/readyz`)).text()).includes(`waiting for ${words} of`),
+        { what: `node ${node + 1} to wait for ${words}`, timeoutMs: 30_000 },
+      )
+    try {
+      await Promise.all([0, 1].map(node => cluster.nodes[node]!.start()))
+      await Promise.all([0, 1].map(node => waits(node, 'node 3')))
+      await cluster.nodes[0]!.crash()
+      await waits(1, 'nodes 1, 3')
+      // Nobody is waited for beyond the wish to stop.
+      expect(await cluster.nodes[1]!.stop()).toMatchObject({ code: 0 })
+      await cluster.start()
+      await createTopic(cluster.urls[0]!, 'kept')
+      await appendOne(cluster.urls[1]!, 'kept', 'before')
+
+      await cluster.nodes[2]!.crash()
+      rmSync(cluster.layouts[2]!.dataDir, { recursive: true })
+      expect(await prepare(2)).toMatchObject({ exitCode: 0 })
+      const back = await runMillrace(['serve', '--config', cluster.layouts[2]!.configFile])
+      expect(back).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(ONE_LINE) })
+      expect(back.stderr).toMatch(/cluster c exists: node [12] has its catalogue/)
+      await appendOne(cluster.urls[0]!, 'kept', 'after')
+      const values = (await readAll(cluster.urls[1]!, 'kept')).map(({ value }) => value)
+      expect(values.toSorted()).toEqual(['after', 'before'])
+    } finally {
+      await cluster.crash()
+    }
+  })
 })
