@@ -27,6 +27,11 @@ export interface DataFolder {
   /** Where the snapshots of its groups live (`openSnapshotFolder({ dir })`). */
   readonly snapshotsDir: string
   readonly identity: FolderIdentity
+  /**
+   * Makes the folder one of another cluster, for a history that begins anew with what is in it: nodes of the old cluster
+   * and this one refuse each other from now on. Durable when it resolves.
+   */
+  moveToCluster(clusterId: string): Promise<void>
   /** Lets other processes open it. Call after everything in it is closed. */
   close(): Promise<void>
 }
@@ -117,11 +122,13 @@ async function openLocked(path: string, disk: Disk, lock: FolderLock, options: D
   else if (options.create !== undefined) await writeIdentity(disk, path, options.create)
   const identity = state.kind === 'existing' ? state.identity : options.create
   if (identity === undefined) throw new LogError('IDENTITY', `${path} was emptied while it was being opened`)
+  const { nodeId } = identity
   return {
     path,
     logDir: `${path}/log`,
     snapshotsDir: `${path}/${SNAPSHOTS_FOLDER}`,
     identity,
+    moveToCluster: clusterId => writeIdentity(disk, path, { clusterId, nodeId }),
     close: () => lock.release(),
   }
 }

@@ -1,4 +1,4 @@
-/** Whose a data folder is: cluster, node, and the version of everything in it. Written once, never changed. */
+/** Whose a data folder is: cluster, node, and the version of everything in it. Replaced whole, by recovery alone. */
 import { type Disk, readWhole, replaceWhole } from './disk.ts'
 import { FORMAT_VERSION, getU64, Magic, openStructure, sealStructure, setU64, startStructure } from './format.ts'
 import { LogError } from './log-store.ts'

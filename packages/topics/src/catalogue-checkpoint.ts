@@ -91,7 +91,7 @@ function encodeTopic({ info, createIndex, createTimestamp }: CatalogueTopicEntry
       partition,
       group: BigInt(group),
       replicas: replicas.map(({ replica, node }) => ({ replica, node })),
-      nextReplica: replicas.length + 1,
+      nextReplica: Math.max(...replicas.map(({ replica }) => replica)) + 1,
     })),
     createIndex: BigInt(createIndex),
     createTime: BigInt(createTimestamp),

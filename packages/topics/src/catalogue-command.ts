@@ -26,6 +26,8 @@ export type CatalogueCommand =
     }
   | { readonly type: 'deleteTopic'; readonly name: string }
   | ({ readonly type: 'registerNode' } & NodeInfo)
+  /** They are gone for good, and with them the replicas that they held. */
+  | { readonly type: 'forgetNodes'; readonly nodes: readonly number[] }
 
 export function encodeCommand(command: CatalogueCommand): Uint8Array {
   return toBinary(CatalogueCommandSchema, create(CatalogueCommandSchema, { command: messageOf(command) }))
@@ -45,6 +47,8 @@ function messageOf(command: CatalogueCommand): CommandMessage {
       const { node, clientUrl, peerAddress } = command
       return { case: 'registerNode', value: { node, clientUrl, peerAddress } }
     }
+    case 'forgetNodes':
+      return { case: 'forgetNodes', value: { nodes: [...command.nodes] } }
   }
 }
 
@@ -62,6 +66,8 @@ export function decodeCommand(bytes: Uint8Array): CatalogueCommand {
       const { node, clientUrl, peerAddress } = command.value
       return { type: 'registerNode', node, clientUrl, peerAddress }
     }
+    case 'forgetNodes':
+      return { type: 'forgetNodes', nodes: command.value.nodes }
     case 'alterTopic':
       throw newer('alterTopic')
   }

@@ -114,6 +114,30 @@ test('ids are never used again, even after the topic that had them is gone', () 
   expect(refusal(run({ type: 'deleteTopic', name: 'nothing' }))).toBe('UNKNOWN_TOPIC')
 })
 
+describe('forgetNodes', () => {
+  const placesOf = (name: string) =>
+    machine.state.topic(name)!.info.partitions.map(({ replicas }) => replicas.map(({ node }) => node).join())
+
+  test('strikes the nodes from the places of all partitions, and new topics do without them', () => {
+    createTopic('orders', { replication: 3 })
+    const own = machine.state.topic('orders')!.info.partitions.map(p => p.replicas.find(({ node }) => node === 2))
+    expect(run({ type: 'forgetNodes', nodes: [1, 3, 7] })).toEqual({ type: 'forgotten' })
+    expect(machine.state.nodes().map(({ node }) => node)).toEqual([2])
+    expect(machine.state.topic('orders')!.info.partitions.map(p => p.replicas)).toEqual(own.map(place => [place]))
+    expect(machine.state.topicById(1)).toBe(machine.state.topic('orders'))
+    createTopic('events', { replication: 1 })
+    expect(placesOf('events')).toEqual(['2', '2', '2'])
+  })
+
+  test('leaves the places of a partition that had no replica elsewhere: nothing is left of it', () => {
+    createTopic('orders', { replication: 1 })
+    const before = placesOf('orders')
+    expect(new Set(before)).toEqual(new Set(['1', '2', '3']))
+    run({ type: 'forgetNodes', nodes: [1, 3] })
+    expect(placesOf('orders')).toEqual(before)
+  })
+})
+
 describe('rules of the leader', () => {
   test('defaults: 3 partitions, replication min(3, nodes), 7 days', () => {
     const resolved = { partitions: 3, replication: 3, retentionMs: 604_800_000, retentionBytes: 0 }
@@ -177,6 +201,10 @@ test('restart from any checkpoint and replay gives the same state', async () => 
       node: fc.integer({ min: 1, max: 5 }),
       clientUrl: fc.constantFrom('http://x', 'http://y'),
       peerAddress: fc.constant('z:1'),
+    }),
+    fc.record({
+      type: fc.constant('forgetNodes' as const),
+      nodes: fc.array(fc.integer({ min: 1, max: 5 }), { maxLength: 4 }),
     }),
   )
   await fc.assert(

@@ -80,6 +80,11 @@ export class CatalogueMachine implements StateMachine {
     return digestOf(encodeAll(this.state))
   }
 
+  /** All of the state, as a full checkpoint holds it. */
+  stateEntries(): readonly StateEntry[] {
+    return encodeAll(this.state)
+  }
+
   apply(frames: readonly Frame[]): readonly (CatalogueResult | undefined)[] {
     const results: (CatalogueResult | undefined)[] = []
     for (const frame of frames) {

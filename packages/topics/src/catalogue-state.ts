@@ -43,6 +43,7 @@ export type CatalogueResult =
   | { readonly type: 'topic'; readonly topic: TopicInfo; readonly created: boolean }
   | { readonly type: 'deleted' }
   | { readonly type: 'registered' }
+  | { readonly type: 'forgotten' }
   | { readonly type: 'refused'; readonly error: MillraceError }
 
 /** Something that a command changed, for the next checkpoint. */
@@ -117,6 +118,8 @@ export class CatalogueState {
         return this.#delete(command.name, at.index)
       case 'registerNode':
         return this.#register(command)
+      case 'forgetNodes':
+        return this.#forgetNodes(new Set(command.nodes))
     }
   }
 
@@ -181,6 +184,21 @@ export class CatalogueState {
     return { type: 'registered' }
   }
 
+  /** A partition that had replicas nowhere else keeps its places: nothing is left of it, and that is what they say. */
+  #forgetNodes(nodes: ReadonlySet<number>): CatalogueResult {
+    for (const node of nodes) if (this.#nodes.delete(node)) this.#onChange({ type: 'node', node })
+    for (const topic of [...this.#byId.values()]) {
+      const { partitions } = topic.info
+      const left = partitions.map(partition => withoutNodes(partition, nodes))
+      if (left.every((partition, i) => partition === partitions[i])) continue
+      const changed = { ...topic, info: { ...topic.info, partitions: left } }
+      this.#byName.set(topic.info.name, changed)
+      this.#byId.set(topic.info.id, changed)
+      this.#onChange({ type: 'topic', id: topic.info.id })
+    }
+    return { type: 'forgotten' }
+  }
+
   #add(topic: CatalogueTopicEntry): void {
     this.#byName.set(topic.info.name, topic)
     this.#byId.set(topic.info.id, topic)
@@ -194,6 +212,11 @@ export class CatalogueState {
       return
     }
   }
+}
+
+function withoutNodes(partition: PartitionInfo, nodes: ReadonlySet<number>): PartitionInfo {
+  const replicas = partition.replicas.filter(({ node }) => !nodes.has(node))
+  return replicas.length === 0 || replicas.length === partition.replicas.length ? partition : { ...partition, replicas }
 }
 
 function existingTopic(topic: TopicInfo, { ifNotExists, config }: Create): CatalogueResult {

@@ -1,3 +1,4 @@
+export type { GroupBackup } from './backup/group-backup.ts'
 export { foundCatalogue } from './catalogue-birth.ts'
 export type { NodeInfo } from './catalogue-command.ts'
 export { InvariantError } from './invariant-error.ts'

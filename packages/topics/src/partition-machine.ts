@@ -99,6 +99,11 @@ export class PartitionMachine implements StateMachine {
     return digestOf(this.#collectAll())
   }
 
+  /** All of the state, as a full checkpoint holds it. */
+  stateEntries(): readonly StateEntry[] {
+    return this.#collectAll()
+  }
+
   /** What becomes of `batch`. Only while `accepting`. */
   decide(batch: AppendBatch, key: string): AppendDecision {
     const leaderOffset = this.#leaderOffset

@@ -8,6 +8,8 @@ import type { LogStore, SnapshotStores } from '@millrace/log-store'
 import { LogError } from '@millrace/log-store'
 import type { Clock, GroupHandle, NodeEvent, RaftNode } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
+import type { GroupBackup } from './backup/group-backup.ts'
+import { openGroupBackup } from './backup/group-backup.ts'
 import type { NodeInfo } from './catalogue-command.ts'
 import { CATALOGUE_GROUP, CatalogueMachine } from './catalogue-machine.ts'
 import { proposeToCatalogue } from './catalogue-proposal.ts'
@@ -204,6 +206,14 @@ class Host implements TopicHost {
       groups.push({ topic, partition, handle, highWatermark })
     }
     return groups
+  }
+
+  backUp(group: number): Promise<GroupBackup> {
+    if (group === CATALOGUE_GROUP) return openGroupBackup(this.#handle, this.#machine)
+    const replica = this.#replicas.get(group)
+    if (replica !== undefined) return openGroupBackup(replica.handle, replica.machine)
+    const message = `group ${group} does not run on node ${this.#options.nodeId}`
+    return Promise.reject(new MillraceError('UNKNOWN_PARTITION', message, { details: { group } }))
   }
 
   holdLeadership(group: number): void {

@@ -1,5 +1,6 @@
 /** The seam to topics on one node: the catalogue and the partitions that live here. Implemented in topic-host.ts. */
 
+import type { GroupBackup } from './backup/group-backup.ts'
 import type { Partition } from './partition.ts'
 import type { StartedGroup } from './started-group.ts'
 
@@ -53,6 +54,12 @@ export interface Topics {
   readonly catalogue: { readonly leading: boolean; readonly leaderNode: number; readonly term: number }
   /** Resolves when this node's catalogue holds everything that was committed when it was called. */
   waitCatalogue(): Promise<void>
+  /**
+   * A group that runs here up to a point that is at or after the call, for backups; 0 is the catalogue.
+   *
+   * @throws MillraceError UNKNOWN_PARTITION where the group does not run here, NO_LEADER, PARTITION_HALTED
+   */
+  backUp(group: number): Promise<GroupBackup>
   /** Replicas running here, the catalogue as topic ''. */
   replicas(): readonly StartedGroup[]
   /**

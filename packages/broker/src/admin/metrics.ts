@@ -21,6 +21,7 @@ export class BrokerCounters {
   refusedOrigins = 0
   readStreams = 0
   appendStreams = 0
+  backupStreams = 0
   connections = 0
   readonly appendSeconds: LatencyHistogram = new LatencyHistogram(
     'millrace_append_seconds',

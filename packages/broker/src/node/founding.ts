@@ -6,11 +6,12 @@
  * is never founded again, whatever is missing from it: what is missing may have been promised to others. One without it
  * has promised nothing.
  */
-import { open, readdir, readFile, rename, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inspectDataFolder } from '@millrace/log-store'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
+import { writeDurably } from './durable-file.ts'
 import type { NodeIdentity } from './storage.ts'
 
 export type Founding =
@@ -100,25 +101,6 @@ async function readIntent(dataDir: string): Promise<readonly number[]> {
     'STORAGE_DAMAGED',
     `${path} is damaged: no node has served on ${dataDir} yet, so remove it and run init again`,
   )
-}
-
-/** Under another name first: what is interrupted leaves no half of a file. */
-async function writeDurably(dataDir: string, name: string, text: string): Promise<void> {
-  const path = join(dataDir, name)
-  const file = await open(`${path}.new`, 'w', 0o600)
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(`${path}.new`, path)
-  const folder = await open(dataDir, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }
 
 async function exists(path: string): Promise<boolean> {

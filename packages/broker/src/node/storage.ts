@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import {
+  type DataFolder,
   type LogError,
   type LogStore,
   openDataFolder,
@@ -20,6 +21,7 @@ import { StartError } from '../start-error.ts'
 import { DiskUsage } from './disk-usage.ts'
 import { foundingOf, markServed } from './founding.ts'
 import { checkFreeSpace } from './free-space.ts'
+import { checkFinished } from './unfinished.ts'
 
 /** Whose a folder is. */
 export interface NodeIdentity {
@@ -51,6 +53,8 @@ export interface StorageOptions {
   readonly expected: Partial<NodeIdentity>
   /** Whose the folder becomes where it is missing or empty. */
   readonly create?: NodeIdentity
+  /** For the work that left the folder unfinished, and goes on with it. Default: such a folder is refused. */
+  readonly unfinished?: boolean
   readonly onFatal: (error: LogError) => void
   readonly log: Logger
 }
@@ -59,21 +63,28 @@ export interface StorageOptions {
 export interface LockedFolder {
   readonly identity: NodeIdentity
   open(): Promise<Storage>
+  /** Makes the folder one of another cluster. Durable when it resolves. */
+  moveToCluster(clusterId: string): Promise<void>
   release(): Promise<void>
 }
 
-/** @throws StartError FOLDER_IN_USE, FOLDER_NOT_WRITABLE, DISK_FULL, IDENTITY_MISMATCH; nothing is changed then */
+/**
+ * @throws StartError FOLDER_IN_USE, FOLDER_NOT_WRITABLE, DISK_FULL, IDENTITY_MISMATCH, FOLDER_EMPTY where offline work was
+ *   interrupted; nothing is changed then
+ */
 export async function lockStorage(options: StorageOptions): Promise<LockedFolder> {
-  const { dataDir, create, expected } = options
+  const { dataDir, create, expected, unfinished = false } = options
   await checkFreeSpace(dataDir)
   try {
     const folder = await openDataFolder(dataDir, {
       expectedIdentity: expected,
       ...(create !== undefined && { create }),
     })
+    if (!unfinished) await orRelease(folder, checkFinished(dataDir))
     return {
       identity: folder.identity,
       open: () => openStores(options, folder),
+      moveToCluster: clusterId => folder.moveToCluster(clusterId),
       release: () => folder.close(),
     }
   } catch (error) {
@@ -81,10 +92,17 @@ export async function lockStorage(options: StorageOptions): Promise<LockedFolder
   }
 }
 
-async function openStores(
-  options: StorageOptions,
-  folder: Awaited<ReturnType<typeof openDataFolder>>,
-): Promise<Storage> {
+async function orRelease(folder: DataFolder, check: Promise<void>): Promise<void> {
+  try {
+    await check
+  } catch (error) {
+    await folder.close()
+    throw error
+  }
+}
+
+/** @throws StartError STORAGE_DAMAGED and what the operating system refuses; the folder is released then */
+async function openStores(options: StorageOptions, folder: DataFolder): Promise<Storage> {
   const { storage, onFatal, log } = options
   const onProblem = (problem: Error) => log.warn({ reason: problem.message }, 'a problem with storage')
   const opened: { close(): Promise<void> }[] = [folder]

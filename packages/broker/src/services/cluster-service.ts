@@ -23,6 +23,7 @@ import { type BrokerContext, PROTOCOL_MAX, PROTOCOL_MIN } from '../broker-contex
 import { notLeader } from '../cluster/not-leader.ts'
 import { checkPartition, findTopic } from '../cluster/topic-lookup.ts'
 import { sleep } from '../timing.ts'
+import { backUpGroup } from './backup-stream.ts'
 import { isForwarded } from './log-service.ts'
 
 export function clusterService(context: BrokerContext): ServiceImpl<typeof ClusterService> {
@@ -33,6 +34,7 @@ export function clusterService(context: BrokerContext): ServiceImpl<typeof Clust
       await transferLeadership(context, request, call)
       return create(TransferLeadershipResponseSchema)
     },
+    backUpGroup: (request, call) => backUpGroup(context, request, AbortSignal.any([call.signal, context.stopping])),
   }
 }
 

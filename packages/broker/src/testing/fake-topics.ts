@@ -120,5 +120,9 @@ export class FakeTopics implements Topics {
     )
   }
 
+  backUp(group: number): Promise<never> {
+    return Promise.reject(new MillraceError('UNSUPPORTED', `group ${group} is not real: it cannot be backed up`))
+  }
+
   async shutdown(): Promise<void> {}
 }

@@ -10,7 +10,160 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/cluster.proto.
  */
 export const file_millrace_v1alpha1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MWFscGhhMS9jbHVzdGVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSIYChZEZXNjcmliZUNsdXN0ZXJSZXF1ZXN0IqcBChdEZXNjcmliZUNsdXN0ZXJSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgJEgwKBG5vZGUYAiABKA0SLQoFbm9kZXMYAyADKAsyHi5taWxscmFjZS52MWFscGhhMS5DbHVzdGVyTm9kZRIUCgxwcm90b2NvbF9taW4YBCABKA0SFAoMcHJvdG9jb2xfbWF4GAUgASgNEg8KB3ZlcnNpb24YBiABKAkiWAoLQ2x1c3Rlck5vZGUSDAoEbm9kZRgBIAEoDRISCgpjbGllbnRfdXJsGAIgASgJEhQKDHBlZXJfYWRkcmVzcxgDIAEoCRIRCglyZWFjaGFibGUYBCABKAgiEwoRTm9kZVN0YXR1c1JlcXVlc3QioAIKEk5vZGVTdGF0dXNSZXNwb25zZRIMCgRub2RlGAEgASgNEhIKCmNsdXN0ZXJfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRISCgpzdGFydGVkX2F0GAQgASgDEjIKCHJlcGxpY2FzGAUgAygLMiAubWlsbHJhY2UudjFhbHBoYTEuUmVwbGljYVN0YXR1cxIrCgRkaXNrGAYgASgLMh0ubWlsbHJhY2UudjFhbHBoYTEuRGlza1N0YXR1cxIwCgdyZWZ1c2VkGAcgAygLMh8ubWlsbHJhY2UudjFhbHBoYTEuUmVmdXNlZEdyb3VwEhgKEHJlY29yZHNfYXBwZW5kZWQYCCABKAQSFgoOcmVzaWRlbnRfYnl0ZXMYCSABKAQi9AEKDVJlcGxpY2FTdGF0dXMSDQoFZ3JvdXAYASABKAQSDQoFdG9waWMYAiABKAkSEQoJcGFydGl0aW9uGAMgASgNEgwKBHJvbGUYBCABKAkSEwoLbGVhZGVyX25vZGUYBSABKA0SDAoEdGVybRgGIAEoBBIOCgZjb21taXQYByABKAQSDwoHYXBwbGllZBgIIAEoBBISCgpsYXN0X2luZGV4GAkgASgEEhYKDmhpZ2hfd2F0ZXJtYXJrGAogASgEEjQKCWZvbGxvd2VycxgLIAMoCzIhLm1pbGxyYWNlLnYxYWxwaGExLkZvbGxvd2VyU3RhdHVzImIKDkZvbGxvd2VyU3RhdHVzEgwKBG5vZGUYASABKA0SDQoFbWF0Y2gYAiABKAQSDQoFc3RhdGUYAyABKAkSCwoDbGFnGAQgASgEEhcKD3JlY2VudGx5X2FjdGl2ZRgFIAEoCCJ0CgpEaXNrU3RhdHVzEhIKCmZyZWVfYnl0ZXMYASABKAQSEgoKdXNlZF9ieXRlcxgCIAEoBBIOCgZmc3luY3MYAyABKAQSFQoNZnN5bmNfbXNfbWVhbhgEIAEoARIXCg9hY2NlcHRzX2FwcGVuZHMYBSABKAgiLQoMUmVmdXNlZEdyb3VwEg0KBWdyb3VwGAEgASgEEg4KBnJlYXNvbhgCIAEoCSJOChlUcmFuc2ZlckxlYWRlcnNoaXBSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRIPCgd0b19ub2RlGAMgASgNIhwKGlRyYW5zZmVyTGVhZGVyc2hpcFJlc3BvbnNlMsgCCg5DbHVzdGVyU2VydmljZRJoCg9EZXNjcmliZUNsdXN0ZXISKS5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZUNsdXN0ZXJSZXF1ZXN0GioubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVDbHVzdGVyUmVzcG9uc2USWQoKTm9kZVN0YXR1cxIkLm1pbGxyYWNlLnYxYWxwaGExLk5vZGVTdGF0dXNSZXF1ZXN0GiUubWlsbHJhY2UudjFhbHBoYTEuTm9kZVN0YXR1c1Jlc3BvbnNlEnEKElRyYW5zZmVyTGVhZGVyc2hpcBIsLm1pbGxyYWNlLnYxYWxwaGExLlRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QaLS5taWxscmFjZS52MWFscGhhMS5UcmFuc2ZlckxlYWRlcnNoaXBSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("Ch9taWxscmFjZS92MWFscGhhMS9jbHVzdGVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSIjChJCYWNrVXBHcm91cFJlcXVlc3QSDQoFZ3JvdXAYASABKAQibwoTQmFja1VwR3JvdXBSZXNwb25zZRItCgRoZWFkGAEgASgLMh0ubWlsbHJhY2UudjFhbHBoYTEuQmFja3VwSGVhZEgAEg8KBXN0YXRlGAIgASgMSAASEAoGZnJhbWVzGAMgASgMSABCBgoEcGFydCL1AQoKQmFja3VwSGVhZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDQoFZ3JvdXAYAyABKAQSLwoEYmFzZRgEIAEoCzIhLm1pbGxyYWNlLnYxYWxwaGExLkJhY2t1cFBvc2l0aW9uEhoKEmJhc2VfY29uZmlndXJhdGlvbhgFIAEoDBIgChhiYXNlX2NvbmZpZ3VyYXRpb25faW5kZXgYBiABKAQSMAoFcG9pbnQYByABKAsyIS5taWxscmFjZS52MWFscGhhMS5CYWNrdXBQb3NpdGlvbhISCgpzdGF0ZV9oYXNoGAggASgHImQKDkJhY2t1cFBvc2l0aW9uEg0KBWluZGV4GAEgASgEEgwKBHRlcm0YAiABKAQSDQoFY2hhaW4YAyABKAcSEQoJdGltZXN0YW1wGAQgASgDEhMKC25leHRfb2Zmc2V0GAUgASgEIhgKFkRlc2NyaWJlQ2x1c3RlclJlcXVlc3QipwEKF0Rlc2NyaWJlQ2x1c3RlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAkSDAoEbm9kZRgCIAEoDRItCgVub2RlcxgDIAMoCzIeLm1pbGxyYWNlLnYxYWxwaGExLkNsdXN0ZXJOb2RlEhQKDHByb3RvY29sX21pbhgEIAEoDRIUCgxwcm90b2NvbF9tYXgYBSABKA0SDwoHdmVyc2lvbhgGIAEoCSJYCgtDbHVzdGVyTm9kZRIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJEhEKCXJlYWNoYWJsZRgEIAEoCCITChFOb2RlU3RhdHVzUmVxdWVzdCKgAgoSTm9kZVN0YXR1c1Jlc3BvbnNlEgwKBG5vZGUYASABKA0SEgoKY2x1c3Rlcl9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEhIKCnN0YXJ0ZWRfYXQYBCABKAMSMgoIcmVwbGljYXMYBSADKAsyIC5taWxscmFjZS52MWFscGhhMS5SZXBsaWNhU3RhdHVzEisKBGRpc2sYBiABKAsyHS5taWxscmFjZS52MWFscGhhMS5EaXNrU3RhdHVzEjAKB3JlZnVzZWQYByADKAsyHy5taWxscmFjZS52MWFscGhhMS5SZWZ1c2VkR3JvdXASGAoQcmVjb3Jkc19hcHBlbmRlZBgIIAEoBBIWCg5yZXNpZGVudF9ieXRlcxgJIAEoBCL0AQoNUmVwbGljYVN0YXR1cxINCgVncm91cBgBIAEoBBINCgV0b3BpYxgCIAEoCRIRCglwYXJ0aXRpb24YAyABKA0SDAoEcm9sZRgEIAEoCRITCgtsZWFkZXJfbm9kZRgFIAEoDRIMCgR0ZXJtGAYgASgEEg4KBmNvbW1pdBgHIAEoBBIPCgdhcHBsaWVkGAggASgEEhIKCmxhc3RfaW5kZXgYCSABKAQSFgoOaGlnaF93YXRlcm1hcmsYCiABKAQSNAoJZm9sbG93ZXJzGAsgAygLMiEubWlsbHJhY2UudjFhbHBoYTEuRm9sbG93ZXJTdGF0dXMiYgoORm9sbG93ZXJTdGF0dXMSDAoEbm9kZRgBIAEoDRINCgVtYXRjaBgCIAEoBBINCgVzdGF0ZRgDIAEoCRILCgNsYWcYBCABKAQSFwoPcmVjZW50bHlfYWN0aXZlGAUgASgIInQKCkRpc2tTdGF0dXMSEgoKZnJlZV9ieXRlcxgBIAEoBBISCgp1c2VkX2J5dGVzGAIgASgEEg4KBmZzeW5jcxgDIAEoBBIVCg1mc3luY19tc19tZWFuGAQgASgBEhcKD2FjY2VwdHNfYXBwZW5kcxgFIAEoCCItCgxSZWZ1c2VkR3JvdXASDQoFZ3JvdXAYASABKAQSDgoGcmVhc29uGAIgASgJIk4KGVRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QSDQoFdG9waWMYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEg8KB3RvX25vZGUYAyABKA0iHAoaVHJhbnNmZXJMZWFkZXJzaGlwUmVzcG9uc2UyqAMKDkNsdXN0ZXJTZXJ2aWNlEmgKD0Rlc2NyaWJlQ2x1c3RlchIpLm1pbGxyYWNlLnYxYWxwaGExLkRlc2NyaWJlQ2x1c3RlclJlcXVlc3QaKi5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZUNsdXN0ZXJSZXNwb25zZRJZCgpOb2RlU3RhdHVzEiQubWlsbHJhY2UudjFhbHBoYTEuTm9kZVN0YXR1c1JlcXVlc3QaJS5taWxscmFjZS52MWFscGhhMS5Ob2RlU3RhdHVzUmVzcG9uc2UScQoSVHJhbnNmZXJMZWFkZXJzaGlwEiwubWlsbHJhY2UudjFhbHBoYTEuVHJhbnNmZXJMZWFkZXJzaGlwUmVxdWVzdBotLm1pbGxyYWNlLnYxYWxwaGExLlRyYW5zZmVyTGVhZGVyc2hpcFJlc3BvbnNlEl4KC0JhY2tVcEdyb3VwEiUubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXNwb25zZTABYgZwcm90bzM");
+
+/**
+ * @generated from message millrace.v1alpha1.BackUpGroupRequest
+ */
+export type BackUpGroupRequest = Message<"millrace.v1alpha1.BackUpGroupRequest"> & {
+  /**
+   * 0 is the catalogue, whose state names the groups of all partitions.
+   *
+   * @generated from field: uint64 group = 1;
+   */
+  group: bigint;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.BackUpGroupRequest.
+ * Use `create(BackUpGroupRequestSchema)` to create a new message.
+ */
+export const BackUpGroupRequestSchema: GenMessage<BackUpGroupRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 0);
+
+/**
+ * @generated from message millrace.v1alpha1.BackUpGroupResponse
+ */
+export type BackUpGroupResponse = Message<"millrace.v1alpha1.BackUpGroupResponse"> & {
+  /**
+   * @generated from oneof millrace.v1alpha1.BackUpGroupResponse.part
+   */
+  part: {
+    /**
+     * @generated from field: millrace.v1alpha1.BackupHead head = 1;
+     */
+    value: BackupHead;
+    case: "head";
+  } | {
+    /**
+     * The next bytes of the state at the point (docs/internals/state-machines.md, "Snapshots").
+     *
+     * @generated from field: bytes state = 2;
+     */
+    value: Uint8Array;
+    case: "state";
+  } | {
+    /**
+     * The next whole frames, in order.
+     *
+     * @generated from field: bytes frames = 3;
+     */
+    value: Uint8Array;
+    case: "frames";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message millrace.v1alpha1.BackUpGroupResponse.
+ * Use `create(BackUpGroupResponseSchema)` to create a new message.
+ */
+export const BackUpGroupResponseSchema: GenMessage<BackUpGroupResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 1);
+
+/**
+ * @generated from message millrace.v1alpha1.BackupHead
+ */
+export type BackupHead = Message<"millrace.v1alpha1.BackupHead"> & {
+  /**
+   * @generated from field: string cluster_id = 1;
+   */
+  clusterId: string;
+
+  /**
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * @generated from field: uint64 group = 3;
+   */
+  group: bigint;
+
+  /**
+   * What the log starts from: the frames begin after it.
+   *
+   * @generated from field: millrace.v1alpha1.BackupPosition base = 4;
+   */
+  base?: BackupPosition | undefined;
+
+  /**
+   * @generated from field: bytes base_configuration = 5;
+   */
+  baseConfiguration: Uint8Array;
+
+  /**
+   * @generated from field: uint64 base_configuration_index = 6;
+   */
+  baseConfigurationIndex: bigint;
+
+  /**
+   * Position of the last frame, or the base where there is none.
+   *
+   * @generated from field: millrace.v1alpha1.BackupPosition point = 7;
+   */
+  point?: BackupPosition | undefined;
+
+  /**
+   * @generated from field: fixed32 state_hash = 8;
+   */
+  stateHash: number;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.BackupHead.
+ * Use `create(BackupHeadSchema)` to create a new message.
+ */
+export const BackupHeadSchema: GenMessage<BackupHead> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 2);
+
+/**
+ * Where a log stands after an entry.
+ *
+ * @generated from message millrace.v1alpha1.BackupPosition
+ */
+export type BackupPosition = Message<"millrace.v1alpha1.BackupPosition"> & {
+  /**
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+
+  /**
+   * @generated from field: uint64 term = 2;
+   */
+  term: bigint;
+
+  /**
+   * @generated from field: fixed32 chain = 3;
+   */
+  chain: number;
+
+  /**
+   * @generated from field: int64 timestamp = 4;
+   */
+  timestamp: bigint;
+
+  /**
+   * @generated from field: uint64 next_offset = 5;
+   */
+  nextOffset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.BackupPosition.
+ * Use `create(BackupPositionSchema)` to create a new message.
+ */
+export const BackupPositionSchema: GenMessage<BackupPosition> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 3);
 
 /**
  * @generated from message millrace.v1alpha1.DescribeClusterRequest
@@ -23,7 +176,7 @@ export type DescribeClusterRequest = Message<"millrace.v1alpha1.DescribeClusterR
  * Use `create(DescribeClusterRequestSchema)` to create a new message.
  */
 export const DescribeClusterRequestSchema: GenMessage<DescribeClusterRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 0);
+  messageDesc(file_millrace_v1alpha1_cluster, 4);
 
 /**
  * @generated from message millrace.v1alpha1.DescribeClusterResponse
@@ -67,7 +220,7 @@ export type DescribeClusterResponse = Message<"millrace.v1alpha1.DescribeCluster
  * Use `create(DescribeClusterResponseSchema)` to create a new message.
  */
 export const DescribeClusterResponseSchema: GenMessage<DescribeClusterResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 1);
+  messageDesc(file_millrace_v1alpha1_cluster, 5);
 
 /**
  * @generated from message millrace.v1alpha1.ClusterNode
@@ -101,7 +254,7 @@ export type ClusterNode = Message<"millrace.v1alpha1.ClusterNode"> & {
  * Use `create(ClusterNodeSchema)` to create a new message.
  */
 export const ClusterNodeSchema: GenMessage<ClusterNode> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 2);
+  messageDesc(file_millrace_v1alpha1_cluster, 6);
 
 /**
  * @generated from message millrace.v1alpha1.NodeStatusRequest
@@ -114,7 +267,7 @@ export type NodeStatusRequest = Message<"millrace.v1alpha1.NodeStatusRequest"> &
  * Use `create(NodeStatusRequestSchema)` to create a new message.
  */
 export const NodeStatusRequestSchema: GenMessage<NodeStatusRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 3);
+  messageDesc(file_millrace_v1alpha1_cluster, 7);
 
 /**
  * @generated from message millrace.v1alpha1.NodeStatusResponse
@@ -173,7 +326,7 @@ export type NodeStatusResponse = Message<"millrace.v1alpha1.NodeStatusResponse">
  * Use `create(NodeStatusResponseSchema)` to create a new message.
  */
 export const NodeStatusResponseSchema: GenMessage<NodeStatusResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 4);
+  messageDesc(file_millrace_v1alpha1_cluster, 8);
 
 /**
  * @generated from message millrace.v1alpha1.ReplicaStatus
@@ -246,7 +399,7 @@ export type ReplicaStatus = Message<"millrace.v1alpha1.ReplicaStatus"> & {
  * Use `create(ReplicaStatusSchema)` to create a new message.
  */
 export const ReplicaStatusSchema: GenMessage<ReplicaStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 5);
+  messageDesc(file_millrace_v1alpha1_cluster, 9);
 
 /**
  * @generated from message millrace.v1alpha1.FollowerStatus
@@ -287,7 +440,7 @@ export type FollowerStatus = Message<"millrace.v1alpha1.FollowerStatus"> & {
  * Use `create(FollowerStatusSchema)` to create a new message.
  */
 export const FollowerStatusSchema: GenMessage<FollowerStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 6);
+  messageDesc(file_millrace_v1alpha1_cluster, 10);
 
 /**
  * @generated from message millrace.v1alpha1.DiskStatus
@@ -324,7 +477,7 @@ export type DiskStatus = Message<"millrace.v1alpha1.DiskStatus"> & {
  * Use `create(DiskStatusSchema)` to create a new message.
  */
 export const DiskStatusSchema: GenMessage<DiskStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 7);
+  messageDesc(file_millrace_v1alpha1_cluster, 11);
 
 /**
  * @generated from message millrace.v1alpha1.RefusedGroup
@@ -346,7 +499,7 @@ export type RefusedGroup = Message<"millrace.v1alpha1.RefusedGroup"> & {
  * Use `create(RefusedGroupSchema)` to create a new message.
  */
 export const RefusedGroupSchema: GenMessage<RefusedGroup> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 8);
+  messageDesc(file_millrace_v1alpha1_cluster, 12);
 
 /**
  * @generated from message millrace.v1alpha1.TransferLeadershipRequest
@@ -377,7 +530,7 @@ export type TransferLeadershipRequest = Message<"millrace.v1alpha1.TransferLeade
  * Use `create(TransferLeadershipRequestSchema)` to create a new message.
  */
 export const TransferLeadershipRequestSchema: GenMessage<TransferLeadershipRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 9);
+  messageDesc(file_millrace_v1alpha1_cluster, 13);
 
 /**
  * @generated from message millrace.v1alpha1.TransferLeadershipResponse
@@ -390,7 +543,7 @@ export type TransferLeadershipResponse = Message<"millrace.v1alpha1.TransferLead
  * Use `create(TransferLeadershipResponseSchema)` to create a new message.
  */
 export const TransferLeadershipResponseSchema: GenMessage<TransferLeadershipResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 10);
+  messageDesc(file_millrace_v1alpha1_cluster, 14);
 
 /**
  * The cluster as the node that answers sees it.
@@ -427,6 +580,17 @@ export const ClusterService: GenService<{
     methodKind: "unary";
     input: typeof TransferLeadershipRequestSchema;
     output: typeof TransferLeadershipResponseSchema;
+  },
+  /**
+   * One group of this node up to a point that is committed, at or after the call: head, state, frames, in this order. For
+   * backups. A stream that ends without an error is whole.
+   *
+   * @generated from rpc millrace.v1alpha1.ClusterService.BackUpGroup
+   */
+  backUpGroup: {
+    methodKind: "server_streaming";
+    input: typeof BackUpGroupRequestSchema;
+    output: typeof BackUpGroupResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1alpha1_cluster, 0);
