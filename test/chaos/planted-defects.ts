@@ -20,9 +20,9 @@ interface Defect {
 const DEFECTS: readonly Defect[] = [
   {
     name: 'a new segment is acknowledged without an fsync of its folder',
-    file: 'log-writer.ts',
-    sound: 'if (!(await faults.sync(folder, () => disk.syncFolder(folder)))) return false',
-    defective: '',
+    file: 'new-segment.ts',
+    sound: 'return faults.sync(folder, () => disk.syncFolder(folder))',
+    defective: 'return true',
   },
   {
     name: 'the log is cut at a bad checksum',
@@ -54,6 +54,12 @@ const DEFECTS: readonly Defect[] = [
     file: 'log-writer.ts',
     sound: 'await file.writev([...round.buffers, zeroes], segment.end)',
     defective: 'await file.writev(round.buffers, segment.end); void file.writev([zeroes], round.end)',
+  },
+  {
+    name: 'a segment has the salt of the one that it is written over',
+    file: 'log-writer.ts',
+    sound: 'random(salt)',
+    defective: 'salt.fill(1)',
   },
   {
     name: 'only one copy of a vote is written',

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DumpedFrame, DumpItem } from '../../packages/log-store/src/offline/dump.ts'
 import {
   dumpedItems,
+  makeRecycledFolder,
   makeSmallFolder,
   SMALL_FOLDER,
 } from '../../packages/log-store/src/offline/testing/small-folder.ts'
@@ -60,6 +61,15 @@ testWithPython('it finds every entry and record of whole logs', () => {
     })
   }
   expect(JSON.parse(read(join(parent, 'data'), SMALL_FOLDER.emptyGroup).stdout)).toMatchObject({ frames: 0, last: 1 })
+})
+
+testWithPython('it stops where the rounds of a segment end that lies over an older file', async () => {
+  const folder = join(parent, 'recycled')
+  await makeRecycledFolder(folder)
+  const frames = (await dumpedItems(folder)).filter(item => item.type === 'frame')
+  const { exitCode, stdout, stderr } = read(folder, SMALL_FOLDER.busyGroup)
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
+  expect(JSON.parse(stdout)).toMatchObject({ segments: 2, last: frames.at(-1)?.header.index })
 })
 
 testWithPython('it notices one flipped bit, wherever it is', async () => {

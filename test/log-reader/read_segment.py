@@ -32,16 +32,16 @@ def frame_at(path, data, at):
 
 def segment_header(path, data, group, base, generation):
     head = opened(path, data, 0, 128, b"MLS1", 124)
-    length, gen, salt, grp, index, term, time, offset, chain, count = struct.unpack_from("<II8sQQQQQII", head, 8)
+    length, gen, salt, grp, index, term, time, offset, chain, n, over = struct.unpack_from("<II8sQQQQQII32xQ", head, 8)
     configurations, crc = struct.unpack_from("<I32xI", head, 84)
     need((grp, index, gen) == (group, base, generation) and length % 512 == 0, path, 0, "header of another segment")
     need(zlib.crc32(data[128:128 + configurations]) == crc, path, 128, "configurations of the header")
-    need(not any(head[104:120]) and not any(data[128 + configurations:length]), path, 104, "zeroes of the header")
+    need(not any(head[112:120]) and not any(data[128 + configurations:length]), path, 112, "zeroes of the header")
     at = 128
-    for _ in range(count):
+    for _ in range(n):
         at = frame_at(path, data, at)[0]
     need(at == 128 + configurations, path, at, "number of the configurations")
-    return length, salt, (index, term, offset, time, chain)
+    return length, salt, over, (index, term, offset, time, chain)
 
 
 def read_round(path, data, at, salt, group, generation, last, number):
@@ -83,10 +83,10 @@ def read_group(folder):
             continue
         path = os.path.join(folder, name)
         data = open(path, "rb").read()
-        at, salt, position = segment_header(path, data, group, first, generation)
+        at, salt, recycled, position = segment_header(path, data, group, first, generation)
         need(first < start or position == last, path, 32, "the segment does not continue the one before it")
         found["segments"], number = found["segments"] + 1, None
-        while any(data[at:]):
+        while any(data[at:]) and (at >= recycled or data[at + 16:at + 24] == salt):
             at, number, positions = read_round(path, data, at, salt, group, generation, position, number)
             for after in positions:
                 taken, position = after[2] - position[2], after

@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import type { GroupLog, LogStore } from '@millrace/log-store'
 import { appendInTurn, BareFile, type Space } from './bare-loop.ts'
 import { inTurns, type Measure, printRow, ratio, secondsOf } from './figures.ts'
+import { openRecycledLogs } from './recycled-logs.ts'
 import { appendEach, createLog, openStore, sealFrames } from './store-log.ts'
 
 const KIB = 1_024
-const TITLES = ['log-store', 'extending', '', 'prepared', '']
+/** The log in new files against a bare file that grows; in recycled files against bare writes over zeroes. */
+const TITLES = ['new files', 'bare grows', '', 'recycled', 'over zeroes', '']
 /** As many as the store has flush slots. */
 const SLOTS = 2
 
@@ -59,13 +61,12 @@ export async function benchAppends(plan: AppendPlan): Promise<void> {
 }
 
 /** Seconds per write of each contestant. */
-type Seconds = Readonly<Record<'store' | Space, number>>
+type Seconds = Readonly<Record<'store' | 'recycled' | Space, number>>
 
 function printFigures(name: string, seconds: Seconds, figure: (seconds: number) => number, digits: number): void {
-  const store = figure(seconds.store)
-  const against = [figure(seconds.extending), figure(seconds.prepared)]
-  const cells = against.flatMap(bare => [bare.toFixed(digits), ratio(store, bare)])
-  printRow(name, [store.toFixed(digits), ...cells])
+  const cells = (log: number, bare: number): string[] => [log.toFixed(digits), bare.toFixed(digits), ratio(log, bare)]
+  const { store, extending, recycled, prepared } = seconds
+  printRow(name, [...cells(figure(store), figure(extending)), ...cells(figure(recycled), figure(prepared))])
 }
 
 class AppendBench {
@@ -80,7 +81,7 @@ class AppendBench {
 
   static async open({ dir }: AppendPlan): Promise<AppendBench> {
     await mkdir(join(dir, 'bare'))
-    return new AppendBench(dir, await openStore(join(dir, 'appends'), { trashKeepMs: 0 }))
+    return new AppendBench(dir, await openStore(join(dir, 'appends'), { trashKeepMs: 1_000, spareSegmentsMax: 0 }))
   }
 
   async close(): Promise<void> {
@@ -90,17 +91,22 @@ class AppendBench {
   }
 
   async compare(workload: Workload): Promise<Seconds> {
-    const { groups, turns } = workload
+    const { groups, bytes, writes, turns } = workload
     const numbers = Array.from({ length: groups }, () => ++this.#made)
     const logs = await Promise.all(numbers.map(group => createLog(this.#store, group)))
+    const recycledDir = join(this.#dir, `recycled-${++this.#made}`)
+    const recycled = await openRecycledLogs(recycledDir, groups, (bytes + KIB) * writes * (turns + 1))
     const extending = this.#bareFiles(workload, 'extending')
     const prepared = this.#bareFiles(workload, 'prepared')
     const seconds = await inTurns(turns, {
       store: storeTurn(logs, workload),
+      recycled: storeTurn(recycled.logs, workload),
       extending: bareTurn(extending, workload),
       prepared: bareTurn(prepared, workload),
     })
     for (const { group } of logs) await this.#store.drop(group)
+    await recycled.store.close()
+    await rm(recycledDir, { recursive: true })
     for (const file of [...extending, ...prepared]) {
       file.close()
       await rm(file.path)

@@ -11,7 +11,7 @@ import { inTurns, type Measure, printRow, ratio, secondsOf } from './figures.ts'
 import { append, createLog, openStore, sealFrames } from './store-log.ts'
 
 const MIB = 1_048_576
-const TURNS = 5
+const TURNS = 15
 /** What the store reads at once of a log that is read from front to back. */
 const BARE_READ_BYTES = 524_288
 

@@ -22,6 +22,8 @@ export interface DiskFile {
   /** Makes the content durable, with the size needed to read it. */
   datasync(): Promise<void>
   size(): Promise<number>
+  /** How many names lead to the file. */
+  names(): Promise<number>
   close(): Promise<void>
 }
 

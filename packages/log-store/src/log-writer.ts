@@ -7,12 +7,13 @@
 import { type Frame, FrameKind } from '@millrace/record'
 import { writeBaseFile } from './base-file.ts'
 import type { DiskFile } from './disk.ts'
-import { errnoOf, removeIfThere } from './disk.ts'
+import { errnoOf } from './disk.ts'
 import type { FlushTask } from './flush-scheduler.ts'
 import type { Patch } from './log-pieces.ts'
 import { LogRepair } from './log-repair.ts'
 import type { Ballot, BaseRecord, LogPosition } from './log-store.ts'
-import { zeroesBehind } from './prepared-space.ts'
+import { placeSegment, takeSpare } from './new-segment.ts'
+import { pageRest, zeroesBehind } from './prepared-space.ts'
 import { buildRound, type Round, type RoundContent } from './round.ts'
 import { SALT_BYTES } from './round-record.ts'
 import { NO_GAPS, ownerOf, type Segment, segmentOf, segmentPath } from './segment.ts'
@@ -63,7 +64,7 @@ export class LogWriter implements FileHolder {
   #closed: boolean
   /** The newest segment, once a round was appended to it: writes through, so that a round is durable when it is written. */
   #file: DiskFile | null = null
-  /** Up to where that file has been written: beyond the log's end there are zeroes. */
+  /** Up to where that file has been written: beyond the log's end there is nothing of it. */
   #preparedEnd = 0
   #savingIndex: Promise<void> = Promise.resolve()
 
@@ -178,9 +179,15 @@ export class LogWriter implements FileHolder {
 
   #needsSegment(truncates: boolean): boolean {
     const last = this.#segments.at(-1)
-    if (last === undefined || truncates || this.#closed) return true
+    if (last === undefined || truncates || this.#closed || this.#isFull()) return true
     const { limits, clock } = this.#context
-    return last.end >= limits.segmentBytesMax || clock.wallMs() - last.header.createdMs >= limits.segmentAgeMaxMs
+    return clock.wallMs() - last.header.createdMs >= limits.segmentAgeMaxMs
+  }
+
+  /** The newest segment has grown to its size: the next one will too, so it may as well begin with that. */
+  #isFull(): boolean {
+    const last = this.#segments.at(-1)
+    return last !== undefined && last.end >= this.#context.limits.segmentBytesMax
   }
 
   async #appendInPlace(content: RoundContent): Promise<boolean> {
@@ -191,13 +198,16 @@ export class LogWriter implements FileHolder {
     const { generation, salt, group } = segment.header
     const place = { generation, salt, group, number: ++this.#roundNumber, position: segment.end }
     const round = buildRound({ ...place, previousPosition: segment.lastRound }, content)
-    const extent = { start: segment.end, end: round.end, segmentBytesMax: limits.segmentBytesMax }
-    let zeroes = round.end > this.#preparedEnd && faults.hasReserve ? zeroesBehind(extent) : NO_ZEROES
+    const { segmentBytesMax } = limits
+    const { recycledBytes } = segment.header
+    const preparedEnd = this.#preparedEnd
+    const extent = { start: segment.end, end: round.end, segmentBytesMax, recycledBytes, preparedEnd }
+    let zeroes = faults.hasReserve ? zeroesBehind(extent) : NO_ZEROES
     const write = async (): Promise<void> => {
       if (zeroes.length > 0) {
         try {
           await file.writev([...round.buffers, zeroes], segment.end)
-          this.#preparedEnd = round.end + zeroes.length
+          this.#preparedEnd = Math.max(preparedEnd, round.end + zeroes.length)
           return
         } catch (error) {
           // No space for both: the round alone is written again, at once.
@@ -216,14 +226,14 @@ export class LogWriter implements FileHolder {
   async #openFile(segment: Segment): Promise<DiskFile> {
     const file = await this.#context.disk.open(segment.path, 'writeThrough')
     this.#file = file
-    // A file that may be written on ends here or in zeroes: in prepared space.
+    // What a file that may be written on has behind its end means nothing: it is prepared space.
     this.#preparedEnd = await file.size()
     return file
   }
 
   /** Header and round go aside, become durable, and then take their name: all of it is there after a crash or nothing. */
   async #appendInNewSegment(content: RoundContent, nextGeneration: boolean): Promise<boolean> {
-    const { faults, disk, clock, random } = this.#context
+    const { clock, random } = this.#context
     const { group, folder } = this.#state
     const { before } = content
     const generation = Math.max(1, this.#generation + (nextGeneration ? 1 : 0))
@@ -232,13 +242,15 @@ export class LogWriter implements FileHolder {
     const predecessor = await this.#predecessorOf(before.index)
     const configurations = this.#configurations.filter(frame => frame.header.index <= before.index)
     const createdMs = clock.wallMs()
-    const head = encodeSegmentHeader({ generation, salt, group, base: before, predecessor, createdMs, configurations })
+    const path = segmentPath(folder, before.index, generation)
+    const recycledBytes = this.#isFull() ? await takeSpare(this.#context, path) : 0
+    const chained = { generation, salt, group, base: before, predecessor }
+    const head = encodeSegmentHeader({ ...chained, createdMs, recycledBytes, configurations })
     const place = { generation, salt, group, number: ++this.#roundNumber, position: head.length, previousPosition: 0 }
     const round = buildRound(place, content)
-    const path = segmentPath(folder, before.index, generation)
-    if (!(await this.#writeAside(`${path}.new`, [head, ...round.buffers]))) return false
-    if (!(await faults.untilThereIsSpace(this.#task, path, () => disk.rename(`${path}.new`, path)))) return false
-    if (!(await faults.sync(folder, () => disk.syncFolder(folder)))) return false
+    const buffers = [head, ...round.buffers]
+    if (recycledBytes > 0) buffers.push(pageRest(round.end))
+    if (!(await placeSegment(this.#context, this.#task, { folder, path, buffers, recycledBytes }))) return false
     await this.#closeFile()
     this.#generation = generation
     this.#closed = false
@@ -249,24 +261,6 @@ export class LogWriter implements FileHolder {
       round,
       content,
     )
-  }
-
-  async #writeAside(path: string, buffers: readonly Uint8Array[]): Promise<boolean> {
-    const { faults, disk } = this.#context
-    let file: DiskFile | null = null
-    const write = async (): Promise<void> => {
-      await file?.close()
-      file = null
-      await removeIfThere(disk, path)
-      file = await disk.open(path, 'create')
-      await file.writev(buffers, 0)
-    }
-    const written = await faults.untilThereIsSpace(this.#task, path, write)
-    const aside = file as DiskFile | null
-    if (aside === null) return false
-    const isDurable = written && (await faults.sync(path, () => aside.datasync()))
-    await aside.close()
-    return isDurable
   }
 
   /** Puts a new segment behind those that it leaves alive, and removes those that it voids. */

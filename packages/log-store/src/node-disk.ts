@@ -87,6 +87,10 @@ class NodeFile implements DiskFile {
     return (await call<fs.Stats>(done => fs.fstat(this.#fd, done))).size
   }
 
+  async names(): Promise<number> {
+    return (await call<fs.Stats>(done => fs.fstat(this.#fd, done))).nlink
+  }
+
   close(): Promise<void> {
     return call<void>(done => fs.close(this.#fd, error => done(error ?? null, undefined)))
   }
@@ -102,6 +106,7 @@ export function syncingWrites(file: DiskFile): DiskFile {
     },
     datasync: () => file.datasync(),
     size: () => file.size(),
+    names: () => file.names(),
     close: () => file.close(),
   }
 }

@@ -136,6 +136,7 @@ async function readPatch(file: DiskFile, path: string, group: number, name: Patc
     base,
     predecessor: null,
     createdMs: 0,
+    recycledBytes: 0,
     configurations: [],
   }
   const { stop, gaps, last, lastRound, end, framesEnd, index, configurations } = await scanSegment(file, header)

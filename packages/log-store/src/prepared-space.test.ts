@@ -38,7 +38,7 @@ function zeroTail(disk: FaultDisk): number {
 
 test('a round prepares whole sectors, no more than the segment holds, nothing past its limit, and a large one none', () => {
   const behind = (start: number, end: number, segmentBytesMax = SEGMENT_BYTES_MAX): number =>
-    zeroesBehind({ start, end, segmentBytesMax }).length
+    zeroesBehind({ start, end, segmentBytesMax, recycledBytes: 0, preparedEnd: 0 }).length
   expect(behind(1_024, 1_536)).toBe(1_024)
   expect(behind(500_000, 500_512)).toBe(65_536)
   expect(behind(500_000, 500_000 + 20_480)).toBe(65_536)
@@ -46,9 +46,9 @@ test('a round prepares whole sectors, no more than the segment holds, nothing pa
   expect(behind(4_096, 4_608, 5_200)).toBe(SECTOR_BYTES)
   expect(behind(4_096, 4_608, 4_608)).toBe(0)
   expect(behind(4_096, 6_144, 5_000)).toBe(0)
-  expect(zeroesBehind({ start: 500_000, end: 500_512, segmentBytesMax: SEGMENT_BYTES_MAX }).every(b => b === 0)).toBe(
-    true,
-  )
+  const extent = { start: 500_000, end: 500_512, segmentBytesMax: SEGMENT_BYTES_MAX, recycledBytes: 0 }
+  expect(zeroesBehind({ ...extent, preparedEnd: 500_000 }).every(b => b === 0)).toBe(true)
+  expect(zeroesBehind({ ...extent, preparedEnd: 500_512 }).length).toBe(0)
 })
 
 test('most small rounds do not make the file grow, and it is never prepared beyond twice its size', async () => {

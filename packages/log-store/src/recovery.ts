@@ -20,6 +20,9 @@ import { groupFolder, type StoreContext } from './store-context.ts'
 import { TermRuns } from './term-runs.ts'
 import type { VoteSlot } from './vote-slot.ts'
 
+/** Of a segment that lies over an older file, at least this much is searched for rounds behind its last one. */
+const LOOK_AHEAD_BYTES_MIN = 16 * 1_048_576
+
 export type GroupRecovery =
   | { readonly kind: 'nothing' }
   | { readonly kind: 'refused'; readonly reason: LogError }
@@ -120,7 +123,7 @@ async function recoverLog(
   const terms = new TermRuns()
   const segments = await recoverSealed(context, opened, base, terms)
   const newest = opened.at(-1)
-  const scan = newest === undefined ? null : await scanNewest(context, newest, segments, evidence.mark)
+  const scan = newest === undefined ? null : await scanNewest(context, newest, segments, evidence)
   const lastSegment = segments.at(-1)
   const end = endOfLog(lastSegment, scan, base)
   if (scan !== null) terms.addScan(scan, end.index)
@@ -203,14 +206,18 @@ async function scanNewest(
   context: StoreContext,
   opened: OpenedSegment,
   segments: Segment[],
-  mark: MarkEntry | undefined,
+  { mark, cleanStop }: StopEvidence,
 ): Promise<ScannedSegment> {
   const { header, path } = opened
   if (typeof header === 'string') throw damaged(path, `its header is unreadable: ${header}`)
   const segment = segmentFrom(opened, header)
   segments.push(segment)
   const isOfIt = mark?.generation === header.generation && mark.lastIndex > header.base.index
-  const scan = await scanFile(context, segment, isOfIt ? mark.position : 0)
+  const durableBefore = isOfIt ? mark.position : 0
+  // Damage that ends further on would have to begin behind the mark, and be longer than two rounds.
+  const bytes = Math.max(LOOK_AHEAD_BYTES_MIN, 2 * context.limits.roundBytesMax)
+  const lookAhead = { bytes, durableEnd: durableBefore, isWhole: isOfIt && cleanStop }
+  const scan = await scanFile(context, segment, { durableBefore, lookAhead })
   segment.gaps = scan.gaps
   if (judgeNewest({ hasRound: scan.end > header.length, hasGap: scan.gaps.length > 0 }) === 'refuse') {
     const detail = scan.stop.kind === 'incomplete' ? scan.stop.detail : 'it ends there'

@@ -9,7 +9,7 @@ import { judgeLostHeader, judgeSealed } from './recovery-table.ts'
 import { NO_GAPS, type Segment } from './segment.ts'
 import type { SegmentHeader } from './segment-header.ts'
 import { resumeScan } from './segment-resume.ts'
-import { type ScanOptions, type SegmentScan, scanSegment } from './segment-scanner.ts'
+import { type LookAhead, type ScanOptions, type SegmentScan, scanSegment } from './segment-scanner.ts'
 import type { StoreContext } from './store-context.ts'
 import type { TermRuns } from './term-runs.ts'
 
@@ -49,7 +49,9 @@ export async function recoverSealed(
       terms.add(found.header.base.index + 1, found.header.base.term)
       continue
     }
-    const scan = await scanFile(context, segment, Number.POSITIVE_INFINITY, nextHeader?.base)
+    const sealedBy = nextHeader?.base
+    const task = { durableBefore: Number.POSITIVE_INFINITY, ...(sealedBy === undefined ? {} : { sealedBy }) }
+    const scan = await scanFile(context, segment, task)
     segment.gaps = scan.gaps
     terms.addScan(scan, segment.limit)
     before ??= scan.atLimit
@@ -76,9 +78,19 @@ function segmentWithoutHeader(
     base: { ...before, index: name.base },
     predecessor: null,
     createdMs: 0,
+    recycledBytes: 0,
     configurations: [],
   }
   return { header, path, limit: name.limit, end: size, lastRound: 0, framesEnd: 0, index: null, gaps: [gap] }
+}
+
+/** What a recovery knows of a segment before it scans it. */
+export interface ScanTask {
+  /** Everything before this position is known to be durable. */
+  readonly durableBefore: number
+  /** The entry that the next segment continues. */
+  readonly sealedBy?: LogPosition
+  readonly lookAhead?: LookAhead
 }
 
 /**
@@ -89,11 +101,13 @@ function segmentWithoutHeader(
 export async function scanFile(
   { disk, limits }: StoreContext,
   segment: Segment,
-  durableBefore: number,
-  sealedBy?: LogPosition,
+  { durableBefore, sealedBy, lookAhead }: ScanTask,
 ): Promise<ScannedSegment> {
-  const from = Math.min(durableBefore, segment.end - limits.recoveryScanBytesMin)
-  const options = sealedBy === undefined ? { limit: segment.limit } : { limit: segment.limit, sealedBy }
+  // Where a segment ends that lies over an older file is not known yet.
+  const end = segment.header.recycledBytes > 0 ? Math.min(durableBefore, segment.end) : segment.end
+  const from = Math.min(durableBefore, end - limits.recoveryScanBytesMin)
+  const sealing = sealedBy === undefined ? {} : { sealedBy }
+  const options = { limit: segment.limit, ...sealing, ...(lookAhead === undefined ? {} : { lookAhead }) }
   const resumed =
     from > 0 ? await withFile(disk, segment, file => resumeScan(disk, file, segment, from, options)) : null
   const scan = resumed ?? (await scanWhole(disk, segment, options))

@@ -39,6 +39,8 @@ export interface SegmentHeader {
   /** Null where the base is the log's own. */
   readonly predecessor: SegmentPredecessor | null
   readonly createdMs: number
+  /** Bytes of the older file that it was written over; 0: none. Up to there, what is no round of this segment means nothing. */
+  readonly recycledBytes: number
   /**
    * Configuration frames at or below the base and above the log's base, rising: the newest at or below the commit index
    * known at creation, and all after it.
@@ -108,6 +110,7 @@ export function encodeSegmentHeader(header: Omit<SegmentHeader, 'length'>): Uint
   view.setUint32(84, configurationsLength, true)
   setU64(view, 88, header.predecessor?.end ?? 0)
   setU64(view, 96, header.createdMs)
+  setU64(view, 104, header.recycledBytes)
   view.setUint32(120, crc32(bytes.subarray(SEGMENT_HEADER_FIXED_BYTES, at)), true)
   sealStructure(fixed)
   return bytes
@@ -149,6 +152,7 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | FormatFa
     },
     predecessor: generation === 0 ? null : { base: getU64(view, 72), generation, end: getU64(view, 88) },
     createdMs: getU64(view, 96),
+    recycledBytes: getU64(view, 104),
     configurations,
   }
 }

@@ -27,7 +27,7 @@ export async function resumeScan(
   file: DiskFile,
   segment: Segment,
   position: number,
-  options: Pick<ScanOptions, 'limit' | 'sealedBy'>,
+  options: Pick<ScanOptions, 'limit' | 'sealedBy' | 'lookAhead'>,
 ): Promise<SegmentScan | null> {
   const { path, header, limit } = segment
   const folder = path.slice(0, path.lastIndexOf('/'))

@@ -18,7 +18,7 @@ const CHUNK_BYTES = 1_048_576
 
 /** Why a scan stopped at `position`. */
 export type ScanStop =
-  /** Nothing comes after, or only zeroes. */
+  /** Nothing comes after, or only zeroes, or what an older file left there. */
   | { readonly kind: 'end'; readonly position: number }
   /** Something that is no complete round, and no valid record after it. */
   | { readonly kind: 'incomplete'; readonly position: number; readonly detail: string }
@@ -72,6 +72,16 @@ export interface ScanOptions {
   readonly sealedBy?: LogPosition
   /** Ends the scan after the first gap; the stop says where it could go on. */
   readonly untilGap?: boolean
+  /** How far records are looked for where a scan of a recycled segment stops. Default: to the end of the file. */
+  readonly lookAhead?: LookAhead
+}
+
+/** Records are looked for up to `bytes` behind where a scan stops, and behind `durableEnd`, up to where rounds are known. */
+export interface LookAhead {
+  readonly bytes: number
+  readonly durableEnd: number
+  /** Nothing was written behind `durableEnd`: a scan that stops there need not look. */
+  readonly isWhole: boolean
 }
 
 /** A round in the middle of a segment that a scan may start at, and what is known of what comes before it. */
@@ -162,7 +172,7 @@ class SegmentScanner {
   async classify(detail: string): Promise<ScanStop> {
     const position = this.#position
     let zero = true
-    for (let at = position; at < this.#size; at += SECTOR_BYTES) {
+    for (let at = position; at < this.#searchEnd(); at += SECTOR_BYTES) {
       const sector = await this.#window.load(at, SECTOR_BYTES)
       if (sector.length === 0) break
       if (zero && !allZero(sector)) zero = false
@@ -170,7 +180,19 @@ class SegmentScanner {
         return { kind: 'damaged', position, detail, nextRecord: at }
       }
     }
-    return zero ? { kind: 'end', position } : { kind: 'incomplete', position, detail }
+    const isStale = position < this.#header.recycledBytes
+    return zero || isStale ? { kind: 'end', position } : { kind: 'incomplete', position, detail }
+  }
+
+  /** Up to where a record may be that says that this is not the end. */
+  #searchEnd(): number {
+    const { lookAhead, sealedBy } = this.#options
+    if (this.#position >= this.#header.recycledBytes) return this.#size
+    if (sealedBy !== undefined && this.#last.index >= sealedBy.index) return this.#position
+    if (lookAhead === undefined) return this.#size
+    const { bytes, durableEnd, isWhole } = lookAhead
+    if (isWhole && this.#position === durableEnd) return this.#position
+    return Math.min(this.#size, Math.max(this.#position, durableEnd) + bytes)
   }
 
   /** Goes on at a later record, where that fits what was reached; what is missing between is a gap. */

@@ -19,6 +19,7 @@ import { type GroupRecovery, type RecoveredGroup, recoverGroup } from './recover
 import { SegmentReader } from './segment-reader.ts'
 import { SegmentedGroupLog } from './segmented-group-log.ts'
 import { SpaceWatch } from './space-watch.ts'
+import { SpareSegments } from './spare-segments.ts'
 import { StorageFaults } from './storage-faults.ts'
 import { groupFolder, type StoreContext, type StoreLimits } from './store-context.ts'
 import { TailCache } from './tail-cache.ts'
@@ -101,7 +102,16 @@ class SegmentedLogStore implements LogStore {
     const clock = options.clock ?? systemClock
     const onProblem = options.onProblem ?? (error => process.emitWarning(error))
     const scheduler = new FlushScheduler(options.flushSlots ?? 2, () => clock.monotonicMs())
-    const space = new SpaceWatch(disk, clock, dir, options.diskReserveBytes ?? 256 * MIB)
+    const limits: StoreLimits = {
+      segmentBytesMax: options.segmentBytesMax ?? 128 * MIB,
+      segmentAgeMaxMs: options.segmentAgeMaxMs ?? 7 * 86_400_000,
+      roundBytesMax: options.roundBytesMax ?? 8 * MIB,
+      recoveryScanBytesMin: options.recoveryScanBytesMin ?? MIB,
+      spareSegmentsMax: options.spareSegmentsMax ?? 4,
+    }
+    const spares = new SpareSegments(disk, dir, limits, () => space.acceptsAppends)
+    const giveBack = (): void => void spares.clear().catch(onProblem)
+    const space: SpaceWatch = new SpaceWatch(disk, clock, dir, options.diskReserveBytes ?? 256 * MIB, giveBack)
     await space.start()
     const faults = new StorageFaults(clock, scheduler, space, options.onFatal, onProblem)
     const found = await readMark(disk, dir)
@@ -123,13 +133,9 @@ class SegmentedLogStore implements LogStore {
       tails: new TailCache(options.tailCacheBytesMax ?? 64 * MIB),
       reader: new SegmentReader(disk, files, onProblem),
       writeFiles: new WriteFiles(options.writeFilesMax ?? 512, onProblem),
-      trash: new Trash(disk, clock, dir, options.trashKeepMs ?? 600_000, onProblem),
-      limits: {
-        segmentBytesMax: options.segmentBytesMax ?? 128 * MIB,
-        segmentAgeMaxMs: options.segmentAgeMaxMs ?? 7 * 86_400_000,
-        roundBytesMax: options.roundBytesMax ?? 8 * MIB,
-        recoveryScanBytesMin: options.recoveryScanBytesMin ?? MIB,
-      },
+      trash: new Trash(disk, clock, dir, options.trashKeepMs ?? 600_000, spares, onProblem),
+      spares,
+      limits,
       counters: { bytesWritten: 0 },
       refuse: (group, reason) => store.#refuse(group, reason),
       onProblem,
@@ -224,9 +230,10 @@ class SegmentedLogStore implements LogStore {
   }
 
   async #recover(found: Mark | null): Promise<void> {
-    const { mark, votes, disk, trash } = this.#context
+    const { mark, votes, disk, trash, spares } = this.#context
     const cleanStop = found?.clean ?? false
     await mark.write(false)
+    await spares.open()
     await trash.open()
     if (!cleanStop) await votes.rewriteAll()
     const groups = new Set<number>()

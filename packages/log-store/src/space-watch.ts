@@ -12,16 +12,19 @@ export class SpaceWatch {
   readonly #clock: Clock
   readonly #folder: string
   readonly #reserveBytes: number
+  readonly #onLow: () => void
   #freeBytes = 0
   /** A write failed for lack of space and has not succeeded yet. */
   #full = 0
   #timer: Timer | null = null
 
-  constructor(disk: Disk, clock: Clock, folder: string, reserveBytes: number) {
+  /** @param onLow called whenever less than the reserve is found, or a write lacks space: what is not needed can go */
+  constructor(disk: Disk, clock: Clock, folder: string, reserveBytes: number, onLow: () => void) {
     this.#disk = disk
     this.#clock = clock
     this.#folder = folder
     this.#reserveBytes = reserveBytes
+    this.#onLow = onLow
   }
 
   get acceptsAppends(): boolean {
@@ -40,6 +43,7 @@ export class SpaceWatch {
 
   async measure(): Promise<void> {
     this.#freeBytes = await this.#disk.freeBytes(this.#folder)
+    if (this.#freeBytes < this.#reserveBytes) this.#onLow()
   }
 
   stop(): void {
@@ -50,6 +54,7 @@ export class SpaceWatch {
   /** A write waits for space. Returns what to call when it got it, or gave up. */
   noteFull(): () => void {
     this.#full++
+    this.#onLow()
     return () => void this.#full--
   }
 

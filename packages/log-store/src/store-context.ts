@@ -5,6 +5,7 @@ import type { FlushScheduler } from './flush-scheduler.ts'
 import type { LogError } from './log-store.ts'
 import type { MarkFile } from './mark-file.ts'
 import type { SegmentReader } from './segment-reader.ts'
+import type { SpareSegments } from './spare-segments.ts'
 import type { StorageFaults } from './storage-faults.ts'
 import type { TailCache } from './tail-cache.ts'
 import type { Trash } from './trash.ts'
@@ -20,6 +21,8 @@ export interface StoreLimits {
   readonly roundBytesMax: number
   /** Recovery reads at least this much of a segment, what is known to be durable included. Default 1 MiB. */
   readonly recoveryScanBytesMin: number
+  /** Trimmed segments that are kept as space for new ones. Default 4; 0: none. */
+  readonly spareSegmentsMax: number
 }
 
 export interface StoreContext {
@@ -34,6 +37,7 @@ export interface StoreContext {
   readonly reader: SegmentReader
   readonly writeFiles: WriteFiles
   readonly trash: Trash
+  readonly spares: SpareSegments
   readonly limits: StoreLimits
   readonly counters: { bytesWritten: number }
   /** A group that must not go on: its log turned out to be damaged. */

@@ -1,28 +1,40 @@
 /**
  * Where removed files and folders go first: a rename, undone by hand if it was a mistake, emptied after a delay. Nothing
- * else in this package deletes data.
+ * else in this package deletes data. Of what is deleted, segments may serve as space for new ones.
  */
 import type { Clock, Timer } from './clock.ts'
 import { type Disk, errnoOf } from './disk.ts'
+import type { SpareSegments } from './spare-segments.ts'
 
 export const TRASH_FOLDER = 'trash'
 const SWEEP_INTERVAL_MS = 60_000
+/** `<ms>-<count>-<group>-<segment>.log`, as `discardSegment` names it. */
+const SEGMENT_NAME = /^\d+-\d+-\d+-[0-9a-f]{16}-[0-9a-f]{8}\.log$/
 
 export class Trash {
   readonly #disk: Disk
   readonly #clock: Clock
   readonly #folder: string
   readonly #keepMs: number
+  readonly #spares: SpareSegments
   readonly #onProblem: (error: Error) => void
   #timer: Timer | null = null
   #stopped = false
   #count = 0
 
-  constructor(disk: Disk, clock: Clock, storeFolder: string, keepMs: number, onProblem: (error: Error) => void) {
+  constructor(
+    disk: Disk,
+    clock: Clock,
+    storeFolder: string,
+    keepMs: number,
+    spares: SpareSegments,
+    onProblem: (error: Error) => void,
+  ) {
     this.#disk = disk
     this.#clock = clock
     this.#folder = `${storeFolder}/${TRASH_FOLDER}`
     this.#keepMs = keepMs
+    this.#spares = spares
     this.#onProblem = onProblem
   }
 
@@ -51,7 +63,9 @@ export class Trash {
     for (const name of await this.#disk.list(this.#folder)) {
       const takenMs = Number.parseInt(name, 10)
       if (Number.isNaN(takenMs) || takenMs > before || this.#stopped) continue
-      await this.#remove(`${this.#folder}/${name}`)
+      const path = `${this.#folder}/${name}`
+      if (SEGMENT_NAME.test(name) && (await this.#spares.offer(path))) continue
+      await this.#remove(path)
     }
   }
 

@@ -34,6 +34,7 @@ function readOnlyFile(file: DiskFile, onRead: (bytes: number) => void): DiskFile
     writev: () => Promise.reject(refused('an open file')),
     datasync: () => Promise.reject(refused('an open file')),
     size: () => file.size(),
+    names: () => file.names(),
     close: () => file.close(),
   }
 }
@@ -43,6 +44,7 @@ const NOWHERE: DiskFile = {
   writev: async () => undefined,
   datasync: async () => undefined,
   size: async () => 0,
+  names: async () => 1,
   close: async () => undefined,
 }
 

@@ -55,6 +55,7 @@ function windowFile(window: FileWindow, size: number): DiskFile {
       return bytes.length
     },
     size: async () => size,
+    names: async () => 1,
     writev: refuse,
     datasync: refuse,
     close: async () => undefined,

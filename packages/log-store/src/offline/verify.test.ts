@@ -8,7 +8,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openDataFolder } from '../data-folder.ts'
 import { removeTemporaryFolders, temporaryFolder } from '../testing/temporary-folder.ts'
 import { type DumpedFrame, type DumpItem, dumpLog } from './dump.ts'
-import { dumpedItems, makeSmallFolder, openSmallStore, SMALL_FOLDER } from './testing/small-folder.ts'
+import {
+  dumpedItems,
+  makeRecycledFolder,
+  makeSmallFolder,
+  openSmallStore,
+  SMALL_FOLDER,
+} from './testing/small-folder.ts'
 import { type VerifyReport, verifyDataFolder } from './verify.ts'
 
 const { busyGroup, quietGroup } = SMALL_FOLDER
@@ -86,6 +92,25 @@ test('files that it cannot judge are named', async () => {
   expect(report.damage).toEqual([])
   expect(report.notChecked.map(({ file }) => file)).toEqual([`${BUSY}/notes.txt`, 'state', 'log/trash'])
   expect(report.notes.map(({ file }) => file)).toContain(`${BUSY}/base.new`)
+})
+
+test('a segment that lies over an older file is whole, and damage in what counts of it is found', async () => {
+  const folder = join(await temporaryFolder(), 'recycled')
+  await makeRecycledFolder(folder)
+  const all = await dumpedItems(folder)
+  const newest = all.findLast(item => item.type === 'segment')?.file ?? ''
+  const size = (await stat(join(folder, newest))).size
+  const rounds = all.filter(item => item.type === 'round' && item.file === newest)
+  expect(rounds).toHaveLength(2)
+  const stale = (await readFile(join(folder, newest))).subarray(size - 20_000)
+  expect(stale.some(byte => byte !== 0)).toBe(true)
+  const report = await verifyDataFolder(folder)
+  expect(report).toMatchObject({ damage: [], counts: { rounds: 17 } })
+  expect(report.notes.filter(({ file }) => file === newest)).toEqual([])
+  await flip(folder, newest, size - 12_000)
+  expect(await damageOf(folder)).toEqual([])
+  await flip(folder, newest, 600)
+  expect(await damageOf(folder)).toMatchObject([{ file: newest }])
 })
 
 test('a folder in use is refused by process id, and locked while it is verified', async () => {

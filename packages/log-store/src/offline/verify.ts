@@ -7,6 +7,7 @@ import { OWNER_FILE_NAME } from '../folder-lock.ts'
 import { type FolderIdentity, IDENTITY_FILE_NAME, readIdentity } from '../identity-file.ts'
 import { LogError } from '../log-store.ts'
 import { SNAPSHOTS_FOLDER } from '../snapshot-file.ts'
+import { SPARE_FOLDER } from '../spare-segments.ts'
 import { TRASH_FOLDER } from '../trash.ts'
 import { VOTE_FILE_NAME } from '../vote-file.ts'
 import { type Damage, Findings, type LogExtent, type Remark, type VerifyCounts } from './findings.ts'
@@ -26,6 +27,11 @@ const KNOWN_HERE: ReadonlySet<string> = new Set([
   'lost+found',
 ])
 const KNOWN_IN_LOG: ReadonlySet<string> = new Set([VOTE_FILE_NAME, 'mark-a', 'mark-b', 'groups'])
+/** Folders of files that are no part of any log. */
+const KEPT_IN_LOG: ReadonlyMap<string, string> = new Map([
+  [TRASH_FOLDER, 'removed files, deleted after a delay'],
+  [SPARE_FOLDER, 'trimmed segments, kept as space for new ones until the next start'],
+])
 
 /** What a check of something beside the log found. File names are relative to the data folder. */
 export interface BesideFindings {
@@ -134,9 +140,9 @@ async function listNotChecked(
     if (!KNOWN_HERE.has(name) && !beside.has(name)) findings.skipped(`${root}/${name}`, 'not a file of the log')
   for (const name of await listSorted(disk, logDir)) {
     if (KNOWN_IN_LOG.has(name)) continue
-    if (name !== TRASH_FOLDER) findings.skipped(`${logDir}/${name}`, 'not a file of the log')
-    else if ((await listSorted(disk, `${logDir}/${name}`)).length > 0)
-      findings.skipped(`${logDir}/${name}`, 'removed files, deleted after a delay')
+    const use = KEPT_IN_LOG.get(name)
+    if (use === undefined) findings.skipped(`${logDir}/${name}`, 'not a file of the log')
+    else if ((await listSorted(disk, `${logDir}/${name}`)).length > 0) findings.skipped(`${logDir}/${name}`, use)
   }
   for (const name of await listSorted(disk, `${logDir}/groups`))
     if (!/^\d+$/.test(name)) findings.skipped(`${logDir}/groups/${name}`, 'not a group')

@@ -16,11 +16,18 @@ import { TestLog, testBase } from './test-log.ts'
 const REPLICA = 9
 
 /** How every process of an exploration opens the store. */
-export type CrashOptions = Pick<SegmentedLogStoreOptions, 'recoveryScanBytesMin' | 'segmentBytesMax'>
+export type CrashOptions = Pick<SegmentedLogStoreOptions, 'recoveryScanBytesMin' | 'segmentBytesMax' | 'trashKeepMs'>
 
-/** By the seed: recoveries read whole segments or as little as they may; segments are small, or prepare space for many rounds. */
+/**
+ * By the seed: recoveries read whole segments or as little as they may; segments are small, or prepare space for many
+ * rounds; what was trimmed is soon written over, or stays.
+ */
 export function crashOptions(seed: number): CrashOptions {
-  return { recoveryScanBytesMin: seed % 2 === 0 ? 0 : 1 << 20, segmentBytesMax: seed % 4 < 2 ? 3_000 : 20_000 }
+  return {
+    recoveryScanBytesMin: seed % 2 === 0 ? 0 : 1 << 20,
+    segmentBytesMax: seed % 4 < 2 ? 3_000 : 20_000,
+    trashKeepMs: seed % 3 === 2 ? 600_000 : 1,
+  }
 }
 
 /** The process that a workload runs in. */
@@ -137,6 +144,7 @@ export type WorkloadName =
   | 'reset'
   | 'reset below the end'
   | 'restart'
+  | 'recycle'
 
 const WORKLOADS: Readonly<Record<WorkloadName, readonly Step[]>> = {
   append: [append(1, 10), append(2, 600), together(append(1, 10), append(3, 300), append(1, 2_000)), append(1, 10)],
@@ -182,6 +190,23 @@ const WORKLOADS: Readonly<Record<WorkloadName, readonly Step[]>> = {
     restart,
     append(2, 900),
     vote(4),
+  ],
+  // Every large one fills a segment.
+  recycle: [
+    append(2, 11_000),
+    append(2, 11_000),
+    trim(2),
+    append(1, 10),
+    append(2, 11_000),
+    append(1, 10),
+    trim(4),
+    append(3, 4_000),
+    restart,
+    append(1, 600),
+    append(2, 11_000),
+    append(1, 600),
+    replace(2),
+    append(1, 600),
   ],
 }
 

@@ -116,6 +116,13 @@ export class FaultDisk implements Disk {
     for (const names of [this.#seen, this.#durable]) names.set(path, inode)
   }
 
+  /** Gives a file a second name, in both layers. */
+  link(path: string, name: string): void {
+    const inode = this.#seen.get(path)
+    if (inode === undefined || inode === 'folder') throw new RangeError(`no file ${path}`)
+    for (const names of [this.#seen, this.#durable]) names.set(name, inode)
+  }
+
   /** An independent disk with the same content, all of it durable. */
   clone(): FaultDisk {
     const next = this.#successor()
@@ -215,6 +222,10 @@ export class FaultDisk implements Disk {
       size: async () => {
         if (this.#stopped) await never()
         return inode.size
+      },
+      names: async () => {
+        if (this.#stopped) await never()
+        return [...this.#seen.values()].filter(there => there === inode).length
       },
       close: () => (this.#stopped ? never() : Promise.resolve()),
     }

@@ -11,7 +11,9 @@ export function openOn(disk: FaultDisk, options: Partial<SegmentedLogStoreOption
     dir: STORE_DIR,
     disk,
     clock: new ManualClock(),
-    random: bytes => void bytes.fill(disk.operations),
+    random: bytes => {
+      for (let at = 0; at < bytes.length; at++) bytes[at] = disk.operations >>> (8 * (at % 4))
+    },
     segmentBytesMax: 3_000,
     tailCacheBytesMax: 1_000,
     diskReserveBytes: 0,

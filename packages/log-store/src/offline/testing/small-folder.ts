@@ -1,8 +1,12 @@
 /** A small data folder made by the real store, with everything in it that a log can have: for tests of offline tools. */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { FrameKind } from '@millrace/record'
 import { openDataFolder } from '../../data-folder.ts'
 import type { GroupLog, LogStore } from '../../log-store.ts'
-import { openSegmentedLogStore } from '../../segmented-log-store.ts'
+import { openSegmentedLogStore, type SegmentedLogStoreOptions } from '../../segmented-log-store.ts'
+import { SPARE_FOLDER } from '../../spare-segments.ts'
 import { written } from '../../testing/log-store-contract.ts'
 import { TestLog, testBase } from '../../testing/test-log.ts'
 import { type DumpItem, type DumpOptions, dumpLog } from '../dump.ts'
@@ -18,7 +22,7 @@ export const SMALL_FOLDER = {
   emptyGroup: 9,
 } as const
 
-export function openSmallStore(dir: string): Promise<LogStore> {
+export function openSmallStore(dir: string, options: Partial<SegmentedLogStoreOptions> = {}): Promise<LogStore> {
   return openSegmentedLogStore({
     dir,
     segmentBytesMax: 6_000,
@@ -26,6 +30,7 @@ export function openSmallStore(dir: string): Promise<LogStore> {
     onFatal: error => {
       throw error
     },
+    ...options,
   })
 }
 
@@ -39,6 +44,29 @@ export async function makeSmallFolder(path: string): Promise<void> {
   await store.create(SMALL_FOLDER.emptyGroup, { replicaId: 13, base: testBase() })
   await store.close()
   await folder.close()
+}
+
+/** Fills the empty folder `path` with a log whose newest segment lies over one that was trimmed, and stops in order. */
+export async function makeRecycledFolder(path: string): Promise<void> {
+  const folder = await openDataFolder(path, { create: SMALL_FOLDER.identity })
+  const store = await openSmallStore(folder.logDir, { segmentBytesMax: 30_000, trashKeepMs: 1 })
+  const log = await store.create(SMALL_FOLDER.busyGroup, { replicaId: 11, base: testBase() })
+  const source = new TestLog(log.group, log.base)
+  // Each of these fills a segment.
+  await appendRounds(log, source, 15)
+  await appendRounds(log, source, 15)
+  await trimTo(log, 31)
+  while ((await readdir(join(folder.logDir, SPARE_FOLDER))).length === 0) await delay(2)
+  await appendRounds(log, source, 2)
+  await store.close()
+  await folder.close()
+}
+
+async function trimTo(log: GroupLog, entry: number): Promise<void> {
+  const [frame] = await log.read(entry, entry + 1, 1)
+  const { index, term, chain, timestamp, baseOffset, recordCount } = frame!.header
+  const at = { index, term, chain, timestamp, nextOffset: baseOffset + recordCount }
+  await log.trimPrefix(testBase({ ...at, configurationIndex: 1 }))
 }
 
 /** Everything that a dump says. */
@@ -66,9 +94,6 @@ async function fillBusyGroup(log: GroupLog): Promise<void> {
   await written(log, { frames: [source.next({ kind: FrameKind.noop, term: 3 })], ballot: { term: 3, vote: 0 } })
   await written(log, { frames: [source.next({ kind: FrameKind.configuration })], commit: 4 })
   await appendRounds(log, source, 9)
-  const [entry] = await log.read(5, 6, 1)
-  const { index, term, chain, timestamp, baseOffset, recordCount } = entry!.header
-  const at = { index, term, chain, timestamp, nextOffset: baseOffset + recordCount }
-  await log.trimPrefix(testBase({ ...at, configurationIndex: 1 }))
+  await trimTo(log, 5)
   await appendRounds(log, source, 2)
 }
