@@ -133,7 +133,7 @@ class SegmentedLogStore implements LogStore {
       tails: new TailCache(options.tailCacheBytesMax ?? 64 * MIB),
       reader: new SegmentReader(disk, files, onProblem),
       writeFiles: new WriteFiles(options.writeFilesMax ?? 512, onProblem),
-      trash: new Trash(disk, clock, dir, options.trashKeepMs ?? 600_000, spares, onProblem),
+      trash: new Trash(disk, clock, dir, options.trashKeepMs ?? 600_000, onProblem, spares),
       spares,
       limits,
       counters: { bytesWritten: 0 },

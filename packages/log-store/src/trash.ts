@@ -16,19 +16,20 @@ export class Trash {
   readonly #clock: Clock
   readonly #folder: string
   readonly #keepMs: number
-  readonly #spares: SpareSegments
+  readonly #spares: SpareSegments | null
   readonly #onProblem: (error: Error) => void
   #timer: Timer | null = null
   #stopped = false
   #count = 0
 
+  /** @param spares may take segments whose time is over; null: everything is deleted */
   constructor(
     disk: Disk,
     clock: Clock,
     storeFolder: string,
     keepMs: number,
-    spares: SpareSegments,
     onProblem: (error: Error) => void,
+    spares: SpareSegments | null = null,
   ) {
     this.#disk = disk
     this.#clock = clock
@@ -64,7 +65,7 @@ export class Trash {
       const takenMs = Number.parseInt(name, 10)
       if (Number.isNaN(takenMs) || takenMs > before || this.#stopped) continue
       const path = `${this.#folder}/${name}`
-      if (SEGMENT_NAME.test(name) && (await this.#spares.offer(path))) continue
+      if (this.#spares !== null && SEGMENT_NAME.test(name) && (await this.#spares.offer(path))) continue
       await this.#remove(path)
     }
   }
