@@ -129,6 +129,14 @@ const restart: Step = async running => {
   running.log = running.store.groups()[0]!
 }
 
+/** One write after the other. */
+function each(writes: number, payloadBytes: number): Step {
+  const step = append(1, payloadBytes)
+  return async running => {
+    for (let write = 0; write < writes; write++) await step(running)
+  }
+}
+
 /** Several at once: they share a round, or not. */
 function together(...steps: readonly Step[]): Step {
   return running => Promise.all(steps.map(step => step(running)))
@@ -191,11 +199,11 @@ const WORKLOADS: Readonly<Record<WorkloadName, readonly Step[]>> = {
     append(2, 900),
     vote(4),
   ],
-  // Every large one fills a segment.
+  // Rounds of the old file would be found behind those of the new one, at their own places, if they were believed.
   recycle: [
+    each(9, 2_500),
     append(2, 11_000),
-    append(2, 11_000),
-    trim(2),
+    trim(9),
     append(1, 10),
     append(2, 11_000),
     append(1, 10),
@@ -203,7 +211,7 @@ const WORKLOADS: Readonly<Record<WorkloadName, readonly Step[]>> = {
     append(3, 4_000),
     restart,
     append(1, 600),
-    append(2, 11_000),
+    each(5, 5_000),
     append(1, 600),
     replace(2),
     append(1, 600),
