@@ -11,7 +11,7 @@ import { CATALOGUE_GROUP } from './catalogue-machine.ts'
  * @throws as `RaftNode.bootstrap`
  */
 export function foundCatalogue(
-  node: RaftNode,
+  node: Pick<RaftNode, 'bootstrap'>,
   { clusterId, nodes }: { readonly clusterId: string; readonly nodes: readonly number[] },
   options: BootstrapOptions = {},
 ): Promise<GroupLog> {

@@ -25,13 +25,15 @@ vi.mock('node:fs/promises', async importOriginal => {
 
 import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openSegmentedLogStore } from '@millrace/log-store'
+import { type GroupLog, openSegmentedLogStore } from '@millrace/log-store'
+import type { RaftNode } from '@millrace/raft-node'
 import pino from 'pino'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
 import { clusterConfigs } from '../testing/durable-cluster.ts'
 import { temporaryFolder } from '../testing/fake-node.ts'
+import { foundCluster } from './found-cluster.ts'
 import { initCluster, initNode } from './init-node.ts'
 import type { RunningNode } from './running-node.ts'
 import { serveNode } from './serve-node.ts'
@@ -101,6 +103,34 @@ describe('a founding', () => {
     expect(waits().length).toBeLessThanOrEqual(4)
     expect(waits().filter((line, i) => line === waits()[i - 1])).toEqual([])
   }, 30_000)
+
+  test('that waits long says so again from time to time', async () => {
+    const now = vi.spyOn(performance, 'now').mockReturnValue(0)
+    onTestFinished(() => now.mockRestore())
+    const said: unknown[] = []
+    const log = pino({ level: 'info' }, { write: line => said.push((JSON.parse(line) as { level: number }).level) })
+    const bootstrap: RaftNode['bootstrap'] = (_, options) => {
+      // Asked once a second, for a minute and a half; then another one is missing, and then none.
+      for (let s = 0; s < 90; s++) {
+        now.mockReturnValue(s * 1_000)
+        options?.waiting?.([2])
+      }
+      options?.waiting?.([3])
+      return Promise.resolve({ group: 0 } as GroupLog)
+    }
+    const reasons: string[] = []
+    await foundCluster({
+      node: { bootstrap },
+      identity: { clusterId: 'c', nodeId: 1 },
+      nodes: [1, 2, 3],
+      log,
+      notReady: reason => reasons.push(reason),
+      signal: undefined,
+    })
+    const [info, warn] = [30, 40]
+    expect(said).toEqual([info, warn, warn, info, info])
+    expect(reasons.at(-1)).toBe('the node is starting')
+  })
 
   test('that waits ends when told to, and is done at the next start', async () => {
     const configs = await clusterConfigs(2)

@@ -12,7 +12,7 @@ import { StartError } from '../start-error.ts'
 import type { NodeIdentity } from './storage.ts'
 
 export interface ClusterFounding {
-  readonly node: RaftNode
+  readonly node: Pick<RaftNode, 'bootstrap'>
   readonly identity: NodeIdentity
   /** All founding nodes, as the intent has them. */
   readonly nodes: readonly number[]
@@ -31,7 +31,7 @@ const SAY_AGAIN_MS = 30_000
  * @throws StartError CLUSTER_EXISTS, CONFIG_INVALID; the reason of the signal
  */
 export async function foundCluster(founding: ClusterFounding): Promise<void> {
-  const { node, identity, nodes, log, signal } = founding
+  const { node, identity, nodes, log, notReady, signal } = founding
   const { clusterId } = identity
   const waiting = whoIsMissing(founding)
   try {
@@ -43,22 +43,25 @@ export async function foundCluster(founding: ClusterFounding): Promise<void> {
   } catch (error) {
     throw error instanceof FoundingError ? refused(founding, error) : error
   }
+  notReady('the node is starting')
   log.info({ clusterId, nodes: nodes.join(', ') }, 'the cluster is founded')
 }
 
-/** Says so at once and whenever it changes, and else from time to time. */
+/** Says so at once and whenever it changes; from time to time, as a warning, while it stays the same. */
 function whoIsMissing({ nodes: all, log, notReady }: ClusterFounding): (nodes: readonly number[]) => void {
   let said = ''
   let sayAgainMs = 0
   return nodes => {
     const missing = nodes.join(', ')
     const nowMs = performance.now()
-    if (missing === said && nowMs < sayAgainMs) return
+    const changed = missing !== said
+    if (!changed && nowMs < sayAgainMs) return
     said = missing
     sayAgainMs = nowMs + SAY_AGAIN_MS
     const which = nodes.length === 1 ? `node ${missing}` : `nodes ${missing}`
     notReady(`the cluster is being founded: waiting for ${which} of ${all.join(', ')}`)
-    log.info({ missing }, `the founding waits for ${which}: all of ${all.join(', ')} have to run, after an init each`)
+    const line = `the founding waits for ${which}: all of ${all.join(', ')} have to run, after an init each`
+    log[changed ? 'info' : 'warn']({ missing }, line)
   }
 }
 
