@@ -83,6 +83,34 @@ describe('elections', () => {
     expect(cluster.at(1).group.status()).toEqual(before)
   })
 
+  it('a vote that is given resets the election timer, and so does a newer term; a pre-vote and a refusal do not', () => {
+    const replica = new TestCluster([1, 2, 3]).at(1)
+    const ticksElapsed = (): number => replica.group.status().electionTicksElapsed
+    const wait = (ticks: number): void => {
+      for (let i = 0; i < ticks; i++) replica.step({ type: 'tick' })
+    }
+    wait(5)
+    replica.receive(request('preVote', 2, 2))
+    expect(answers(replica)).toMatchObject([{ granted: true }])
+    expect(ticksElapsed()).toBe(5)
+    // Its log is too short, but its term is newer.
+    replica.receive({ ...request('vote', 2, 2), lastIndex: 0, lastTerm: 0 })
+    expect(answers(replica)).toMatchObject([{ granted: false, term: 2 }])
+    expect(ticksElapsed()).toBe(0)
+    wait(5)
+    replica.receive({ ...request('vote', 2, 2), lastIndex: 0, lastTerm: 0 })
+    expect(answers(replica)).toMatchObject([{ granted: false, term: 2 }])
+    expect(ticksElapsed()).toBe(5)
+    replica.receive(request('vote', 2, 3))
+    expect(answers(replica)).toMatchObject([{ granted: true, term: 2 }])
+    expect(ticksElapsed()).toBe(0)
+    // The whole timeout for the one who was voted for.
+    wait(replica.group.status().electionTimeoutTicks - 1)
+    expect(replica.group.status().role).toBe('follower')
+    wait(1)
+    expect(replica.group.status().role).toBe('preCandidate')
+  })
+
   it('a pre-vote refusal carries the higher term', () => {
     const cluster = new TestCluster([1, 2, 3])
     cluster.at(1).load([], 9)

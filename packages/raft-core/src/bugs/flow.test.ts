@@ -65,6 +65,32 @@ describe('flow', () => {
     expect(cluster.at(2).applied).toHaveLength(8)
   })
 
+  it('a peer that is down is sent a heartbeat per interval, whatever is proposed meanwhile', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: PLAIN })
+    const leader = cluster.elect(1)
+    const sent: Message<string>['type'][] = []
+    // As a host does it that has no connection: dropped on the spot, and reported.
+    cluster.lose = message => {
+      if (message.to !== 3) return message.from === 3
+      sent.push(message.type)
+      leader.step({ type: 'unreachable', peer: 3 })
+      return true
+    }
+    const interval = (): Message<string>['type'][] => {
+      for (let i = 0; i < 20; i++) {
+        cluster.propose(1, `${i}`)
+        cluster.settle()
+      }
+      cluster.tick(1)
+      return sent.splice(0)
+    }
+    // What is in flight when it goes, and one probe; then nothing but heartbeats.
+    expect(interval().filter(type => type === 'append').length).toBeLessThanOrEqual(2)
+    for (let i = 0; i < 5; i++) expect(interval()).toEqual(['heartbeat'])
+    expect(leader.group.status().peers[2]).toMatchObject({ state: 'probe', match: 2 })
+    expect(cluster.at(2).applied).toHaveLength(120)
+  })
+
   it('a heartbeat response frees a probing peer that has everything', () => {
     const cluster = new TestCluster([1, 2, 3], { config: PLAIN })
     const leader = cluster.elect(1)

@@ -69,6 +69,39 @@ test('a peer that reads nothing fills its own queue and no more, and slows nobod
   await until('a heartbeat', () => quick.seen.types().includes('heartbeat'))
 })
 
+test('heartbeats and votes arrive while the connection of the entries carries nothing', async () => {
+  const peer = await start({ nodeId: 2 })
+  const proxy = await proxyTo(peer.transport.port)
+  const { transport, seen } = await start({ peers: new Map([[2, proxy.address]]), keepaliveMs: 60_000 })
+  await until('connected', () => transport.isConnected(2))
+  transport.send(2, [append(10, 500_000)])
+  await until('entries arrive', () => peer.seen.received.length === 1)
+  proxy.stallBusiest()
+  for (let i = 1; i <= 20; i++) transport.send(2, [append(10 + i, 500_000)])
+  const heartbeat = { type: 'heartbeat', from: 1, to: 2, term: 3, commit: 0, context: 0 } as const
+  const vote = { type: 'vote', from: 1, to: 2, term: 4, lastIndex: 1, lastTerm: 1, transfer: false } as const
+  for (const message of [heartbeat, vote]) transport.send(2, [{ group: 1, message }])
+  await until('both arrive', () => ['heartbeat', 'vote'].every(type => peer.seen.types().includes(type)))
+  expect(peer.seen.types().filter(type => type === 'append')).toHaveLength(1)
+  expect(transport.queuedBytes(2)).toBeGreaterThan(1_000_000)
+  expect(seen.unreachables).toEqual([])
+})
+
+test('nothing is queued for a node that is not there, and every call says so', async () => {
+  const peer = await start({ nodeId: 2 })
+  const { transport, seen } = await start({ peers: new Map([[2, `127.0.0.1:${peer.transport.port}`]]) })
+  await until('connected', () => transport.isConnected(2))
+  await peer.transport.close()
+  await until('lost', () => seen.unreachables.includes(2))
+  seen.unreachables.length = 0
+  const heartbeat = { type: 'heartbeat', from: 1, to: 2, term: 3, commit: 0, context: 0 } as const
+  for (let i = 0; i < 1_000; i++) {
+    transport.send(2, [{ group: 1, message: heartbeat }, append(10 + i, 1_000)])
+    expect(transport.queuedBytes(2)).toBe(0)
+  }
+  await until('all are reported', () => seen.unreachables.length === 1_000)
+})
+
 test('a frame is copied once per follower on its way out, and at most twice on its way in', async () => {
   const followers = [await start({ nodeId: 2 }), await start({ nodeId: 3 })]
   const peers = new Map(followers.map(({ transport }, i) => [i + 2, `127.0.0.1:${transport.port}`]))

@@ -4,6 +4,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 export class StallingProxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  readonly #pairs = new Set<readonly [Socket, Socket]>()
   accepted = 0
 
   private constructor(server: Server) {
@@ -29,6 +30,13 @@ export class StallingProxy {
     for (const socket of this.#sockets) socket.unpipe().pause()
   }
 
+  /** The same for the one connection over which the caller has sent the most. */
+  stallBusiest(): void {
+    const [busiest] = [...this.#pairs].toSorted(([a], [b]) => b.bytesRead - a.bytesRead)
+    if (busiest === undefined) throw new Error('there is no connection')
+    for (const socket of busiest) socket.unpipe().pause()
+  }
+
   close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy()
     return new Promise(resolve => this.#server.close(() => resolve()))
@@ -36,7 +44,10 @@ export class StallingProxy {
 
   #pass(a: Socket, b: Socket): void {
     this.accepted += 1
-    for (const [from, to] of [[a, b] as const, [b, a] as const]) {
+    const pair = [a, b] as const
+    this.#pairs.add(pair)
+    a.on('close', () => this.#pairs.delete(pair))
+    for (const [from, to] of [pair, [b, a] as const]) {
       this.#sockets.add(from)
       from.pipe(to)
       from.on('error', () => to.destroy())
