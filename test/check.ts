@@ -7,6 +7,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { brokenArrows } from './arrows.ts'
+import { misfitsOf } from './simulation/mutant-copy.ts'
+import { MUTANTS } from './simulation/mutants/all.ts'
 
 interface Step {
   readonly name: string
@@ -87,6 +89,15 @@ const packageArrows: Step = {
   },
 }
 
+/** A defect that can no longer be planted is found by nobody; only some of them are looked for every day. */
+const mutantsFit: Step = {
+  name: 'every mutant can be planted',
+  run() {
+    const misfits = MUTANTS.flatMap(mutant => misfitsOf(mutant).map(misfit => `${mutant.name}: ${misfit}`))
+    return misfits.length === 0 ? undefined : misfits.join('\n')
+  },
+}
+
 const STEPS: readonly Step[] = [
   command('tsc', ['-b']),
   command('tsc', ['-p', 'test/tsconfig.json']),
@@ -99,6 +110,7 @@ const STEPS: readonly Step[] = [
   command('knip', []),
   nothingIsPostponed,
   filesAreShort,
+  mutantsFit,
 ]
 
 function main(): void {

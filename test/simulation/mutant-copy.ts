@@ -59,10 +59,29 @@ export class MutantCopy {
   }
 
   #apply({ file, from, to }: Edit): void {
-    const [name = '', ...rest] = file.split('/')
-    const folder = name === 'simulation' ? 'testkit/src/simulation' : `${name}/src`
-    replaceOnce(join(this.sources, 'packages', folder, ...rest), from, to)
+    replaceOnce(pathIn(this.sources, file), from, to)
   }
+}
+
+/** What is wrong with the edits of a defect, by the sources of the checkout; edits of one file may build on each other. */
+export function misfitsOf({ edits }: Mutant): readonly string[] {
+  const texts = new Map<string, string>()
+  return edits.flatMap(({ file, from, to }) => {
+    const path = pathIn(CHECKOUT, file)
+    const text = texts.get(path) ?? (existsSync(path) ? readFileSync(path, 'utf8') : '')
+    const found = text.split(from).length - 1
+    texts.set(
+      path,
+      text.replace(from, () => to),
+    )
+    return found === 1 ? [] : [`${file} has the place of its edit ${found} times, not once`]
+  })
+}
+
+function pathIn(sources: Sources, file: Edit['file']): string {
+  const [name = '', ...rest] = file.split('/')
+  const folder = name === 'simulation' ? 'testkit/src/simulation' : `${name}/src`
+  return join(sources, 'packages', folder, ...rest)
 }
 
 /** @throws Error where the file does not have `from` exactly once */

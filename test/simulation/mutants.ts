@@ -5,24 +5,11 @@
  */
 import { parseArgs } from 'node:util'
 import { MutantCopy } from './mutant-copy.ts'
-import { ELECTION } from './mutants/election.ts'
-import { HOST } from './mutants/host.ts'
-import { LOG_STORE } from './mutants/log-store.ts'
-import { MEMBERSHIP_AND_READS } from './mutants/membership-and-reads.ts'
+import { MUTANTS } from './mutants/all.ts'
 import { type Mutant, SEEDS } from './mutants/mutant.ts'
-import { RAFT_NODE } from './mutants/raft-node.ts'
-import { REPLICATION } from './mutants/replication.ts'
 import { SeedPool } from './seed-pool.ts'
 import { CHECKOUT, load, type Sources } from './sources.ts'
 
-const MUTANTS: readonly Mutant[] = [
-  ...ELECTION,
-  ...REPLICATION,
-  ...MEMBERSHIP_AND_READS,
-  ...HOST,
-  ...LOG_STORE,
-  ...RAFT_NODE,
-]
 const DAY_MS = 86_400_000
 
 function print(text: string): void {

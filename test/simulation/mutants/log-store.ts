@@ -26,7 +26,7 @@ export const LOG_STORE: readonly Mutant[] = [
     says: 'the first round of a segment is written and never synced',
     edits: [
       {
-        file: 'log-store/log-writer.ts',
+        file: 'log-store/new-segment.ts',
         from: 'const isDurable = written && (await faults.sync(path, () => aside.datasync()))',
         to: 'const isDurable = written',
       },
@@ -37,9 +37,9 @@ export const LOG_STORE: readonly Mutant[] = [
     says: 'the name of a new segment is not made durable',
     edits: [
       {
-        file: 'log-store/log-writer.ts',
-        from: 'if (!(await faults.sync(folder, () => disk.syncFolder(folder)))) return false',
-        to: '',
+        file: 'log-store/new-segment.ts',
+        from: 'return faults.sync(folder, () => disk.syncFolder(folder))',
+        to: 'return true',
       },
     ],
   },
@@ -80,9 +80,9 @@ export const LOG_STORE: readonly Mutant[] = [
     says: 'a bad checksum in the middle of a log is taken for its end',
     edits: [
       {
-        file: 'log-store/recovery.ts',
-        from: "if (scan.stop.kind === 'damaged' || !startsWithRound) throw stoppedEarly(segment, scan)",
-        to: 'if (!startsWithRound) throw stoppedEarly(segment, scan)',
+        file: 'log-store/segment-scanner.ts',
+        from: "return { kind: 'damaged', position, detail, nextRecord: at }",
+        to: "return { kind: 'incomplete', position, detail }",
       },
       {
         file: 'log-store/recovery-table.ts',

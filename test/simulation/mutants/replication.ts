@@ -123,8 +123,13 @@ export const REPLICATION: readonly Mutant[] = [
     edits: [
       {
         file: 'raft-core/append-handler.ts',
-        from: 'if (meta.index <= s.log.commit) return false\n  if (s.log.matches(meta)) {',
-        to: 'if (meta.index > s.log.commit && s.log.matches(meta)) {',
+        from: 'if (meta.index <= s.log.commit) return false\n  // Its entry',
+        to: '// Its entry',
+      },
+      {
+        file: 'raft-core/append-handler.ts',
+        from: 'if (s.log.matches(meta)) {\n    // A log',
+        to: 'if (meta.index > s.log.commit && s.log.matches(meta)) {\n    // A log',
       },
     ],
   },
