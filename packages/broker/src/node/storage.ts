@@ -53,8 +53,8 @@ export interface StorageOptions {
   readonly expected: Partial<NodeIdentity>
   /** Whose the folder becomes where it is missing or empty. */
   readonly create?: NodeIdentity
-  /** For the work that left the folder unfinished, and goes on with it. Default: such a folder is refused. */
-  readonly unfinished?: boolean
+  /** Offline work that goes on with what it left unfinished. Default: none, such a folder is refused. */
+  readonly unfinished?: string
   readonly onFatal: (error: LogError) => void
   readonly log: Logger
 }
@@ -73,14 +73,14 @@ export interface LockedFolder {
  *   interrupted; nothing is changed then
  */
 export async function lockStorage(options: StorageOptions): Promise<LockedFolder> {
-  const { dataDir, create, expected, unfinished = false } = options
+  const { dataDir, create, expected, unfinished } = options
   await checkFreeSpace(dataDir)
   try {
     const folder = await openDataFolder(dataDir, {
       expectedIdentity: expected,
       ...(create !== undefined && { create }),
     })
-    if (!unfinished) await orRelease(folder, checkFinished(dataDir))
+    await orRelease(folder, checkFinished(dataDir, unfinished))
     return {
       identity: folder.identity,
       open: () => openStores(options, folder),

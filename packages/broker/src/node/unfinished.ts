@@ -32,8 +32,11 @@ export async function endWork(dataDir: string): Promise<void> {
   await syncFolder(dataDir)
 }
 
-/** @throws StartError FOLDER_EMPTY where work was begun in the folder and not finished */
-export async function checkFinished(dataDir: string): Promise<void> {
+/**
+ * @param except work that goes on with what it has begun itself, by its `what`
+ * @throws StartError FOLDER_EMPTY where other work was begun in the folder and not finished
+ */
+export async function checkFinished(dataDir: string, except?: string): Promise<void> {
   let text: string
   try {
     text = await readFile(join(dataDir, UNFINISHED_FILE), 'utf8')
@@ -42,6 +45,7 @@ export async function checkFinished(dataDir: string): Promise<void> {
     throw error
   }
   const { what, advice } = workOf(text)
+  if (what === except) return
   throw new StartError('FOLDER_EMPTY', `data folder ${dataDir}: ${what} was interrupted there; ${advice}`)
 }
 

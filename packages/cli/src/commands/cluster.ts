@@ -7,6 +7,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts'
 import { formatBytes, formatCount } from '../quantities.ts'
 import { tableLines } from '../terminal/table.ts'
 import type { Terminal } from '../terminal/terminal.ts'
+import { recoverCommand } from './cluster-recover.ts'
 import { jsonOption, urlOption, urlsFrom } from './common-options.ts'
 
 interface StatusOptions {
@@ -16,8 +17,8 @@ interface StatusOptions {
 
 /** @param setExitCode called with `failed` when the cluster is not healthy, so that scripts can tell */
 export function clusterCommand(terminal: Terminal, setExitCode: (code: ExitCode) => void): Command {
-  const cluster = new Command('cluster').description('look at the cluster')
-  return cluster.addCommand(
+  const cluster = new Command('cluster').description('look at the cluster, and save what is left of one')
+  cluster.addCommand(
     new Command('status')
       .description('who leads, who is behind, what is under-replicated; exit code 1 if anything is')
       .addOption(jsonOption())
@@ -29,6 +30,7 @@ export function clusterCommand(terminal: Terminal, setExitCode: (code: ExitCode)
         if (problemsOf(summary).length > 0) setExitCode(EXIT.failed)
       }),
   )
+  return cluster.addCommand(recoverCommand(terminal))
 }
 
 async function clusterSummary(urls: readonly string[]): Promise<ClusterSummary> {
