@@ -14,9 +14,12 @@ import {
   RefusedGroupSchema,
   type ReplicaStatus,
   ReplicaStatusSchema,
+  type SnapshotTransfer,
+  SnapshotTransferSchema,
   type TransferLeadershipRequest,
   TransferLeadershipResponseSchema,
 } from '@millrace/proto'
+import type { TransferProgress } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
 import type { StartedGroup } from '@millrace/topics'
 import { type BrokerContext, PROTOCOL_MAX, PROTOCOL_MIN } from '../broker-context.ts'
@@ -106,16 +109,22 @@ function replicaStatus({ topic, partition, handle, highWatermark }: StartedGroup
     applied: BigInt(status.applied),
     lastIndex: BigInt(status.lastIndex),
     highWatermark: BigInt(highWatermark),
-    followers: status.followers.map(({ node, match, state, recentlyActive }) =>
+    ...(status.receiving !== undefined && { receiving: transfer(status.receiving) }),
+    followers: status.followers.map(({ node, match, state, recentlyActive, snapshot }) =>
       create(FollowerStatusSchema, {
         node,
         match: BigInt(match),
         state,
         lag: BigInt(Math.max(0, status.lastIndex - match)),
         recentlyActive,
+        ...(snapshot !== undefined && { snapshot: transfer(snapshot) }),
       }),
     ),
   })
+}
+
+function transfer({ index, bytes, bytesTotal }: TransferProgress): SnapshotTransfer {
+  return create(SnapshotTransferSchema, { index: BigInt(index), bytes: BigInt(bytes), bytesTotal: BigInt(bytesTotal) })
 }
 
 async function transferLeadership(

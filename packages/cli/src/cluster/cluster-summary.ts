@@ -8,6 +8,11 @@ export interface NodeReport {
   readonly status: NodeStatusResponse | undefined
 }
 
+export interface SnapshotProgress {
+  readonly bytes: number
+  readonly bytesTotal: number
+}
+
 export interface PartitionSummary {
   /** Empty for the catalogue. */
   readonly topic: string
@@ -21,6 +26,8 @@ export interface PartitionSummary {
   readonly replicas: readonly number[]
   /** Entries by which each other replica is behind, as the leader sees it. Infinity: it is out of contact. */
   readonly lag: ReadonlyMap<number, number>
+  /** Snapshots on their way to other replicas. */
+  readonly snapshots: ReadonlyMap<number, SnapshotProgress>
   /** A replica is behind by more than one round, or out of contact. */
   readonly underReplicated: boolean
 }
@@ -73,6 +80,13 @@ function summarizePartition(found: readonly { node: number; replica: ReplicaStat
       recentlyActive ? Number(lag) : Number.POSITIVE_INFINITY,
     ]),
   )
+  const snapshots = new Map(
+    leader?.replica.followers.flatMap(({ node, snapshot }) =>
+      snapshot === undefined
+        ? []
+        : [[node, { bytes: Number(snapshot.bytes), bytesTotal: Number(snapshot.bytesTotal) }] as const],
+    ),
+  )
   const replicas = new Set([...found.map(({ node }) => node), ...lag.keys()])
   return {
     topic: any.replica.topic,
@@ -82,6 +96,7 @@ function summarizePartition(found: readonly { node: number; replica: ReplicaStat
     highWatermark: Math.max(...found.map(({ replica }) => Number(replica.highWatermark))),
     replicas: [...replicas].toSorted((a, b) => a - b),
     lag,
+    snapshots,
     underReplicated: leader === undefined || [...lag.values()].some(entries => entries > LAG_IN_FLIGHT),
   }
 }

@@ -2,6 +2,7 @@
 import type { NodeStatusResponse } from '@millrace/proto'
 import { Command } from 'commander'
 import { type ClusterSummary, leadersPerNode, type PartitionSummary, summarize } from '../cluster/cluster-summary.ts'
+import { lagText } from '../cluster/lag-text.ts'
 import { askAny, describeCluster, nodeStatus } from '../cluster/node-api.ts'
 import { EXIT, type ExitCode } from '../exit-code.ts'
 import { formatBytes, formatCount } from '../quantities.ts'
@@ -61,14 +62,6 @@ function problemsOf(summary: ClusterSummary): string[] {
 
 function nameOf({ topic, partition }: PartitionSummary): string {
   return topic === '' ? 'the catalogue' : `${topic}/${partition}`
-}
-
-function lagText({ lag }: PartitionSummary): string {
-  const behind = [...lag].filter(([, entries]) => entries > 0)
-  if (behind.length === 0) return '-'
-  return behind
-    .map(([node, entries]) => `node ${node} ${Number.isFinite(entries) ? `by ${formatCount(entries)}` : 'away'}`)
-    .join(', ')
 }
 
 function printStatus(terminal: Terminal, summary: ClusterSummary): void {
@@ -171,6 +164,7 @@ function statusJson(summary: ClusterSummary): object {
       lag: Object.fromEntries(
         [...partition.lag].map(([node, entries]) => [node, Number.isFinite(entries) ? entries : null]),
       ),
+      snapshots: Object.fromEntries(partition.snapshots),
     })),
   }
 }

@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf'
 import { NodeStatusResponseSchema } from '@millrace/proto'
 import { describe, expect, it } from 'vitest'
 import { leadersPerNode, type NodeReport, summarize } from '../cluster/cluster-summary.ts'
+import { lagText } from '../cluster/lag-text.ts'
 import { stateText, trafficText } from './live-line.ts'
 
 interface Replica {
@@ -10,7 +11,12 @@ interface Replica {
   readonly role: string
   readonly term?: bigint
   readonly highWatermark?: bigint
-  readonly followers?: { node: number; lag: bigint; recentlyActive: boolean }[]
+  readonly followers?: {
+    node: number
+    lag: bigint
+    recentlyActive: boolean
+    snapshot?: { index: bigint; bytes: bigint; bytesTotal: bigint }
+  }[]
 }
 
 function report(node: number, replicas: readonly Replica[]): NodeReport {
@@ -66,5 +72,15 @@ describe('summarize', () => {
     expect(judge(follower(1000n, true))).toBe(true)
     expect(judge(follower(0n, false))).toBe(true)
     expect(judge([{ topic: 'demo', partition: 0, role: 'follower' }])).toBe(true)
+  })
+
+  it('says how much of a snapshot has arrived', () => {
+    const snapshot = { index: 90n, bytes: 300_000n, bytesTotal: 1_000_000n }
+    const followers = [
+      { node: 2, lag: 1234n, recentlyActive: true, snapshot },
+      { node: 3, lag: 5n, recentlyActive: true },
+    ]
+    const { partitions } = summarize([report(1, [{ topic: 'demo', partition: 0, role: 'leader', followers }])])
+    expect(lagText(partitions[0]!)).toBe('node 2 by 1,234 (snapshot: 30 % of 977 KiB), node 3 by 5')
   })
 })

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/cluster.proto.
  */
 export const file_millrace_v1alpha1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MWFscGhhMS9jbHVzdGVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSIjChJCYWNrVXBHcm91cFJlcXVlc3QSDQoFZ3JvdXAYASABKAQibwoTQmFja1VwR3JvdXBSZXNwb25zZRItCgRoZWFkGAEgASgLMh0ubWlsbHJhY2UudjFhbHBoYTEuQmFja3VwSGVhZEgAEg8KBXN0YXRlGAIgASgMSAASEAoGZnJhbWVzGAMgASgMSABCBgoEcGFydCL1AQoKQmFja3VwSGVhZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDQoFZ3JvdXAYAyABKAQSLwoEYmFzZRgEIAEoCzIhLm1pbGxyYWNlLnYxYWxwaGExLkJhY2t1cFBvc2l0aW9uEhoKEmJhc2VfY29uZmlndXJhdGlvbhgFIAEoDBIgChhiYXNlX2NvbmZpZ3VyYXRpb25faW5kZXgYBiABKAQSMAoFcG9pbnQYByABKAsyIS5taWxscmFjZS52MWFscGhhMS5CYWNrdXBQb3NpdGlvbhISCgpzdGF0ZV9oYXNoGAggASgHImQKDkJhY2t1cFBvc2l0aW9uEg0KBWluZGV4GAEgASgEEgwKBHRlcm0YAiABKAQSDQoFY2hhaW4YAyABKAcSEQoJdGltZXN0YW1wGAQgASgDEhMKC25leHRfb2Zmc2V0GAUgASgEIhgKFkRlc2NyaWJlQ2x1c3RlclJlcXVlc3QipwEKF0Rlc2NyaWJlQ2x1c3RlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAkSDAoEbm9kZRgCIAEoDRItCgVub2RlcxgDIAMoCzIeLm1pbGxyYWNlLnYxYWxwaGExLkNsdXN0ZXJOb2RlEhQKDHByb3RvY29sX21pbhgEIAEoDRIUCgxwcm90b2NvbF9tYXgYBSABKA0SDwoHdmVyc2lvbhgGIAEoCSJYCgtDbHVzdGVyTm9kZRIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJEhEKCXJlYWNoYWJsZRgEIAEoCCITChFOb2RlU3RhdHVzUmVxdWVzdCKgAgoSTm9kZVN0YXR1c1Jlc3BvbnNlEgwKBG5vZGUYASABKA0SEgoKY2x1c3Rlcl9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEhIKCnN0YXJ0ZWRfYXQYBCABKAMSMgoIcmVwbGljYXMYBSADKAsyIC5taWxscmFjZS52MWFscGhhMS5SZXBsaWNhU3RhdHVzEisKBGRpc2sYBiABKAsyHS5taWxscmFjZS52MWFscGhhMS5EaXNrU3RhdHVzEjAKB3JlZnVzZWQYByADKAsyHy5taWxscmFjZS52MWFscGhhMS5SZWZ1c2VkR3JvdXASGAoQcmVjb3Jkc19hcHBlbmRlZBgIIAEoBBIWCg5yZXNpZGVudF9ieXRlcxgJIAEoBCL0AQoNUmVwbGljYVN0YXR1cxINCgVncm91cBgBIAEoBBINCgV0b3BpYxgCIAEoCRIRCglwYXJ0aXRpb24YAyABKA0SDAoEcm9sZRgEIAEoCRITCgtsZWFkZXJfbm9kZRgFIAEoDRIMCgR0ZXJtGAYgASgEEg4KBmNvbW1pdBgHIAEoBBIPCgdhcHBsaWVkGAggASgEEhIKCmxhc3RfaW5kZXgYCSABKAQSFgoOaGlnaF93YXRlcm1hcmsYCiABKAQSNAoJZm9sbG93ZXJzGAsgAygLMiEubWlsbHJhY2UudjFhbHBoYTEuRm9sbG93ZXJTdGF0dXMiYgoORm9sbG93ZXJTdGF0dXMSDAoEbm9kZRgBIAEoDRINCgVtYXRjaBgCIAEoBBINCgVzdGF0ZRgDIAEoCRILCgNsYWcYBCABKAQSFwoPcmVjZW50bHlfYWN0aXZlGAUgASgIInQKCkRpc2tTdGF0dXMSEgoKZnJlZV9ieXRlcxgBIAEoBBISCgp1c2VkX2J5dGVzGAIgASgEEg4KBmZzeW5jcxgDIAEoBBIVCg1mc3luY19tc19tZWFuGAQgASgBEhcKD2FjY2VwdHNfYXBwZW5kcxgFIAEoCCItCgxSZWZ1c2VkR3JvdXASDQoFZ3JvdXAYASABKAQSDgoGcmVhc29uGAIgASgJIk4KGVRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QSDQoFdG9waWMYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEg8KB3RvX25vZGUYAyABKA0iHAoaVHJhbnNmZXJMZWFkZXJzaGlwUmVzcG9uc2UyqAMKDkNsdXN0ZXJTZXJ2aWNlEmgKD0Rlc2NyaWJlQ2x1c3RlchIpLm1pbGxyYWNlLnYxYWxwaGExLkRlc2NyaWJlQ2x1c3RlclJlcXVlc3QaKi5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZUNsdXN0ZXJSZXNwb25zZRJZCgpOb2RlU3RhdHVzEiQubWlsbHJhY2UudjFhbHBoYTEuTm9kZVN0YXR1c1JlcXVlc3QaJS5taWxscmFjZS52MWFscGhhMS5Ob2RlU3RhdHVzUmVzcG9uc2UScQoSVHJhbnNmZXJMZWFkZXJzaGlwEiwubWlsbHJhY2UudjFhbHBoYTEuVHJhbnNmZXJMZWFkZXJzaGlwUmVxdWVzdBotLm1pbGxyYWNlLnYxYWxwaGExLlRyYW5zZmVyTGVhZGVyc2hpcFJlc3BvbnNlEl4KC0JhY2tVcEdyb3VwEiUubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXNwb25zZTABYgZwcm90bzM");
+  fileDesc("Ch9taWxscmFjZS92MWFscGhhMS9jbHVzdGVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSIjChJCYWNrVXBHcm91cFJlcXVlc3QSDQoFZ3JvdXAYASABKAQibwoTQmFja1VwR3JvdXBSZXNwb25zZRItCgRoZWFkGAEgASgLMh0ubWlsbHJhY2UudjFhbHBoYTEuQmFja3VwSGVhZEgAEg8KBXN0YXRlGAIgASgMSAASEAoGZnJhbWVzGAMgASgMSABCBgoEcGFydCL1AQoKQmFja3VwSGVhZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDQoFZ3JvdXAYAyABKAQSLwoEYmFzZRgEIAEoCzIhLm1pbGxyYWNlLnYxYWxwaGExLkJhY2t1cFBvc2l0aW9uEhoKEmJhc2VfY29uZmlndXJhdGlvbhgFIAEoDBIgChhiYXNlX2NvbmZpZ3VyYXRpb25faW5kZXgYBiABKAQSMAoFcG9pbnQYByABKAsyIS5taWxscmFjZS52MWFscGhhMS5CYWNrdXBQb3NpdGlvbhISCgpzdGF0ZV9oYXNoGAggASgHImQKDkJhY2t1cFBvc2l0aW9uEg0KBWluZGV4GAEgASgEEgwKBHRlcm0YAiABKAQSDQoFY2hhaW4YAyABKAcSEQoJdGltZXN0YW1wGAQgASgDEhMKC25leHRfb2Zmc2V0GAUgASgEIhgKFkRlc2NyaWJlQ2x1c3RlclJlcXVlc3QipwEKF0Rlc2NyaWJlQ2x1c3RlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAkSDAoEbm9kZRgCIAEoDRItCgVub2RlcxgDIAMoCzIeLm1pbGxyYWNlLnYxYWxwaGExLkNsdXN0ZXJOb2RlEhQKDHByb3RvY29sX21pbhgEIAEoDRIUCgxwcm90b2NvbF9tYXgYBSABKA0SDwoHdmVyc2lvbhgGIAEoCSJYCgtDbHVzdGVyTm9kZRIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJEhEKCXJlYWNoYWJsZRgEIAEoCCITChFOb2RlU3RhdHVzUmVxdWVzdCKgAgoSTm9kZVN0YXR1c1Jlc3BvbnNlEgwKBG5vZGUYASABKA0SEgoKY2x1c3Rlcl9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEhIKCnN0YXJ0ZWRfYXQYBCABKAMSMgoIcmVwbGljYXMYBSADKAsyIC5taWxscmFjZS52MWFscGhhMS5SZXBsaWNhU3RhdHVzEisKBGRpc2sYBiABKAsyHS5taWxscmFjZS52MWFscGhhMS5EaXNrU3RhdHVzEjAKB3JlZnVzZWQYByADKAsyHy5taWxscmFjZS52MWFscGhhMS5SZWZ1c2VkR3JvdXASGAoQcmVjb3Jkc19hcHBlbmRlZBgIIAEoBBIWCg5yZXNpZGVudF9ieXRlcxgJIAEoBCKsAgoNUmVwbGljYVN0YXR1cxINCgVncm91cBgBIAEoBBINCgV0b3BpYxgCIAEoCRIRCglwYXJ0aXRpb24YAyABKA0SDAoEcm9sZRgEIAEoCRITCgtsZWFkZXJfbm9kZRgFIAEoDRIMCgR0ZXJtGAYgASgEEg4KBmNvbW1pdBgHIAEoBBIPCgdhcHBsaWVkGAggASgEEhIKCmxhc3RfaW5kZXgYCSABKAQSFgoOaGlnaF93YXRlcm1hcmsYCiABKAQSNAoJZm9sbG93ZXJzGAsgAygLMiEubWlsbHJhY2UudjFhbHBoYTEuRm9sbG93ZXJTdGF0dXMSNgoJcmVjZWl2aW5nGAwgASgLMiMubWlsbHJhY2UudjFhbHBoYTEuU25hcHNob3RUcmFuc2ZlciKZAQoORm9sbG93ZXJTdGF0dXMSDAoEbm9kZRgBIAEoDRINCgVtYXRjaBgCIAEoBBINCgVzdGF0ZRgDIAEoCRILCgNsYWcYBCABKAQSFwoPcmVjZW50bHlfYWN0aXZlGAUgASgIEjUKCHNuYXBzaG90GAYgASgLMiMubWlsbHJhY2UudjFhbHBoYTEuU25hcHNob3RUcmFuc2ZlciJFChBTbmFwc2hvdFRyYW5zZmVyEg0KBWluZGV4GAEgASgEEg0KBWJ5dGVzGAIgASgEEhMKC2J5dGVzX3RvdGFsGAMgASgEInQKCkRpc2tTdGF0dXMSEgoKZnJlZV9ieXRlcxgBIAEoBBISCgp1c2VkX2J5dGVzGAIgASgEEg4KBmZzeW5jcxgDIAEoBBIVCg1mc3luY19tc19tZWFuGAQgASgBEhcKD2FjY2VwdHNfYXBwZW5kcxgFIAEoCCItCgxSZWZ1c2VkR3JvdXASDQoFZ3JvdXAYASABKAQSDgoGcmVhc29uGAIgASgJIk4KGVRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QSDQoFdG9waWMYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEg8KB3RvX25vZGUYAyABKA0iHAoaVHJhbnNmZXJMZWFkZXJzaGlwUmVzcG9uc2UyqAMKDkNsdXN0ZXJTZXJ2aWNlEmgKD0Rlc2NyaWJlQ2x1c3RlchIpLm1pbGxyYWNlLnYxYWxwaGExLkRlc2NyaWJlQ2x1c3RlclJlcXVlc3QaKi5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZUNsdXN0ZXJSZXNwb25zZRJZCgpOb2RlU3RhdHVzEiQubWlsbHJhY2UudjFhbHBoYTEuTm9kZVN0YXR1c1JlcXVlc3QaJS5taWxscmFjZS52MWFscGhhMS5Ob2RlU3RhdHVzUmVzcG9uc2UScQoSVHJhbnNmZXJMZWFkZXJzaGlwEiwubWlsbHJhY2UudjFhbHBoYTEuVHJhbnNmZXJMZWFkZXJzaGlwUmVxdWVzdBotLm1pbGxyYWNlLnYxYWxwaGExLlRyYW5zZmVyTGVhZGVyc2hpcFJlc3BvbnNlEl4KC0JhY2tVcEdyb3VwEiUubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXNwb25zZTABYgZwcm90bzM");
 
 /**
  * @generated from message millrace.v1alpha1.BackUpGroupRequest
@@ -392,6 +392,13 @@ export type ReplicaStatus = Message<"millrace.v1alpha1.ReplicaStatus"> & {
    * @generated from field: repeated millrace.v1alpha1.FollowerStatus followers = 11;
    */
   followers: FollowerStatus[];
+
+  /**
+   * The snapshot that is on its way to this replica, if one is.
+   *
+   * @generated from field: millrace.v1alpha1.SnapshotTransfer receiving = 12;
+   */
+  receiving?: SnapshotTransfer | undefined;
 };
 
 /**
@@ -433,6 +440,13 @@ export type FollowerStatus = Message<"millrace.v1alpha1.FollowerStatus"> & {
    * @generated from field: bool recently_active = 5;
    */
   recentlyActive: boolean;
+
+  /**
+   * The snapshot that is on its way to it, if one is.
+   *
+   * @generated from field: millrace.v1alpha1.SnapshotTransfer snapshot = 6;
+   */
+  snapshot?: SnapshotTransfer | undefined;
 };
 
 /**
@@ -441,6 +455,37 @@ export type FollowerStatus = Message<"millrace.v1alpha1.FollowerStatus"> & {
  */
 export const FollowerStatusSchema: GenMessage<FollowerStatus> = /*@__PURE__*/
   messageDesc(file_millrace_v1alpha1_cluster, 10);
+
+/**
+ * @generated from message millrace.v1alpha1.SnapshotTransfer
+ */
+export type SnapshotTransfer = Message<"millrace.v1alpha1.SnapshotTransfer"> & {
+  /**
+   * Of the last entry that it stands for.
+   *
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+
+  /**
+   * What has arrived.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_total = 3;
+   */
+  bytesTotal: bigint;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.SnapshotTransfer.
+ * Use `create(SnapshotTransferSchema)` to create a new message.
+ */
+export const SnapshotTransferSchema: GenMessage<SnapshotTransfer> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 11);
 
 /**
  * @generated from message millrace.v1alpha1.DiskStatus
@@ -477,7 +522,7 @@ export type DiskStatus = Message<"millrace.v1alpha1.DiskStatus"> & {
  * Use `create(DiskStatusSchema)` to create a new message.
  */
 export const DiskStatusSchema: GenMessage<DiskStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 11);
+  messageDesc(file_millrace_v1alpha1_cluster, 12);
 
 /**
  * @generated from message millrace.v1alpha1.RefusedGroup
@@ -499,7 +544,7 @@ export type RefusedGroup = Message<"millrace.v1alpha1.RefusedGroup"> & {
  * Use `create(RefusedGroupSchema)` to create a new message.
  */
 export const RefusedGroupSchema: GenMessage<RefusedGroup> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 12);
+  messageDesc(file_millrace_v1alpha1_cluster, 13);
 
 /**
  * @generated from message millrace.v1alpha1.TransferLeadershipRequest
@@ -530,7 +575,7 @@ export type TransferLeadershipRequest = Message<"millrace.v1alpha1.TransferLeade
  * Use `create(TransferLeadershipRequestSchema)` to create a new message.
  */
 export const TransferLeadershipRequestSchema: GenMessage<TransferLeadershipRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 13);
+  messageDesc(file_millrace_v1alpha1_cluster, 14);
 
 /**
  * @generated from message millrace.v1alpha1.TransferLeadershipResponse
@@ -543,7 +588,7 @@ export type TransferLeadershipResponse = Message<"millrace.v1alpha1.TransferLead
  * Use `create(TransferLeadershipResponseSchema)` to create a new message.
  */
 export const TransferLeadershipResponseSchema: GenMessage<TransferLeadershipResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 14);
+  messageDesc(file_millrace_v1alpha1_cluster, 15);
 
 /**
  * The cluster as the node that answers sees it.
