@@ -1,6 +1,7 @@
 /** Topics on one node, over a node that leads and commits by itself: what is opened, what is removed, what never is. */
 import { LogError } from '@millrace/log-store'
 import { MemoryLogStore, MemorySnapshotStores } from '@millrace/log-store/memory'
+import { takeSnapshot } from '@millrace/log-store/testing'
 import { birthGroup, type NodeEvent } from '@millrace/raft-node'
 import type { MillraceError } from '@millrace/record'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -225,6 +226,19 @@ describe('delete', () => {
     await until(() => logStore.groups().length === 1)
   })
 
+  test('takes the snapshots of its groups along, before their logs', async () => {
+    await topics.create({ name: 'orders', config: { partitions: 1 }, ifNotExists: false })
+    await opened('orders')
+    await takeSnapshot(await snapshots.open(1), 10)
+    const drop = vi.spyOn(snapshots, 'drop').mockRejectedValueOnce(new LogError('IO', 'no space left'))
+    const dropLog = vi.spyOn(logStore, 'drop')
+    await topics.delete('orders')
+    await until(() => drop.mock.calls.length === 1)
+    expect([dropLog.mock.calls, logStore.groups().length]).toEqual([[], 2])
+    await until(() => logStore.groups().length === 1)
+    expect((await snapshots.open(1)).list()).toEqual([])
+  })
+
   test('is not undone while the log is replayed', async () => {
     await topics.create({ name: 'orders', ifNotExists: false })
     await opened('orders', 2)
@@ -265,4 +279,11 @@ test('shutdown wakes readers and refuses appends', async () => {
   expect(woken).toHaveBeenCalledOnce()
   partition.append(batch('a'), answer => expect(answer).toMatchObject({ code: 'SHUTTING_DOWN' }))
   await expect(topics.create({ name: 'b', ifNotExists: true })).rejects.toMatchObject({ code: 'SHUTTING_DOWN' })
+})
+
+test('a replica that is made never reads the snapshots of a dead one of its group', async () => {
+  await takeSnapshot(await snapshots.open(1), 10)
+  await topics.create({ name: 'orders', config: { partitions: 1 }, ifNotExists: false })
+  expect(await append('orders')).toMatchObject({ baseOffset: 0 })
+  expect((await snapshots.open(1)).list()).toEqual([])
 })
