@@ -7,7 +7,7 @@
  * visible. With it off a transaction is durable when it returns, and throws where it is not. One that the last process was
  * killed in may be visible and not durable: the file is flushed when it is opened.
  */
-import { closeSync, fdatasyncSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { open } from 'lmdb'
@@ -28,8 +28,10 @@ type Values = RootDatabase<Buffer, Buffer>
 export function openLmdbStateStore(folder: string): StateStore {
   try {
     mkdirSync(folder, { recursive: true })
-    const fault = faultOfLmdbFile(join(folder, 'data.mdb'))
+    const file = join(folder, 'data.mdb')
+    const fault = faultOfLmdbFile(file)
     if (fault !== undefined) throw new Error(`data.mdb: ${fault}`)
+    if (existsSync(file)) flushFile(file)
     const values: Values = open<Buffer, Buffer>({
       path: folder,
       // A folder whose name holds a dot would be taken for a file otherwise.
@@ -38,7 +40,6 @@ export function openLmdbStateStore(folder: string): StateStore {
       keyEncoding: 'binary',
       overlappingSync: false,
     })
-    flushFile(join(folder, 'data.mdb'))
     return new LmdbStateStore(values, folder)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
