@@ -44,6 +44,11 @@ export const LOG_STORE: readonly Mutant[] = [
     ],
   },
   {
+    name: 'one-salt-for-all-segments',
+    says: 'rounds of a trimmed segment count in the one that is written over it',
+    edits: [{ file: 'log-store/log-writer.ts', from: 'random(salt)', to: 'random(new Uint8Array(salt.length))' }],
+  },
+  {
     name: 'one-copy-of-the-votes',
     says: 'term and vote are written once, not twice',
     edits: [{ file: 'log-store/vote-file.ts', from: 'for (const copy of [0, 1]) {', to: 'for (const copy of [0]) {' }],

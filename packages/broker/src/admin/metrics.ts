@@ -95,10 +95,14 @@ const GAUGES: readonly (readonly [string, string, (sources: MetricSources) => nu
 ]
 
 const DISK: readonly (readonly [string, string, (store: NonNullable<MetricSources['logStore']>) => number])[] = [
-  ['millrace_fsyncs', 'Completed fdatasyncs since the start.', store => store.stats().fsyncs],
+  [
+    'millrace_fsyncs',
+    'Durable writes (writes through, and fdatasyncs) completed since the start.',
+    store => store.stats().fsyncs,
+  ],
   [
     'millrace_fsync_milliseconds_total',
-    'Time spent in fdatasync since the start.',
+    'Time spent in durable writes since the start.',
     store => store.stats().fsyncMsTotal,
   ],
   ['millrace_log_bytes_written', 'Bytes written to logs since the start.', store => store.stats().bytesWritten],
