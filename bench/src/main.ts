@@ -1,6 +1,7 @@
 /** `pnpm bench NAME`: runs one benchmark and prints its figures. They are ratios of this machine on this day. */
 import { setFlagsFromString } from 'node:v8'
 import { benchCluster } from './cluster.ts'
+import { benchFailover } from './failover.ts'
 import { benchIdleGroups } from './idle-groups.ts'
 import { benchLogStore } from './log-store.ts'
 import { benchRaftCore } from './raft-core.ts'
@@ -10,6 +11,10 @@ const BENCHMARKS: Readonly<
   Record<string, { readonly what: string; run(args: readonly string[]): void | Promise<void> }>
 > = {
   cluster: { what: 'append and read through three processes; --quick for a tenth', run: benchCluster },
+  failover: {
+    what: 'time without an acknowledgement when the leader is killed, or stops (3 min; --quick)',
+    run: benchFailover,
+  },
   'idle-groups': { what: 'processor time of 500 groups in which nothing happens (1 min)', run: benchIdleGroups },
   'log-store': { what: 'the log on this disk beside a bare loop (2 min; --quick, --dir FOLDER)', run: benchLogStore },
   'raft-core': { what: 'the algorithm alone: three replicas in one thread, no I/O (about 10 s)', run: benchRaftCore },
