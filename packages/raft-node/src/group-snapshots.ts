@@ -257,10 +257,21 @@ export class GroupSnapshots {
     const born = log.base.index === BIRTH_INDEX
     if (machine === undefined || (machine.kind === 'base' && born)) return birthReader(log)
     if (machine.kind === 'base' && machine.store.list()[0]?.index !== log.base.index) await this.#writeBase(machine)
-    const reader = await machine.store.openNewest()
-    if (reader !== null && reader.info.index >= log.base.index) return reader
+    const found = await this.#openSnapshot(machine)
+    if (found !== undefined) return found
+    if (born) return birthReader(log)
+    // Those of before the trim are damaged or gone.
+    await this.#taker?.take()
+    const taken = await this.#openSnapshot(machine)
+    if (taken !== undefined) return taken
+    throw new Error(`group ${log.group} has no snapshot that its log goes on from`)
+  }
+
+  async #openSnapshot({ store }: MachineSnapshots): Promise<SnapshotReader | undefined> {
+    const reader = await store.openNewest()
+    if (reader !== null && reader.info.index >= this.#options.log.base.index) return reader
     await reader?.close()
-    return birthReader(log)
+    return undefined
   }
 
   async #writeBase({ view, store }: MachineSnapshots): Promise<void> {

@@ -1,5 +1,5 @@
 /** Defects that other implementations of Raft have had around snapshots, each as a test of a whole replica. */
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { BIRTH, framesAfter, type MadeSnapshot, madeSnapshot, ScriptedLeader } from './testing/scripted-leader.ts'
 import { SnapshotCluster, type SnapshotNode } from './testing/snapshot-cluster.ts'
 import { replicaOn } from './testing/test-cluster.ts'
@@ -183,6 +183,19 @@ test('a state that is ahead of its log takes no entry twice where the entries co
   one.append(2, 3, BIRTH, frames, 5)
   await until('everything is applied', () => next.handle.status().applied === 5)
   expect([next.fsm.keys, next.fsm.commands]).toEqual([[1, 2, 3, 4], 1])
+})
+
+test('a snapshot that is there and damaged has to come again', async () => {
+  const { node, one } = await follower()
+  const made = await madeSnapshot(50, 3, [1, 2])
+  const list = vi.spyOn(node.snapshotStore, 'list').mockReturnValue([made.info])
+  vi.spyOn(node.snapshotStore, 'openNewest').mockImplementationOnce(async () => {
+    list.mockRestore()
+    return null
+  })
+  await one.snapshot(2, 3, made)
+  await installed(node, made)
+  expect([node.handle.status().halted, node.fsm.keys]).toEqual([undefined, [1, 2]])
 })
 
 test.each([

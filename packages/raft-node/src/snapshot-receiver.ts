@@ -113,8 +113,7 @@ export class SnapshotReceiver {
   async #begin(call: ReceivingCall): Promise<void> {
     const { info, snapshotId: id } = call.offer
     const { store, commit } = this.#options
-    const isThere = store === undefined || store.list().some(other => isSame(other, info))
-    if (isThere || info.index <= commit()) {
+    if (store === undefined || info.index <= commit() || (await holds(store, info))) {
       this.#deliver(call)
       return
     }
@@ -239,6 +238,15 @@ class ReceivingCall {
 }
 
 /** The state at the birth of a group is empty, and everybody knows it. */
+/** Whether it is there and whole: one that is damaged has to come again. */
+async function holds(store: SnapshotStore, info: SnapshotInfo): Promise<boolean> {
+  const listed = (): boolean => store.list().some(other => isSame(other, info))
+  if (!listed()) return false
+  const reader = await store.openNewest()
+  await reader?.close()
+  return listed()
+}
+
 export function isBirth({ index, contentBytes }: SnapshotInfo): boolean {
   return index === BIRTH_INDEX && contentBytes === 0
 }

@@ -1,6 +1,6 @@
 import { MemorySnapshotStore } from '@millrace/log-store/memory'
 import { FrameKind } from '@millrace/record'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { plainBody } from './entry-frame.ts'
 import type { StateMachine } from './state-machine.ts'
 import { setBlob } from './testing/blob-fsm.ts'
@@ -48,6 +48,27 @@ test('an empty follower catches up by a snapshot and the log that follows it', a
   expect(late.fsm.commands).toBeLessThanOrEqual(7)
   await until('the sender knows', () => leader.node.snapshots().sending === 0)
   expect(leader.node.snapshots()).toMatchObject({ sent: 1 })
+})
+
+test('a leader whose snapshots are damaged takes another one for a follower that needs it', async () => {
+  const c = await clusterOf([1, 2], { snapshots: { trailingEntriesMax: 2 } })
+  await setKeys(c, 0, 20)
+  const leader = await c.leader()
+  const info = await leader.handle.takeSnapshot()
+  await until('the log is trimmed', () => baseOf(leader) === info.index - 2)
+  await setKeys(c, 20, 25)
+  const { snapshotStore } = leader
+  const spies = [
+    vi.spyOn(snapshotStore, 'list').mockReturnValue([]),
+    vi.spyOn(snapshotStore, 'openNewest').mockResolvedValue(null),
+  ]
+  vi.spyOn(snapshotStore, 'create').mockImplementationOnce(head => {
+    for (const spy of spies) spy.mockRestore()
+    return snapshotStore.create(head)
+  })
+  const late = await c.startNode(3)
+  await c.converged()
+  expect([late.fsm.restores, late.fsm.keys.length, indexesOf(leader)[0]! > info.index]).toEqual([1, 25, true])
 })
 
 test('a snapshot is of one moment, whatever is applied while it is written', async () => {

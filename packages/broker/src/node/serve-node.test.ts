@@ -132,12 +132,15 @@ describe('three nodes, real sockets, real files', () => {
   test('every curl line works against each node while leaders are spread', async () => {
     await start()
     await expect
-      .poll(async () => {
-        const { partitions } = (await (await fetch(`${urls()[0]}/v1/topics/demo`)).json()) as {
-          partitions: { leaderNode: number }[]
-        }
-        return new Set(partitions.map(({ leaderNode }) => leaderNode)).size
-      })
+      .poll(
+        async () => {
+          const { partitions } = (await (await fetch(`${urls()[0]}/v1/topics/demo`)).json()) as {
+            partitions: { leaderNode: number }[]
+          }
+          return new Set(partitions.map(({ leaderNode }) => leaderNode)).size
+        },
+        { timeout: 10_000 },
+      )
       .toBe(3)
     for (const url of urls()) {
       for (let i = 0; i < 3; i++) {

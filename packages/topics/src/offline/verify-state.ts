@@ -160,7 +160,7 @@ class StateVerification {
     const cut = [...this.#logs.values()].filter(({ baseIndex }) => baseIndex > BIRTH_INDEX).map(({ group }) => group)
     if (cut.length === 0)
       return 'no record is lost: move the folder "state" away and start the node, it replays its logs'
-    return `records are in the log, but the logs of groups ${cut.join(', ')} no longer start at their birth: move the folder "state" away, start the node, and replace its replicas of these groups`
+    return `records are in the log, but the logs of groups ${cut.join(', ')} no longer start at their birth: move the folder "state" away and start the node, a whole snapshot of the group on its disk takes the place; replace the replicas that stay closed`
   }
 
   #adviceForGroup(group: number): string {
@@ -176,7 +176,7 @@ class StateVerification {
 
 const FILE = `${STATE_FOLDER}/${DATA_FILE}`
 const REPLACE =
-  'the log alone cannot bring this state back: drop this replica and add a new one, other replicas have all of it'
+  'the log alone cannot bring this state back: start the node, a whole snapshot of the group on its disk takes the place; where the replica stays closed, drop it and add a new one, other replicas have all of it'
 
 /** Null where there is no folder. */
 function namesIn(folder: string): string[] | null {
