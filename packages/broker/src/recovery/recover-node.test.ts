@@ -1,6 +1,8 @@
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { openSnapshotFolder } from '@millrace/log-store'
 import { verifyDataFolder } from '@millrace/log-store/offline'
+import { takeSnapshot } from '@millrace/log-store/testing'
 import pino from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { NodeConfig } from '../config/node-config.ts'
@@ -239,6 +241,20 @@ test('a log that ends below what was durable is named so, and goes on from there
   const next = await fetch(url, { method: 'POST', body: 'on' })
   expect(await next.json()).toMatchObject({ records: [{ offset: end }] })
   expect(node.context.topics.partition('orders', 0)!.highWatermark).toBe(end + 1)
+})
+
+test('snapshots of what the logs have lost are not there any more when new entries come', async () => {
+  await loseAll()
+  const { dataDir } = cluster.configs[0]!
+  const groups = readdirSync(join(dataDir, 'log/groups'))
+  const snapshots = await openSnapshotFolder({ dir: join(dataDir, 'snapshots') })
+  // Received, and never installed.
+  for (const group of groups) await takeSnapshot(await snapshots.open(Number(group)), 1_000_000)
+  await snapshots.close()
+  await recoverNode(cluster.configs[0]!, { acceptDataLoss: false })
+  expect(readdirSync(join(dataDir, 'snapshots')).toSorted()).toEqual([...groups, 'trash'].toSorted())
+  await recoverNode(cluster.configs[0]!, { acceptDataLoss: true })
+  expect(readdirSync(join(dataDir, 'snapshots'))).toEqual(['trash'])
 })
 
 test('a catalogue that has lost the topics of groups that are there is not gone on with', async () => {

@@ -15,7 +15,8 @@
 import { randomUUID } from 'node:crypto'
 import type { GroupLog } from '@millrace/log-store'
 import type { GroupConfiguration } from '@millrace/raft-node'
-import { LogContinuation } from '@millrace/topics/offline'
+import { StateStoreError } from '@millrace/topics'
+import { LogContinuation, loadState } from '@millrace/topics/offline'
 import pino from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { writeDurably } from '../node/durable-file.ts'
@@ -87,7 +88,7 @@ export async function recoverNode(
 
 async function makeAlone(log: GroupLog, storage: Storage, survivor: Survivor, disk: FatalDisk): Promise<void> {
   if (survivor.groups.some(({ group, state }) => group === log.group && state === 'refused')) return
-  if ((await checkpointOf(log, storage)).ahead) await dropState(log, storage)
+  await settleState(log, storage)
   const { recovered, end, group } = log
   const before = newestConfiguration(log)
   const uncertain = recovered.uncertainUntil?.term ?? 0
@@ -100,10 +101,21 @@ async function makeAlone(log: GroupLog, storage: Storage, survivor: Survivor, di
   await disk.write(log, { frames, ballot, commit: end.index + frames.length, clearsUncertain: true })
 }
 
-/** States of entries that the log lost: others will take their places, and would pass for applied. */
-async function dropState({ group }: GroupLog, { stateStore, snapshots }: Storage): Promise<void> {
-  await snapshots.drop(group)
-  await stateStore.drop(group)
+/**
+ * Leaves one state, which the log goes on from. Others will take the places of entries that the log lost: of a state that holds
+ * the lost ones, they would pass for applied here, and a snapshot of it would bring the lost ones to replicas that come later.
+ */
+async function settleState(log: GroupLog, storage: Storage): Promise<void> {
+  const { stateStore, snapshots } = storage
+  try {
+    // As a start does: where the checkpoint is of no use, a snapshot becomes it.
+    await loadState({ stateStore, log: () => undefined }, await snapshots.open(log.group), log)
+  } catch (error) {
+    // Neither is: the next start says so, and does without this replica.
+    if (!(error instanceof StateStoreError && error.code === 'CORRUPT')) throw error
+  }
+  if ((await checkpointOf(log, storage)).ahead) await stateStore.drop(log.group)
+  await snapshots.drop(log.group)
   await stateStore.flush()
 }
 
