@@ -92,7 +92,7 @@ export class FaultDisk implements Disk {
     return next
   }
 
-  /** Whether everything in a file, and its name, would survive. */
+  /** Whether everything that was written to a file since it has its name would survive, and the name. */
   isDurable(path: string): boolean {
     const inode = this.#seen.get(path)
     if (inode === undefined || inode === 'folder') throw new RangeError(`no file ${path}`)
@@ -173,6 +173,8 @@ export class FaultDisk implements Disk {
     if (!this.#seen.has(from)) throw failure('ENOENT', from)
     const folders = [parentOf(from), parentOf(to)]
     await this.#change('rename', from, { folders, apply: names => moveTree(names, from, to) })
+    const moved = this.#seen.get(to)
+    if (moved !== undefined && moved !== 'folder') moved.rename()
   }
 
   async removeFile(path: string): Promise<void> {

@@ -26,6 +26,8 @@ export class TwoLayerFile {
   readonly #unsynced = new Map<number, Uint8Array | null>()
   /** Sectors that a failed sync gave up: visible, and never written by a later sync. */
   readonly #abandoned = new Map<number, Uint8Array | null>()
+  /** Those of them that were given up before the file got its present name, and were not written since. */
+  #stale: ReadonlySet<number> = new Set()
 
   get size(): number {
     return this.#size
@@ -44,9 +46,14 @@ export class TwoLayerFile {
     return bytes.length
   }
 
-  /** Everything that can be seen would survive. */
+  /** Everything that was written since the file has its name would survive. */
   get isDurable(): boolean {
-    return this.#unsynced.size === 0 && this.#abandoned.size === 0
+    return this.#unsynced.size === 0 && [...this.#abandoned.keys()].every(sector => this.#stale.has(sector))
+  }
+
+  /** The file gets another name: what a sync gave up under the old one is nothing that this one stands for. */
+  rename(): void {
+    this.#stale = new Set(this.#abandoned.keys())
   }
 
   write(bytes: Uint8Array, position: number): void {
@@ -71,6 +78,7 @@ export class TwoLayerFile {
 
   /** A sync that failed: part of what it was for is durable, and of the rest nobody will ever try again. */
   failSync(random: Random): void {
+    this.#stale = new Set([...this.#stale].filter(sector => !this.#unsynced.has(sector)))
     for (const [sector, before] of this.#unsynced) if (random() < 0.5) this.#abandoned.set(sector, before)
     this.#unsynced.clear()
     this.#durableSize = this.#size
