@@ -74,6 +74,7 @@ describe('a corrupt setting', () => {
       /storage\.segmentBytesMax: must be a size/,
     ],
     ['a value below its limit', 'shutdownMs: 1ms\n', /shutdownMs: must be at least 100ms/],
+    ['a value above its limit', 'snapshots:\n  chunkBytes: 9MiB\n', /snapshots\.chunkBytes: must be at most 8MiB/],
     ['two values that do not go together', 'raft:\n  heartbeatMs: 1s\n', /electionTimeoutMinMs.*twice/],
     ['a port out of range', 'listen:\n  client: 127.0.0.1:70700\n', /listen\.client: must be host:port/],
     ['an origin with a path', 'http:\n  allowedOrigins: [http://a.example/x]\n', /http\.allowedOrigins/],

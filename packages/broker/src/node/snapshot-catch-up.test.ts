@@ -17,6 +17,7 @@ const FLAGS = {
   'raft.electionTimeoutMinMs': 500,
   'snapshots.entries': 10,
   'snapshots.trailingEntriesMax': 2,
+  'snapshots.retained': 1,
 }
 /** Short enough to be looked at often, long enough for a machine that is busy. */
 const POLL = { interval: 20, timeout: 20_000 }
@@ -150,6 +151,7 @@ test.each([
   }
   await appendMany(1, 60)
   const bases = await trimEverywhere()
+  await expect.poll(() => snapshotsOf(cluster.configs[0]!, 0).length, POLL).toBe(1)
   await appendMany(60, 70)
   const groups = [0, ...groupsOfOrders()]
   await cluster.start(3)
