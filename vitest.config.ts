@@ -22,6 +22,7 @@ export default defineConfig({
           include: [
             'packages/*/src/**/*.test.ts',
             'packages/*/conformance/**/*.test.ts',
+            'test/contracts/**/*.test.ts',
             'test/docs/**/*.test.ts',
             'test/linearizability/**/*.test.ts',
             'test/log-reader/**/*.test.ts',
