@@ -63,14 +63,17 @@ export function frameMisfit(frame: Frame, previous: LogPosition, group: number):
   return header.baseOffset === previous.nextOffset ? null : 'offset'
 }
 
-/** Whether `frames` are all that a hole lacks, and nothing else: each valid and in its place, the last one the hole's. */
-export function fillsHole(group: number, hole: Hole, frames: readonly Frame[]): boolean {
+/**
+ * Whether `frames` are all that a hole lacks up to `upTo`, and nothing else: each valid and in its place, the last one
+ * the one there.
+ */
+export function fillsHole(group: number, hole: Hole, frames: readonly Frame[], upTo: LogPosition = hole.last): boolean {
   let at = hole.before
   for (const frame of frames) {
     if (typeof decodeFrame(frame.bytes) === 'string' || frameMisfit(frame, at, group) !== null) return false
     at = positionAfter(frame)
   }
-  return isSamePosition(at, hole.last)
+  return isSamePosition(at, upTo) && upTo.index <= hole.last.index
 }
 
 /** Adds a frame of `term` at `index` to runs that cover everything before it. */

@@ -23,6 +23,12 @@ export type PatchContent = Pick<RoundContent, 'ballot' | 'commit' | 'configurati
   readonly generation: number
 }
 
+/** Frames for a hole, or for its first entries up to a position. */
+export interface PatchFrames {
+  readonly frames: readonly Frame[]
+  readonly upTo: LogPosition | undefined
+}
+
 type Located = Awaited<ReturnType<SegmentReader['locate']>>
 export type ReadablePiece = Piece & { readonly source: Segment }
 
@@ -171,14 +177,14 @@ export class LogRepair implements LogParts {
    *
    * @returns true: durable, and read from now on; false: they fill no hole; null: the store is halted or closing
    */
-  async patch(task: FlushTask, frames: readonly Frame[], content: PatchContent): Promise<boolean | null> {
+  async patch(task: FlushTask, { frames, upTo }: PatchFrames, content: PatchContent): Promise<boolean | null> {
     const first = frames[0]?.header.index
     const hole = this.holes.find(({ before }) => before.index + 1 === first)
-    if (hole === undefined || !fillsHole(this.#group, hole, frames)) return false
+    if (hole === undefined || !fillsHole(this.#group, hole, frames, upTo)) return false
     const { disk, random, faults } = this.#context
     const salt = new Uint8Array(SALT_BYTES)
     random(salt)
-    const name = { first: hole.before.index + 1, last: hole.last.index }
+    const name = { first: hole.before.index + 1, last: frames.at(-1)!.header.index }
     const path = `${this.#folder}/${patchFileName(name)}`
     const owner = { group: this.#group, generation: content.generation, salt }
     const buffers = encodePatch(owner, { ...content, frames, before: hole.before })

@@ -159,8 +159,12 @@ export interface GroupLog {
    * Repairs a hole with the frames of all its entries, from any peer: they are taken only where they continue the chain of
    * the entry before the hole and end in exactly its last entry. True: they are durable, and read from now on. False: they
    * are not the frames of a hole (any more); nothing was changed. Other operations of the group wait meanwhile.
+   *
+   * @param upTo for the first entries of a hole that is too long to be held in memory: where the log stood after the last of
+   *   `frames`. The caller has seen that the chain runs from the entry before the hole through this position to exactly the
+   *   hole's last entry; without that proof the frames could be those of another history. Default: the hole's last entry
    */
-  patch(frames: readonly Frame[]): Promise<boolean>
+  patch(frames: readonly Frame[], upTo?: LogPosition): Promise<boolean>
 }
 
 /** What a new replica's log starts from. */

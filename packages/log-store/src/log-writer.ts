@@ -10,7 +10,7 @@ import type { DiskFile } from './disk.ts'
 import { errnoOf } from './disk.ts'
 import type { FlushTask } from './flush-scheduler.ts'
 import type { Patch } from './log-pieces.ts'
-import { LogRepair } from './log-repair.ts'
+import { LogRepair, type PatchFrames } from './log-repair.ts'
 import type { Ballot, BaseRecord, LogPosition } from './log-store.ts'
 import { placeSegment, takeSpare } from './new-segment.ts'
 import { pageRest, zeroesBehind } from './prepared-space.ts'
@@ -121,11 +121,15 @@ export class LogWriter implements FileHolder {
   }
 
   /** Writes the frames of a hole. @returns true: durable; false: they fill none; null: the store is halted or closing */
-  async patch(frames: readonly Frame[], ballot: Ballot, commit: number): Promise<boolean | null> {
+  async patch({ frames, upTo }: PatchFrames, ballot: Ballot, commit: number): Promise<boolean | null> {
     const generation = Math.max(1, this.#generation)
     const configurations = frames.filter(frame => frame.header.kind === FrameKind.configuration)
     const configurationIndex = configurations.at(-1)?.header.index ?? 0
-    const patched = await this.repair.patch(this.#task, frames, { ballot, commit, configurationIndex, generation })
+    const patched = await this.repair.patch(
+      this.#task,
+      { frames, upTo },
+      { ballot, commit, configurationIndex, generation },
+    )
     if (patched !== true) return patched
     const known = this.#configurations.filter(
       ({ header }) => !configurations.some(c => c.header.index === header.index),

@@ -303,16 +303,17 @@ class MemoryGroupLog implements GroupLog {
     return new Promise(resolve => this.#enqueue({ bytes: 0, after, done: resolve }))
   }
 
-  async patch(frames: readonly Frame[]): Promise<boolean> {
+  async patch(frames: readonly Frame[], upTo?: LogPosition): Promise<boolean> {
     this.#assertOpen()
     await this.idle()
     const before = this.#next
     const first = frames[0]?.header.index
     const hole = before.holes.find(each => each.before.index + 1 === first)
-    if (hole === undefined || !fillsHole(this.group, hole, frames)) return false
+    if (hole === undefined || !fillsHole(this.group, hole, frames, upTo)) return false
     const patched = before.frames.slice(0, before.count)
     for (const frame of frames) patched[frame.header.index - before.base.index - 1] = frame
-    const holes = before.holes.filter(each => each !== hole)
+    const rest = upTo === undefined || upTo.index === hole.last.index ? [] : [{ before: upTo, last: hole.last }]
+    const holes = before.holes.flatMap(each => (each === hole ? rest : [each]))
     return new Promise(resolve =>
       this.#enqueue({ bytes: 0, after: { ...before, frames: patched, holes }, done: () => resolve(true) }),
     )

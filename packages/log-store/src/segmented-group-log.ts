@@ -188,11 +188,11 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
     })
   }
 
-  patch(frames: readonly Frame[]): Promise<boolean> {
+  patch(frames: readonly Frame[], upTo?: LogPosition): Promise<boolean> {
     this.assertOpen()
     let isTaken = false
     const patched = this.#change(async () => {
-      const written = await this.#writer.patch(frames, this.#ballot, this.#commit)
+      const written = await this.#writer.patch({ frames, upTo }, this.#ballot, this.#commit)
       isTaken = written === true
       return written !== null
     })

@@ -17,6 +17,8 @@ export interface FailoverSubject {
   readonly term: Term
   /** No leader is known, and this is none. */
   readonly leaderless: boolean
+  /** While it is needed, whoever has a whole log is the better leader. */
+  readonly repair: { readonly isNeeded: boolean }
   /** In this term it has given its vote, to itself or to another. */
   readonly voted: boolean
   readonly configuration: GroupConfiguration
@@ -103,7 +105,7 @@ export class Failover {
     const at = ranked.indexOf(replica)
     if (at < 0) return
     const { campaignRankDelayMs, electionTimeoutMinMs } = this.#services.timing
-    const rank = (at + group) % ranked.length
+    const rank = this.#subject.repair.isNeeded ? ranked.length : (at + group) % ranked.length
     const jitterMs = ranked.length === 1 ? 0 : this.#services.randomInt(Math.ceil(campaignRankDelayMs / 2))
     const untilMs = this.#services.clock.monotonicMs() + electionTimeoutMinMs
     this.#attemptAfter(rank * campaignRankDelayMs + jitterMs, untilMs)

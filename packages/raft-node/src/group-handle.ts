@@ -1,7 +1,7 @@
 /** What the layers above see of one Raft group on this node. */
 
 import type { GroupLog, SnapshotInfo } from '@millrace/log-store'
-import type { ConfigChangeStep, Configuration, DropReason, Role } from '@millrace/raft-core'
+import type { ConfigChangeStep, Configuration, DropReason, HoleRange, Role } from '@millrace/raft-core'
 import type { Frame, FrameBody } from '@millrace/record'
 import type { TransferProgress } from './snapshot-sends.ts'
 
@@ -48,6 +48,18 @@ export interface MemberChange {
   readonly expectedIndex?: number
 }
 
+/** What of a replica's log cannot be read from its disk, and how far that is repaired from others. */
+export interface GroupDamage {
+  /** Rising; empty: everything is repaired. */
+  readonly holes: readonly HoleRange[]
+  /** In all holes together. */
+  readonly entriesMissing: number
+  /** Since the group was opened. */
+  readonly framesRepaired: number
+  /** Node that the last of them came from; 0: none yet. */
+  readonly lastSource: number
+}
+
 export interface GroupStatus {
   readonly group: number
   readonly replica: number
@@ -61,6 +73,8 @@ export interface GroupStatus {
   readonly configuration: GroupConfiguration
   /** Index of the entry since which it is in force. */
   readonly configurationIndex: number
+  /** Absent where no damage has been found since the group was opened. */
+  readonly damage?: GroupDamage
   /** Why this replica no longer takes part; absent while it does. */
   readonly halted?: string
   readonly followers: readonly {

@@ -5,7 +5,7 @@ import { type Frame, type FrameBody, FrameKind, sealFrame } from '@millrace/reco
 import { afterEach, expect, test } from 'vitest'
 import { birthRecord } from './birth-record.ts'
 import { encodeGroupConfiguration } from './configuration-codec.ts'
-import { type EntryPayload, plainBody } from './entry-frame.ts'
+import { type EntryPayload, entriesOfFrames, plainBody } from './entry-frame.ts'
 import type { GroupConfiguration } from './group-handle.ts'
 import { openGroup, trimmedTo } from './group-opening.ts'
 import type { RaftGroupHandle } from './raft-group-handle.ts'
@@ -77,14 +77,51 @@ test('a state ahead of the base: a snapshot at the base still says the configura
   expect(snapshotFor(core)).toMatchObject({ index: 1, configuration: AT_BASE, configurationIndex: 1 })
 })
 
-test('a log with a hole is not opened: the core would take the terms in it for known', async () => {
-  const { store } = await logWithChanges()
-  store.damage(GROUP, 4, 4)
-  const [log] = store.groups()
-  await expect(openGroup(log!, { index: 0, term: 0 })).rejects.toMatchObject({
-    code: 'DAMAGED',
-    hole: { before: { index: 3 }, last: { index: 4 } },
-  })
+test('a log with a hole is opened: what is in it is not known, what comes after is', async () => {
+  const { frames, store } = await logWithChanges()
+  store.damage(GROUP, 4, 5)
+  const { initial, tail, configurationIndex } = await openGroup(store.reopen().groups()[0]!, { index: 0, term: 0 })
+  expect(initial).toMatchObject({ hardState: { commit: 6 }, lastIndex: 6, applied: 1 })
+  // The change at 5 is in force, and nobody can say what it is.
+  expect(configurationIndex).toBe(3)
+  expect(initial.holes).toEqual([{ first: 4, last: 5, oneTerm: true, mayHoldConfiguration: true }])
+  const core = new RaftGroup({ id: 11 }, initial, () => 0)
+  core.step({ type: 'campaign' })
+  expect(core.status().role).toBe('follower')
+  const configurations = entriesOfFrames([frames[3]!])
+  core.step({ type: 'holeFilled', first: 4, last: 5, terms: [{ first: 4, term: TERM }], configurations })
+  expect(core.status().holes).toEqual([])
+  expect(tail.lastIndex).toBe(6)
+})
+
+test('a hole above the commit index: frames join what comes after it, and what is before it', async () => {
+  const { frames, store } = await logWithChanges()
+  const log = store.groups()[0]!
+  const more: Frame[] = []
+  for (let index = 7; index <= 10; index++) {
+    const previousChain = (more.at(-1) ?? frames.at(-1)!).header.chain
+    const at = { group: GROUP, index, term: TERM, baseOffset: 0, timestamp: 1, previousChain }
+    more.push(sealFrame(plainBody(FrameKind.noop, new Uint8Array(0)), at))
+  }
+  await new Promise<void>(done => log.write({ frames: more, commit: 6 }, done))
+  const again = store.reopen()
+  again.damage(GROUP, 8, 9)
+  const { initial, tail } = await openGroup(again.groups()[0]!, { index: 6, term: TERM })
+  expect(initial.entries?.map(({ index }) => index)).toEqual([10])
+  const check = (previousIndex: number, sent: readonly Frame[]): string | undefined =>
+    tail.check(previousIndex, TERM, entriesOfFrames(sent))
+  const foreign = (index: number): Frame =>
+    sealFrame(plainBody(FrameKind.noop, new Uint8Array(0)), {
+      ...{ group: GROUP, index, term: TERM, baseOffset: 0, timestamp: 1, previousChain: 99 },
+    })
+  expect(check(7, more.slice(1, 2))).toBe(undefined)
+  expect(check(7, [foreign(8)])).toContain('does not join')
+  expect(check(9, more.slice(3))).toBe(undefined)
+  expect(check(9, [foreign(10)])).toContain('does not join')
+  // Inside nobody knows the chain.
+  expect(check(8, [foreign(9)])).toBe(undefined)
+  tail.fill(more.slice(1, 3))
+  expect(check(8, [foreign(9)])).toContain('does not join')
 })
 
 test('a log trimmed between changes that are never applied again: its base record says what is in force', async () => {

@@ -4,9 +4,18 @@
  * Commit at start is max(commit of the newest valid round, base index, a), where a is the checkpoint's applied index if
  * this log holds an entry with the checkpoint's (index, term). State that came from elsewhere says nothing about this
  * log, so without such an entry it is not counted.
+ *
+ * A log may have holes: what is in them is not known here, and the core is told where they are.
  */
-import { type BaseRecord, type GroupLog, LogDamaged, type RecoveredLog } from '@millrace/log-store'
-import type { Entry, InitialState, Input, LogIndex, Term } from '@millrace/raft-core'
+import {
+  type BaseRecord,
+  type GroupLog,
+  LogDamaged,
+  type LogPosition,
+  positionAfter,
+  type RecoveredLog,
+} from '@millrace/log-store'
+import type { Entry, InitialHole, InitialState, Input, LogIndex, Term } from '@millrace/raft-core'
 import { type Frame, framePayload } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { type EntryPayload, entriesOfFrames } from './entry-frame.ts'
@@ -30,19 +39,15 @@ export interface GroupOpening {
 /**
  * Reads what the core has to know of a recovered log.
  *
- * @throws LogDamaged while a range of the log cannot be read
  * @throws Error when the state machine holds something else than this log says was committed, or when the log no longer
  *   reaches back to what the state machine needs next
  */
 export async function openGroup(log: GroupLog, machineApplied: AppliedPosition): Promise<GroupOpening> {
   const { recovered } = log
-  const [hole] = log.holes
-  // The core takes the terms of all entries for known, and inside a hole they are not.
-  if (hole !== undefined) throw new LogDamaged(log.group, hole)
   if (log.end.index !== recovered.last.index || log.end.chain !== recovered.last.chain) {
     throw new Error(`group ${log.group} was written since its log was recovered: reopen the log store first`)
   }
-  const commit = startCommit(recovered, machineApplied)
+  const commit = startCommit(log, machineApplied)
   if (machineApplied.index > 0 && machineApplied.index < recovered.base.index) {
     throw new Error(
       `state ends at index ${machineApplied.index}, the log begins after ${recovered.base.index}: a checkpoint from another replica is needed`,
@@ -68,6 +73,7 @@ export async function openGroup(log: GroupLog, machineApplied: AppliedPosition):
       applied,
       entries,
       unappliedConfigIndexes: later.map(frame => frame.header.index),
+      holes: initialHoles(log),
       ...(recovered.uncertainUntil === undefined ? {} : { uncertainUntil: recovered.uncertainUntil }),
     },
     tail,
@@ -97,9 +103,21 @@ function startBallot({ ballot, last }: RecoveredLog): { term: Term; vote: number
   return ballot.term >= last.term ? { term: ballot.term, vote: ballot.vote } : { term: last.term, vote: 0 }
 }
 
-function startCommit(recovered: RecoveredLog, applied: AppliedPosition): LogIndex {
+/** What of the log cannot be read. The configurations that were read are all up to the commit index of the newest round. */
+function initialHoles({ holes, recovered }: GroupLog): readonly InitialHole[] {
+  const unread = recovered.unreadConfiguration ?? 0
+  return holes.map(({ before, last }) => ({
+    first: before.index + 1,
+    last: last.index,
+    oneTerm: before.term === last.term,
+    mayHoldConfiguration: last.index > recovered.commit || before.index < unread,
+  }))
+}
+
+function startCommit(log: GroupLog, applied: AppliedPosition): LogIndex {
+  const { recovered } = log
   const known = Math.max(recovered.commit, recovered.base.index)
-  const term = termAt(recovered, applied.index)
+  const term = termAt(log, applied.index)
   if (term === applied.term) return Math.min(recovered.last.index, Math.max(known, applied.index))
   if (term !== undefined && applied.index <= known) {
     throw new Error(
@@ -109,10 +127,12 @@ function startCommit(recovered: RecoveredLog, applied: AppliedPosition): LogInde
   return known
 }
 
-/** Term of an entry of the log or of its base; undefined where the log has none. */
-function termAt({ base, last, terms }: RecoveredLog, index: LogIndex): Term | undefined {
+/** Term of an entry of the log or of its base; undefined where the log has none, or where it cannot be read. */
+function termAt({ recovered: { base, last, terms }, holes }: GroupLog, index: LogIndex): Term | undefined {
   if (index === base.index) return base.term
   if (index < base.index || index > last.index) return undefined
+  const hole = holes.find(each => each.before.index < index && index < each.last.index)
+  if (hole !== undefined && hole.before.term !== hole.last.term) return undefined
   return terms.findLast(run => run.first <= index)?.term
 }
 
@@ -121,20 +141,36 @@ async function readTail(log: GroupLog, commit: LogIndex): Promise<{ tail: LogTai
   const { base, last } = log.recovered
   if (last.index === base.index) return { tail: new LogTail(log.group, base), entries: [] }
   if (commit === last.index) return { tail: new LogTail(log.group, last), entries: [] }
-  const before = commit === base.index ? undefined : (await log.read(commit, commit + 1, 1))[0]
-  const tail = new LogTail(log.group, before === undefined ? base : positionOf(before))
+  const tail = new LogTail(log.group, commit === base.index ? base : await positionBelow(log, commit))
   let frames: Frame[] = []
-  for (let next = commit + 1; next <= last.index; ) {
-    const read = await log.read(next, last.index + 1, READ_BYTES)
-    for (const frame of read) tail.append(frame)
-    frames = newest([...frames, ...read])
-    next = tail.lastIndex + 1
+  while (tail.lastIndex < last.index) {
+    const read = await readable(log, tail.lastIndex + 1, last.index + 1)
+    if (read instanceof LogDamaged) {
+      tail.skip(read.hole.last)
+      frames = []
+    } else {
+      for (const frame of read) tail.append(frame)
+      frames = newest([...frames, ...read])
+    }
   }
   return { tail, entries: entriesOfFrames(frames) }
 }
 
-function positionOf({ header }: Frame): ConstructorParameters<typeof LogTail>[1] {
-  return { ...header, nextOffset: header.baseOffset + header.recordCount }
+/** Where the log stands after the last entry at or below `index` of which that is known. */
+async function positionBelow(log: GroupLog, index: LogIndex): Promise<LogPosition> {
+  const read = await readable(log, index, index + 1)
+  if (!(read instanceof LogDamaged)) return positionAfter(read[0]!)
+  const { before, last } = read.hole
+  return last.index === index ? last : before
+}
+
+async function readable(log: GroupLog, from: LogIndex, to: LogIndex): Promise<readonly Frame[] | LogDamaged> {
+  try {
+    return await log.read(from, to, READ_BYTES)
+  } catch (error) {
+    if (error instanceof LogDamaged) return error
+    throw error
+  }
 }
 
 /** The longest run at the end that fits the budget. */

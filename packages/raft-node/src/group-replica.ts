@@ -16,6 +16,7 @@ import {
   type Term,
 } from '@millrace/raft-core'
 import { type Frame, framePayload, MillraceError } from '@millrace/record'
+import { busyAnswer } from './busy-answer.ts'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { Failover, type FailoverSubject } from './failover.ts'
 import { GroupApplier } from './group-applier.ts'
@@ -25,11 +26,15 @@ import type { GroupOpening } from './group-opening.ts'
 import { GroupProposals } from './group-proposals.ts'
 import { GroupSnapshots } from './group-snapshots.ts'
 import { GroupStepper } from './group-stepper.ts'
+import type { HoleRepair } from './hole-repair.ts'
 import type { HostServices } from './host-services.ts'
 import type { GroupCredit } from './inbound-credit.ts'
 import { Leadership } from './leadership.ts'
+import { losesVote } from './loses-vote.ts'
 import { ReadRequests } from './read-requests.ts'
+import { RepairedLog } from './repaired-log.ts'
 import { ReplicaPlaces } from './replica-places.ts'
+import { repairOf } from './replica-repair.ts'
 import { ReportOnce } from './report-once.ts'
 import { snapshotSubject } from './snapshot-subject.ts'
 import type { StateMachine } from './state-machine.ts'
@@ -49,7 +54,9 @@ export interface GroupReplicaOptions {
 export class GroupReplica implements FailoverSubject {
   readonly group: number
   readonly replica: number
+  /** Reads of it wait for repairs. */
   readonly log: GroupLog
+  readonly storedLog: GroupLog
   readonly places: ReplicaPlaces
   readonly leadership: Leadership
   readonly proposals: GroupProposals
@@ -57,6 +64,7 @@ export class GroupReplica implements FailoverSubject {
   readonly failover: Failover
   readonly applier: GroupApplier
   readonly snapshots: GroupSnapshots
+  readonly repair: HoleRepair
   /** For the turn loop: it has a part in the next turn. */
   awake = false
   readonly #services: HostServices
@@ -74,7 +82,7 @@ export class GroupReplica implements FailoverSubject {
   constructor(options: GroupReplicaOptions) {
     const { services, log, machine, opening } = options
     this.#services = services
-    this.log = log
+    this.storedLog = log
     this.group = log.group
     this.replica = log.recovered.replicaId
     this.#wake = () => options.wake(this)
@@ -99,6 +107,7 @@ export class GroupReplica implements FailoverSubject {
         install: snapshot => this.snapshots.install(snapshot),
         committed: task => this.applier.add(task),
         readAnswered: read => this.reads.answered(read),
+        missed: () => this.repair.missed(),
         mayRest: () => this.#mayRest(),
         rests: resting => options.rests(this, resting),
       },
@@ -111,12 +120,16 @@ export class GroupReplica implements FailoverSubject {
     })
     this.reads = new ReadRequests(services.randomInt)
     this.applier = new GroupApplier(machine, opening.initial.applied)
-    const subject = snapshotSubject(this, {
-      ...{ stepper: this.#stepper, inbox: this.#inbox, wake: this.#wake },
-      configured: (configuration, index) => this.#configured(configuration, index),
-    })
-    this.snapshots = new GroupSnapshots({ services, log, opening, subject, machine: machine.snapshots })
+    const parts = {
+      ...{ services, log, stepper: this.#stepper, inbox: this.#inbox, wake: this.#wake },
+      configured: this.#configured.bind(this),
+    }
+    this.repair = repairOf(this, parts)
+    this.log = new RepairedLog(log, this.repair)
+    const subject = snapshotSubject(this, parts)
+    this.snapshots = new GroupSnapshots({ services, log: this.log, opening, subject, machine: machine.snapshots })
     this.failover = new Failover(services, this)
+    this.repair.start()
   }
 
   get halted(): string | undefined {
@@ -186,10 +199,8 @@ export class GroupReplica implements FailoverSubject {
     this.#once.report({ level: 'warn', group: this.group, message: dropped })
   }
 
-  #answerBusy({ from, term, prevIndex }: AppendRequest<Frame>): void {
-    const refusal = { type: 'appendResponse', from: this.replica, to: from, term, index: prevIndex } as const
-    const message = { ...refusal, rejected: true, hintIndex: 0, hintTerm: 0 }
-    this.#services.post(this.places.nodeOf(from), { group: this.group, message, busy: true })
+  #answerBusy(append: AppendRequest<Frame>): void {
+    this.#services.post(this.places.nodeOf(append.from), busyAnswer(this.group, this.replica, append))
     // What is posted leaves at the end of a turn.
     this.#wake()
   }
@@ -208,6 +219,7 @@ export class GroupReplica implements FailoverSubject {
   /** A node that may have a replica of this group is there again. */
   nodeConnected(node: number): void {
     if (!this.#stepper.quietness.concerns(node) && this.places.replicasOn(node).length > 0) this.rouse()
+    this.repair.nodeConnected(node)
     this.failover.connectivity()
   }
 
@@ -257,6 +269,7 @@ export class GroupReplica implements FailoverSubject {
       if (ticks === 0) return
       this.leadership.expire(nowMs)
       this.reads.expire(nowMs)
+      if (this.repair.isStuck()) this.#inbox.input({ type: 'stepDown' })
     })
   }
 
@@ -295,12 +308,13 @@ export class GroupReplica implements FailoverSubject {
   /** Nothing here would be ended or kept up by ticks alone; a lease is kept up by heartbeats. */
   #mayRest(): boolean {
     const waits = this.#campaignDue || !this.reads.idle || this.leadership.pendingProposals > 0
-    return !waits && this.#configuration.leaseReads !== true
+    return !waits && !this.repair.isNeeded && this.#configuration.leaseReads !== true
   }
 
   #end(reason: string, machineToo: boolean, error: MillraceError): void {
     this.#halted = reason
     void this.snapshots.close()
+    this.repair.close()
     this.failover.stop()
     this.#stepper.quietness.end()
     this.#inbox.close()
@@ -327,6 +341,7 @@ export class GroupReplica implements FailoverSubject {
   #leaderNews(): void {
     const { role, term, leading } = this.leadership
     this.snapshots.leadershipChanged()
+    this.repair.leadershipChanged()
     if (this.leadership.leader === NONE) this.failover.connectivity()
     else this.failover.leaderKnown()
     this.#services.report({
@@ -359,9 +374,8 @@ export class GroupReplica implements FailoverSubject {
     this.#configurationIndex = index
     this.#notify('configuration')
     const { leader } = this.leadership
-    // It steps down when it knows: nobody has to wait until it is missed. (One that came later than what is applied here
-    // is no voter yet, which is something else.)
-    if (votes(before, leader) && !votes(configuration, leader)) this.nodeGone(this.leaderNode)
+    // It steps down when it knows: nobody has to wait until it is missed.
+    if (losesVote(leader, before, configuration)) this.nodeGone(this.leaderNode)
   }
 
   #guard(what: string, run: () => void): void {
@@ -379,8 +393,4 @@ export class GroupReplica implements FailoverSubject {
   #notify(type: Parameters<GroupObserver>[0]['type']): void {
     for (const observer of this.#observers) observer({ type })
   }
-}
-
-function votes({ voters, votersOutgoing }: GroupConfiguration, replica: ReplicaId): boolean {
-  return voters.includes(replica) || votersOutgoing.includes(replica)
 }

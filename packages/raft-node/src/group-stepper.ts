@@ -22,8 +22,9 @@ import {
   type Term,
   type TraceEvent,
 } from '@millrace/raft-core'
-import { frameBytes } from '@millrace/record'
-import type { EntryPayload } from './entry-frame.ts'
+import { type Frame, FrameKind, frameBytes, framePayload } from '@millrace/record'
+import { decodeGroupConfiguration } from './configuration-codec.ts'
+import { type EntryPayload, entriesOfFrames } from './entry-frame.ts'
 import type { GroupConfiguration } from './group-handle.ts'
 import type { GroupInbox } from './group-inbox.ts'
 import { type GroupOpening, trimmedTo } from './group-opening.ts'
@@ -66,6 +67,8 @@ export interface StepperEffects {
   install(snapshot: SnapshotMeta<EntryPayload>): Promise<void>
   committed(task: ApplyTask<EntryPayload>): void
   readAnswered(read: ReadState): void
+  /** An entry that is needed cannot be read; a leader cannot go on for that peer, or not at all. */
+  missed(): void
   /** Nobody waits for something that only ticks would end. */
   mayRest(): boolean
   /** It takes no ticks from now on, or takes them again. */
@@ -113,6 +116,7 @@ export class GroupStepper {
       cacheBytesMax: CORE_CACHE_BYTES_MAX,
       trace: (event: TraceEvent) => {
         if (event.type === 'certain') this.#storage.certain()
+        else if (event.type === 'entryMissed') options.effects.missed()
       },
       ...leaseOf(opening.configuration, electionTimeoutMinMs),
     }
@@ -140,6 +144,7 @@ export class GroupStepper {
         return options.effects.install(snapshot)
       },
       released: responses => inbox.release(responses),
+      damaged: () => options.effects.missed(),
       input: input => inbox.input(input),
     })
   }
@@ -217,6 +222,20 @@ export class GroupStepper {
       }
       this.#carryOut(this.#core.takeOutput())
     }
+  }
+
+  /** Entries can be read that could not: what joins them is known, and the core hears what they say in the next turn. */
+  filled(frames: readonly Frame[]): void {
+    const { inbox, places } = this.#options
+    this.#tail.fill(frames)
+    const terms: { first: LogIndex; term: Term }[] = []
+    const changes = frames.filter(({ header }) => header.kind === FrameKind.configuration)
+    for (const { header } of frames) {
+      if (terms.at(-1)?.term !== header.term) terms.push({ first: header.index, term: header.term })
+    }
+    for (const frame of changes) places.learn(decodeGroupConfiguration(framePayload(frame)))
+    const [first, last] = [frames[0]!.header.index, frames.at(-1)!.header.index]
+    inbox.input({ type: 'holeFilled', first, last, terms, configurations: entriesOfFrames(changes) })
   }
 
   /** Responses that may leave: to this replica itself by `step`, to others by the network. */

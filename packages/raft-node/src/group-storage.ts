@@ -5,7 +5,7 @@
  * Invariant: frames enter the log in index order and joined by their chains; the responses of a task are released by
  * the completion of its write, or at once where it has nothing to write and no write of the group is under way.
  */
-import { type GroupLog, LogError, type LogPosition, type LogWrite } from '@millrace/log-store'
+import { type GroupLog, LogDamaged, LogError, type LogPosition, type LogWrite } from '@millrace/log-store'
 import type {
   AppendTask,
   Entry,
@@ -41,6 +41,8 @@ export interface GroupStorageOptions {
   readonly positionOf: (snapshot: SnapshotMeta<EntryPayload>) => LogPosition
   /** Replaces state and log, durably. Whoever asks for it hears of a failure, too: then nothing is written any more. */
   readonly install: (snapshot: SnapshotMeta<EntryPayload>) => Promise<void>
+  /** An entry that the core asked for is in a hole. */
+  readonly damaged: () => void
   /** Answers of fetches. */
   readonly input: (input: Input<EntryPayload>) => void
 }
@@ -201,11 +203,14 @@ export class GroupStorage {
     const { services, log, input } = this.#options
     const code = error instanceof LogError ? error.code : 'IO'
     const reason = code === 'COMPACTED' ? 'compacted' : code === 'DAMAGED' ? 'damaged' : 'io'
-    services.report({
-      level: reason === 'compacted' ? 'warn' : 'error',
-      group: log.group,
-      message: `cannot read entries ${request.from}–${request.to - 1} to ${request.purpose} them: ${String(error)}`,
-    })
+    // What is damaged is reported once, by its repair.
+    if (error instanceof LogDamaged) this.#options.damaged()
+    else
+      services.report({
+        level: reason === 'compacted' ? 'warn' : 'error',
+        group: log.group,
+        message: `cannot read entries ${request.from}–${request.to - 1} to ${request.purpose} them: ${String(error)}`,
+      })
     input({ type: 'fetchFailed', request, reason })
   }
 }

@@ -1,9 +1,11 @@
 /** What a group may ask of the node that it runs on. */
 import type { LogStore } from '@millrace/log-store'
 import type { RandomInt } from '@millrace/raft-core'
+import type { FrameAnswer, FrameRequest } from './frame-calls.ts'
 import type { InboundCredit } from './inbound-credit.ts'
 import type { Clock, CreateCore, NodeEvent, NodeTiming } from './node.ts'
 import type { QuietPeers } from './quiet-peers.ts'
+import type { RepairBudget } from './repair-budget.ts'
 import type { SnapshotSends } from './snapshot-sends.ts'
 import type { GroupMessage } from './transport.ts'
 
@@ -13,6 +15,9 @@ export interface HostServices {
   readonly randomInt: RandomInt
   readonly timing: Required<NodeTiming>
   readonly snapshots: SnapshotSends
+  readonly repairs: RepairBudget
+  /** @see Transport.fetchFrames */
+  fetchFrames(node: number, request: FrameRequest): Promise<FrameAnswer>
   readonly store: LogStore
   readonly createCore?: CreateCore | undefined
   readonly inbound: InboundCredit

@@ -1,6 +1,7 @@
 export { type ApplyOptions, applyCommand } from './apply-command.ts'
 export { BIRTH_INDEX, BIRTH_TERM, birthRecord, type GroupBirth } from './birth-record.ts'
 export { decodeGroupConfiguration, encodeGroupConfiguration } from './configuration-codec.ts'
+export type { FrameAnswer, FrameRefusal, FrameRequest } from './frame-calls.ts'
 export { type Fsm, type FsmSnapshot, openFsm } from './fsm.ts'
 export { type BootstrapOptions, FoundingError, type FoundingRefusal } from './group-bootstrap.ts'
 export { birthGroup, type GroupFounding, type GroupJoining, joinGroup } from './group-founding.ts'
@@ -21,6 +22,7 @@ export {
   type RaftState,
 } from './raft.ts'
 export { createNode } from './raft-host.ts'
+export type { RepairTraffic } from './repair-budget.ts'
 export { replayedMachine } from './replayed-machine.ts'
 export * from './snapshot-calls.ts'
 export type { SnapshotOptions } from './snapshot-options.ts'

@@ -12,6 +12,9 @@ import { type EntryPayload, isSealed, sealEntry } from './entry-frame.ts'
 import type { GroupConfiguration } from './group-handle.ts'
 import { countCopy } from './payload-copies.ts'
 
+/** In place of terms and chains that cannot be read. */
+const UNKNOWN = Number.NaN
+
 /** Positions let go of at once, so that dropping them costs nothing per entry. */
 const DROP_BATCH = 1_024
 
@@ -84,6 +87,28 @@ export class LogTail {
     this.#nextOffset = nextOffsetAfter(header)
   }
 
+  /** The entries up to `at` cannot be read; where the log stands after them is known. */
+  skip(at: LogPosition): void {
+    while (this.lastIndex < at.index - 1) {
+      this.#terms.push(UNKNOWN)
+      this.#chains.push(UNKNOWN)
+    }
+    this.#terms.push(at.term)
+    this.#chains.push(at.chain)
+    this.#timestamp = at.timestamp
+    this.#nextOffset = at.nextOffset
+  }
+
+  /** Entries can be read that could not. */
+  fill(frames: readonly Frame[]): void {
+    for (const { header } of frames) {
+      const at = header.index - this.#floor
+      if (at < 0 || !Number.isNaN(this.#chains[at])) continue
+      this.#terms[at] = header.term
+      this.#chains[at] = header.chain
+    }
+  }
+
   /** Everything is replaced by a snapshot that ends there. */
   restart(at: LogPosition): void {
     this.#floor = at.index
@@ -96,7 +121,8 @@ export class LogTail {
   /** Entries up to `commit` are never replaced any more. */
   committed(commit: LogIndex): void {
     const drop = Math.min(commit, this.lastIndex) - this.#floor
-    if (drop < DROP_BATCH) return
+    // What comes after an entry that cannot be read must join something: the floor stays where that is known.
+    if (drop < DROP_BATCH || Number.isNaN(this.#chains[drop])) return
     this.#terms.splice(0, drop)
     this.#chains.splice(0, drop)
     this.#floor += drop
@@ -140,6 +166,7 @@ export class LogTail {
     if (first === undefined || !isSealed(first) || previousIndex > this.lastIndex) return undefined
     if (previousIndex >= this.#floor) {
       const at = previousIndex - this.#floor
+      // Inside a hole neither is known, and the core refuses.
       if (this.#terms[at] !== previousTerm) return undefined
       const joins = chainOf(first.bytes, this.#chains[at]!) === first.header.chain
       return joins ? undefined : `chain does not join this log at ${previousIndex}`

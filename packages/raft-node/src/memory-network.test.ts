@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { createMemoryNetwork, type MemoryNetwork } from './memory-network.ts'
 import { describeBeats } from './testing/beat-contract.ts'
+import { describeFrameQuestions } from './testing/frame-contract.ts'
 import { describeTransport, RecordingHandler, type TransportNetwork } from './testing/transport-contract.ts'
 import { until } from './testing/until.ts'
 import type { GroupMessage, Transport } from './transport.ts'
@@ -12,6 +13,7 @@ const openNetwork = async (): Promise<TransportNetwork> => {
 
 describeTransport('the memory network', openNetwork)
 describeBeats('the memory network', openNetwork)
+describeFrameQuestions('the memory network', openNetwork)
 
 async function pair(network: MemoryNetwork): Promise<{ a: Transport; seenByB: RecordingHandler }> {
   const a = network.transport(1)

@@ -5,6 +5,7 @@
  * Never calls a handler from inside `send`. Without faults a link delivers in order; messages sent in one call arrive
  * in one call. All chance comes from the `randomInt` and all time from the `clock` that it is given.
  */
+import type { FrameAnswer, FrameRequest } from './frame-calls.ts'
 import { MemorySnapshotCall } from './memory-snapshot-calls.ts'
 import type { Clock } from './node.ts'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from './snapshot-calls.ts'
@@ -239,18 +240,33 @@ class MemoryTransport implements Transport {
   }
 
   describeGroup(node: number, group: number): Promise<GroupPresence> {
+    return this.#ask(node, async handler => handler.describeGroup(group))
+  }
+
+  fetchFrames(node: number, request: FrameRequest): Promise<FrameAnswer> {
+    return this.#ask(node, handler => handler.framesAsked(this.#nodeId, request))
+  }
+
+  #ask<T>(node: number, question: (handler: TransportHandler) => Promise<T>): Promise<T> {
     const { clock } = this.#network
     return new Promise((resolve, reject) => {
       const timer = clock.setTimer(ASK_MS, () => reject(new Error(`node ${node} does not answer`)))
       const lost = (from: number, to: number): boolean => this.#network.fate(from, to) !== 'arrives'
-      if (lost(this.#nodeId, node)) return
-      this.#network.carry(() => {
-        const presence = this.#network.handlerOf(node)?.describeGroup(group)
-        if (presence === undefined || lost(node, this.#nodeId)) return
+      const answered = (end: () => void): void => {
+        if (lost(node, this.#nodeId)) return
         this.#network.carry(() => {
           timer.cancel()
-          resolve(presence)
+          end()
         })
+      }
+      if (lost(this.#nodeId, node)) return
+      this.#network.carry(() => {
+        const handler = this.#network.handlerOf(node)
+        if (handler === undefined) return
+        question(handler).then(
+          answer => answered(() => resolve(answer)),
+          (error: unknown) => answered(() => reject(error)),
+        )
       })
     })
   }

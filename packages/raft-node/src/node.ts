@@ -6,6 +6,7 @@ import type { BootstrapOptions } from './group-bootstrap.ts'
 import type { GroupFounding } from './group-founding.ts'
 import type { GroupHandle } from './group-handle.ts'
 import type { InboundLimits } from './inbound-credit.ts'
+import type { RepairTraffic } from './repair-budget.ts'
 import type { SnapshotOptions } from './snapshot-options.ts'
 import type { RunningTransfer, SnapshotTraffic } from './snapshot-sends.ts'
 import type { StateMachine } from './state-machine.ts'
@@ -80,6 +81,12 @@ export interface SnapshotActivity extends Readonly<SnapshotTraffic> {
   readonly transfers: readonly RunningTransfer[]
 }
 
+/** Repairs of logs from other nodes, over all groups; the traffic since the start of the node. */
+export interface RepairActivity extends Readonly<RepairTraffic> {
+  /** Groups that repair their logs now, or wait for their turn. */
+  readonly running: number
+}
+
 export interface RaftNode {
   readonly nodeId: number
   /**
@@ -100,6 +107,7 @@ export interface RaftNode {
   closeGroup(group: number): Promise<void>
   isConnected(node: number): boolean
   snapshots(): SnapshotActivity
+  repairs(): RepairActivity
   /** Hands leaderships away, finishes writes, checkpoints, closes transport and machines; not the log store. */
   shutdown(): Promise<void>
 }

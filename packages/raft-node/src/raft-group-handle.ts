@@ -46,6 +46,7 @@ export class RaftGroupHandle implements GroupHandle {
     const core = replica.status()
     const { sends, receiving } = replica.snapshots.progress
     const { halted } = replica
+    const damage = replica.repair.status
     return {
       group: replica.group,
       replica: replica.replica,
@@ -58,6 +59,7 @@ export class RaftGroupHandle implements GroupHandle {
       configuration: replica.configuration,
       configurationIndex: replica.configurationIndex,
       ...(halted === undefined ? {} : { halted }),
+      ...(damage && { damage }),
       followers: core.peers
         .filter(peer => peer.id !== replica.replica)
         .map(({ id, match, state, recentActive, learner }) => ({

@@ -7,6 +7,8 @@
 import type { GroupLog } from '@millrace/log-store'
 import { CheckpointSchedule, checkpoint } from './checkpoint-schedule.ts'
 import { DiskHealth } from './disk-health.ts'
+import type { FrameAnswer, FrameRequest } from './frame-calls.ts'
+import { FrameServer } from './frame-server.ts'
 import { type BootstrapOptions, GroupBootstrap } from './group-bootstrap.ts'
 import type { GroupFounding } from './group-founding.ts'
 import type { GroupHandle } from './group-handle.ts'
@@ -16,10 +18,11 @@ import { HandOver } from './hand-over.ts'
 import { type HostServices, resolveTiming } from './host-services.ts'
 import { InboundCredit } from './inbound-credit.ts'
 import { LoopHealth } from './loop-health.ts'
-import type { NodeOptions, RaftNode, SnapshotActivity } from './node.ts'
+import type { NodeOptions, RaftNode, RepairActivity, SnapshotActivity } from './node.ts'
 import { Outbox } from './outbox.ts'
 import { QuietPeers } from './quiet-peers.ts'
 import { RaftGroupHandle } from './raft-group-handle.ts'
+import { RepairBudget } from './repair-budget.ts'
 import type { IncomingSnapshot, SnapshotAnswer, SnapshotOffer } from './snapshot-calls.ts'
 import { resolveSnapshotOptions } from './snapshot-options.ts'
 import { SnapshotSends } from './snapshot-sends.ts'
@@ -60,6 +63,7 @@ class RaftHost implements RaftNode, TransportHandler {
   /** Every group that was ever opened in this process. */
   readonly #opened = new Set<number>()
   readonly #bootstrap: GroupBootstrap
+  readonly #frames: FrameServer
   readonly #gone = new Set<number>()
   readonly #unreachableUntilMs = new Map<number, number>()
   #shutdown: Promise<void> | undefined
@@ -98,10 +102,13 @@ class RaftHost implements RaftNode, TransportHandler {
         ...{ clock, limits: resolveSnapshotOptions(options.snapshots) },
         call: (node, offer, events) => options.transport.offerSnapshot(node, offer, events),
       }),
+      repairs: new RepairBudget(clock),
+      fetchFrames: (node, request) => options.transport.fetchFrames(node, request),
       post: (node, message) => outbox.post(node, message),
       report,
     }
     this.#services = services
+    this.#frames = new FrameServer(services.repairs.traffic)
     this.#bootstrap = new GroupBootstrap({
       ...{ nodeId: options.nodeId, store: options.logStore, transport: options.transport, clock },
       isLive: group => this.#opened.has(group) || options.isFounded?.(group) === true,
@@ -214,6 +221,15 @@ class RaftHost implements RaftNode, TransportHandler {
   snapshots(): SnapshotActivity {
     const { traffic, running, waiting, transfers } = this.#services.snapshots
     return { ...traffic, sending: running, waiting, transfers }
+  }
+
+  repairs(): RepairActivity {
+    const { traffic, running } = this.#services.repairs
+    return { ...traffic, running }
+  }
+
+  framesAsked(fromNode: number, request: FrameRequest): Promise<FrameAnswer> {
+    return this.#frames.answer(fromNode, request, this.#handles.get(request.group)?.replica)
   }
 
   snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: (answer: SnapshotAnswer) => void): IncomingSnapshot {

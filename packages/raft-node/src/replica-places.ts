@@ -53,6 +53,11 @@ export class ReplicaPlaces {
     return known === undefined || known.node === node
   }
 
+  /** Every replica that was ever heard of, this one among them. */
+  get known(): readonly ReplicaPlace[] {
+    return [...this.#places.values()]
+  }
+
   /** Replicas on a node. */
   replicasOn(node: number): ReplicaId[] {
     return [...this.#places.values()].filter(place => place.node === node).map(({ replica }) => replica)

@@ -6,6 +6,7 @@
 
 import type { Message } from '@millrace/raft-core'
 import type { Frame } from '@millrace/record'
+import type { FrameAnswer, FrameRequest } from './frame-calls.ts'
 import type {
   IncomingSnapshot,
   SnapshotAnswer,
@@ -71,6 +72,8 @@ export interface TransportHandler {
   connected(node: number): void
   /** A peer asks what this node has of a group. */
   describeGroup(group: number): GroupPresence
+  /** A peer asks for entries that its disk cannot give. Never rejects for what the asking node says. */
+  framesAsked(fromNode: number, request: FrameRequest): Promise<FrameAnswer>
   /** A peer offers a snapshot. `answer` may be called until the call is over, and is without effect after that. */
   snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: (answer: SnapshotAnswer) => void): IncomingSnapshot
 }
@@ -97,6 +100,12 @@ export interface Transport {
    * @throws Error where it cannot be asked, or does not answer within a second
    */
   describeGroup(node: number, group: number): Promise<GroupPresence>
+  /**
+   * Asks a node for entries that the own disk cannot give. One answer is at most about `request.bytesMax` long, or one frame.
+   *
+   * @throws Error where it cannot be asked, or does not answer in time
+   */
+  fetchFrames(node: number, request: FrameRequest): Promise<FrameAnswer>
   isConnected(node: number): boolean
   /** Bytes queued to a peer and not handed to the socket yet. */
   queuedBytes(node: number): number

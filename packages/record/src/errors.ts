@@ -46,6 +46,7 @@ export type ErrorCode =
   | 'UNREACHABLE'
   | 'CONNECTION_LOST'
   | 'PARTITION_HALTED'
+  | 'RANGE_DAMAGED'
   | 'FORBIDDEN_ORIGIN'
   | 'UNSUPPORTED'
   | 'SHUTTING_DOWN'
@@ -247,6 +248,14 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 503,
     connect: 'data_loss',
     meaning: 'A replica found damage that it must not serve or build upon.',
+  },
+  RANGE_DAMAGED: {
+    outcome: 'not_stored',
+    retryable: true,
+    status: 503,
+    connect: 'unavailable',
+    meaning:
+      'Records that are asked for cannot be read from the disk of this replica, and are being fetched from others.',
   },
   FORBIDDEN_ORIGIN: {
     outcome: 'not_stored',

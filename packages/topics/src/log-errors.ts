@@ -1,5 +1,5 @@
 /** What a failed read of the log means to a client. */
-import { LogError } from '@millrace/log-store'
+import { LogDamaged, LogError } from '@millrace/log-store'
 import { MillraceError } from '@millrace/record'
 
 /**
@@ -8,6 +8,9 @@ import { MillraceError } from '@millrace/record'
  */
 export function readError(error: unknown, outOfRange: () => MillraceError): unknown {
   if (!(error instanceof LogError)) return error
+  if (error instanceof LogDamaged) {
+    return new MillraceError('RANGE_DAMAGED', `${error.message}, which are asked for them`, { cause: error })
+  }
   switch (error.code) {
     case 'COMPACTED':
     case 'OUT_OF_RANGE':

@@ -1,6 +1,6 @@
 /** What a reader sees, and what it never sees. */
 
-import { LogError } from '@millrace/log-store'
+import { LogDamaged, LogError } from '@millrace/log-store'
 import { framePayload, MillraceError } from '@millrace/record'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import type { ReadResult } from './partition.ts'
@@ -66,6 +66,15 @@ describe('read', () => {
     }
     expect(read).toBe('abc'.repeat(50))
     expect(search).toHaveBeenCalledTimes(1)
+  })
+
+  test('of a range that is damaged here can be tried again: others have it', async () => {
+    at.append(batch('ab'))
+    at.group.commit()
+    const { base } = at.group.log
+    const hole = { before: base, last: { ...base, index: base.index + 1 } }
+    vi.spyOn(at.group.log, 'indexOfOffset').mockRejectedValueOnce(new LogDamaged(7, hole))
+    await expect(at.replica.read(0, 100)).rejects.toMatchObject({ code: 'RANGE_DAMAGED', retryable: true })
   })
 
   test('of a log that cannot be read says so', async () => {

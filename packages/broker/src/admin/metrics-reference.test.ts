@@ -11,7 +11,10 @@ test('the reference of metrics has one row per metric', async () => {
   const stats = { fsyncs: 0, fsyncMsTotal: 0, bytesWritten: 0, stuckMs: 0, diskFreeBytes: 0 }
   const metrics = createMetrics({
     counters: new BrokerCounters(),
-    node: { snapshots: () => ({ ...NO_SNAPSHOTS, transfers: [] }) },
+    node: {
+      snapshots: () => ({ ...NO_SNAPSHOTS, transfers: [] }),
+      repairs: () => ({ framesRepaired: 0, bytesRepaired: 0, framesServed: 0, running: 0 }),
+    },
     topics: { replicas: () => [] } as unknown as MetricSources['topics'],
     logStore: { acceptsAppends: true, stats: () => stats } as unknown as NonNullable<MetricSources['logStore']>,
   })

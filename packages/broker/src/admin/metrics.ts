@@ -4,7 +4,7 @@
  */
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import type { LogStore } from '@millrace/log-store'
-import type { RaftNode } from '@millrace/raft-node'
+import type { GroupDamage, RaftNode } from '@millrace/raft-node'
 import type { Topics } from '@millrace/topics'
 import { Counter, Gauge, Registry } from 'prom-client'
 import { LatencyHistogram } from './latency-histogram.ts'
@@ -33,7 +33,7 @@ export class BrokerCounters {
 export interface MetricSources {
   readonly counters: BrokerCounters
   readonly topics: Topics
-  readonly node: Pick<RaftNode, 'snapshots'>
+  readonly node: Pick<RaftNode, 'snapshots' | 'repairs'>
   readonly logStore?: Pick<LogStore, 'stats' | 'acceptsAppends'>
 }
 
@@ -65,6 +65,8 @@ const SNAPSHOT_COUNTERS: readonly (readonly [string, string, (snapshots: Snapsho
   ['millrace_snapshot_received_bytes_total', 'Bytes of snapshots received and stored.', s => s.bytesReceived],
 ]
 
+type Repairs = ReturnType<RaftNode['repairs']>
+
 const SNAPSHOT_GAUGES: readonly (readonly [string, string, (snapshots: Snapshots) => number])[] = [
   ['millrace_snapshots_sending', 'Transfers of snapshots to other nodes under way.', s => s.sending],
   ['millrace_snapshots_waiting', 'Transfers of snapshots that wait for their turn.', s => s.waiting],
@@ -73,6 +75,16 @@ const SNAPSHOT_GAUGES: readonly (readonly [string, string, (snapshots: Snapshots
     'Bytes that the transfers under way still have to send.',
     s => s.transfers.reduce((bytes, transfer) => bytes + transfer.bytesTotal - transfer.bytes, 0),
   ],
+]
+
+const REPAIR_COUNTERS: readonly (readonly [string, string, (repairs: Repairs) => number])[] = [
+  [
+    'millrace_repaired_entries_total',
+    'Log entries fetched from other nodes in place of damage.',
+    r => r.framesRepaired,
+  ],
+  ['millrace_repaired_bytes_total', 'Bytes of log entries fetched in place of damage.', r => r.bytesRepaired],
+  ['millrace_repair_entries_served_total', 'Log entries given to other nodes for repairs.', r => r.framesServed],
 ]
 
 const GAUGES: readonly (readonly [string, string, (sources: MetricSources) => number])[] = [
@@ -89,6 +101,13 @@ const GAUGES: readonly (readonly [string, string, (sources: MetricSources) => nu
     s => lag(s, 'apply'),
   ],
   ['millrace_halted_replicas', 'Replicas on this node that stopped because of damage.', s => countHalted(s.topics)],
+  ['millrace_log_holes', 'Ranges of logs here that cannot be read.', s => damage(s, ({ holes }) => holes.length)],
+  ['millrace_log_missing_entries', 'Entries in those ranges.', s => damage(s, ({ entriesMissing }) => entriesMissing)],
+  [
+    'millrace_repairs_running',
+    'Replicas that repair their logs, or wait for their turn.',
+    s => s.node.repairs().running,
+  ],
   ['millrace_read_streams', 'Open reads.', s => s.counters.readStreams],
   ['millrace_append_streams', 'Open append streams.', s => s.counters.appendStreams],
   ['millrace_connections', 'Open connections to the client port.', s => s.counters.connections],
@@ -118,6 +137,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   for (const [name, help, read] of GAUGES) addGauge(registry, name, help, () => read(sources))
   const { logStore, node } = sources
   for (const [name, help, read] of SNAPSHOT_COUNTERS) addCounter(registry, name, help, () => read(node.snapshots()))
+  for (const [name, help, read] of REPAIR_COUNTERS) addCounter(registry, name, help, () => read(node.repairs()))
   for (const [name, help, read] of SNAPSHOT_GAUGES) addGauge(registry, name, help, () => read(node.snapshots()))
   if (logStore !== undefined) {
     for (const [name, help, read] of DISK) addGauge(registry, name, help, () => read(logStore))
@@ -187,6 +207,13 @@ function addCounter(registry: Registry, name: string, help: string, read: () => 
 
 function countRole(topics: Topics, leading: boolean): number {
   return topics.replicas().filter(replica => replica.handle.leading === leading).length
+}
+
+function damage({ topics }: MetricSources, count: (damage: GroupDamage) => number): number {
+  return topics.replicas().reduce((sum, { handle }) => {
+    const { damage } = handle.status()
+    return damage === undefined ? sum : sum + count(damage)
+  }, 0)
 }
 
 function countHalted(topics: Topics): number {

@@ -18,8 +18,11 @@ interface Damaged {
 
 /** Declares the tests. Rounds of one entry each: damage in one is a hole of one. */
 export function testHoles({ test, expect }: ContractRunner, makePlace: () => Promise<ContractPlace>): void {
-  /** A log of the entries 2 to 11 in two terms, entries 5 and 6 damaged and found out by a read. */
-  async function withHole(damage: readonly number[] = [5, 6]): Promise<Damaged> {
+  /**
+   * A log of the entries 2 to 11 in two terms, entries 5 and 6 damaged and found out by a read. Each was written by itself,
+   * but for the damaged ones where `together` is set.
+   */
+  async function withHole(damage: readonly number[] = [5, 6], together = false): Promise<Damaged> {
     const place = await makePlace()
     const log = await (await place.open()).create(GROUP, { replicaId: 11, base: testBase() })
     const source = new TestLog(GROUP, log.base)
@@ -28,7 +31,9 @@ export function testHoles({ test, expect }: ContractRunner, makePlace: () => Pro
       const kind = index === 6 ? FrameKind.configuration : FrameKind.records
       const frame = source.next({ kind, term: index < 6 ? 1 : 2 })
       frames.push(frame)
-      await written(log, { frames: [frame], commit: Math.max(1, index - 2), ballot: { term: 2, vote: 1 } })
+      if (together && damage.includes(index + 1) && damage.includes(index)) continue
+      const unwritten = frames.slice(log.end.index - 1)
+      await written(log, { frames: unwritten, commit: Math.max(1, index - 2), ballot: { term: 2, vote: 1 } })
     }
     const store = await place.damage(
       GROUP,
@@ -152,6 +157,28 @@ export function testHoles({ test, expect }: ContractRunner, makePlace: () => Pro
     expect(await log.patch(frames.slice(4, 5))).toBe(true)
     expect(await log.patch(frames.slice(4, 5))).toBe(false)
     expect(ranges(log)).toEqual([])
+  })
+
+  test('a long hole is patched in parts, each durable by itself', async () => {
+    const { place, log, frames } = await withHole([4, 5, 6, 7], true)
+    expect(ranges(log)).toEqual([[3, 7]])
+    // Without a position nobody vouches that these lead to the last entry of the hole.
+    expect(await log.patch(frames.slice(2, 4))).toBe(false)
+    expect(await log.patch(frames.slice(2, 4), positionAfter(frames[4]!))).toBe(false)
+    expect(await log.patch(frames.slice(3, 5), positionAfter(frames[4]!))).toBe(false)
+    expect(await log.patch(frames.slice(2, 7), positionAfter(frames[6]!))).toBe(false)
+    expect(await log.patch(frames.slice(2, 4), positionAfter(frames[3]!))).toBe(true)
+    expect(ranges(log)).toEqual([[5, 7]])
+    expect((await log.read(4, 6, 1 << 20)).map(({ header }) => header.index)).toEqual([4, 5])
+    const [again] = (await place.crash()).groups()
+    await reading(again!, 6)
+    expect(ranges(again!)).toEqual([[5, 7]])
+    expect((await again!.read(4, 6, 1 << 20)).map(({ header }) => header.index)).toEqual([4, 5])
+    expect(await again!.patch(frames.slice(4, 6))).toBe(true)
+    expect(await readAll(again!)).toEqual(frames.map(frame => frame.bytes))
+    const [third] = (await place.crash()).groups()
+    expect(await readAll(third!)).toEqual(frames.map(frame => frame.bytes))
+    expect(ranges(third!)).toEqual([])
   })
 
   test('entries from the first of a hole on may be replaced, not from inside it', async () => {

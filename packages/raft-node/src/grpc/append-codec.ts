@@ -135,8 +135,8 @@ function copyTogether(frames: readonly Frame[], bytes: number, into: Frame[]): v
   }
 }
 
-/** Splits frames by their headers, whose checksums are verified; payloads are verified where the frames are stored. */
-function readFrames(bytes: Uint8Array): Frame[] {
+/** Splits frames by their headers, whose checksums are verified; payloads are verified where the frames are stored. @throws WireError */
+export function readFrames(bytes: Uint8Array): Frame[] {
   const frames: Frame[] = []
   for (let at = 0; at < bytes.length; ) {
     const header = decodeFrameHeader(bytes, at)

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { entryOfFrame } from '../entry-frame.ts'
 import type { NodeEvent } from '../node.ts'
 import { describeBeats } from '../testing/beat-contract.ts'
+import { describeFrameQuestions } from '../testing/frame-contract.ts'
 import { freePorts } from '../testing/free-ports.ts'
 import { joinedFrames } from '../testing/joined-frames.ts'
 import { describeTransport, RecordingHandler, type TransportNetwork } from '../testing/transport-contract.ts'
@@ -20,6 +21,7 @@ const openNetwork = async (): Promise<TransportNetwork> => {
 
 describeTransport('the gRPC transport', openNetwork)
 describeBeats('the gRPC transport', openNetwork)
+describeFrameQuestions('the gRPC transport', openNetwork)
 
 async function withTransports(
   run: (open: (options: Partial<Parameters<typeof createGrpcTransport>[0]>) => GrpcTransport) => Promise<void>,

@@ -6,6 +6,7 @@
  */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { Message } from '@millrace/raft-core'
+import type { FrameAnswer, FrameRequest } from '../frame-calls.ts'
 import type { NodeEvent } from '../node.ts'
 import { ReportOnce } from '../report-once.ts'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from '../snapshot-calls.ts'
@@ -13,6 +14,7 @@ import { systemRandomInt } from '../system-clock.ts'
 import type { GroupMessage, GroupPresence, QuietBeat, Transport, TransportHandler } from '../transport.ts'
 import { decodeAppendResponses, decodeAppends, encodeAppends } from './append-codec.ts'
 import { type ControlBatch, decodeHeartbeatResponses, decodeHeartbeats, encodeHeartbeats } from './control-codec.ts'
+import { askFrames } from './frames-call.ts'
 import { encodeHello, type PeerIdentity } from './handshake.ts'
 import { PeerConnection } from './peer-connection.ts'
 import { PeerServer } from './peer-server.ts'
@@ -118,6 +120,10 @@ class PeerTransport implements GrpcTransport {
         if (this.#handler === undefined) throw new Error('the node is stopping')
         return this.#handler.describeGroup(group)
       },
+      framesAsked: async (fromNode, request) => {
+        if (this.#handler === undefined) throw new Error('the node is stopping')
+        return await this.#handler.framesAsked(fromNode, request)
+      },
       snapshotOffered: (fromNode, offer, answer) => {
         if (this.#handler === undefined) throw new Error('the node is stopping')
         return this.#handler.snapshotOffered(fromNode, offer, answer)
@@ -214,6 +220,13 @@ class PeerTransport implements GrpcTransport {
     const stream = peer?.connection.control
     if (peer === undefined || stream === undefined) throw new Error(`node ${node} is not connected`)
     return await askPresence(stream.client, peer.hello, group)
+  }
+
+  async fetchFrames(node: number, request: FrameRequest): Promise<FrameAnswer> {
+    const peer = this.#peers.get(node)
+    const stream = peer?.connection.appends
+    if (peer === undefined || stream === undefined) throw new Error(`node ${node} is not connected`)
+    return await askFrames(stream.client, peer.hello, request)
   }
 
   isConnected(node: number): boolean {

@@ -77,6 +77,11 @@ export class PeerConnection {
     return this.#state === 'up' ? this.#control : undefined
   }
 
+  /** The stream whose connection other long messages may share; undefined while there is none. */
+  get appends(): PeerStream<GroupMessage> | undefined {
+    return this.#state === 'up' ? this.#appends : undefined
+  }
+
   sendAppends(messages: readonly GroupMessage[]): boolean {
     return this.#appends?.send(messages) ?? false
   }

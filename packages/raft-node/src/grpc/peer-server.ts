@@ -14,6 +14,7 @@ import type { GroupMessage, TransportHandler } from '../transport.ts'
 import { encodeAppendResponses } from './append-codec.ts'
 import { type ControlBatch, type ControlItem, decodeVotes, encodeHeartbeatResponses } from './control-codec.ts'
 import { widenServerWindow } from './flow-control.ts'
+import { decodeFrameRequest, encodeFrameAnswer } from './frames-call.ts'
 import { decodeHello, encodeWelcome, type PeerHello, type PeerIdentity, refuseHello } from './handshake.ts'
 import { keepalive, PEER_METHODS, SERVER_OPTIONS } from './peer-service.ts'
 import { decodeQuestion, encodePresence } from './presence-call.ts'
@@ -33,6 +34,7 @@ export interface PeerServerOptions {
   readonly receive: (fromNode: number, batch: ControlBatch) => void
   readonly snapshotOffered: TransportHandler['snapshotOffered']
   readonly describeGroup: TransportHandler['describeGroup']
+  readonly framesAsked: TransportHandler['framesAsked']
   /** A process that runs as `node` has called. */
   readonly saw: (node: number, incarnation: number) => void
   /** A stream of `node` is over. */
@@ -75,6 +77,7 @@ export class PeerServer {
       requestVote: this.#voteHandler(),
       installSnapshot: this.#snapshots.handler,
       describePresence: this.#describeHandler(),
+      fetchFrames: this.#framesHandler(),
     })
   }
 
@@ -207,6 +210,19 @@ export class PeerServer {
       } catch (error) {
         answer(refusal(error))
       }
+    }
+  }
+
+  #framesHandler(): handleUnaryCall<Buffer, Buffer> {
+    return (call, answer) => {
+      const run = async (): Promise<Buffer> => {
+        const { fromNode } = this.#greet(decodeHello(call.request))
+        return encodeFrameAnswer(await this.#options.framesAsked(fromNode, decodeFrameRequest(call.request)))
+      }
+      run().then(
+        bytes => answer(null, bytes),
+        (error: unknown) => answer(refusal(error)),
+      )
     }
   }
 

@@ -27,12 +27,14 @@ export const PEER_METHODS: {
   readonly heartbeat: MethodDefinition<Buffer, Buffer>
   readonly installSnapshot: MethodDefinition<Buffer, Buffer>
   readonly describePresence: MethodDefinition<Buffer, Buffer>
+  readonly fetchFrames: MethodDefinition<Buffer, Buffer>
 } = {
   requestVote: definition(PeerService.method.requestVote),
   appendEntries: definition(PeerService.method.appendEntries),
   heartbeat: definition(PeerService.method.heartbeat),
   installSnapshot: definition(PeerService.method.installSnapshot),
   describePresence: definition(PeerService.method.describePresence),
+  fetchFrames: definition(PeerService.method.fetchFrames),
 }
 
 /** Largest message between peers: a full batch, or one frame of the largest size on its own. */

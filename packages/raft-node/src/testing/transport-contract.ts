@@ -4,6 +4,7 @@ import { crc32, type Frame } from '@millrace/record'
 import { afterEach, describe, expect, test } from 'vitest'
 import { encodeGroupConfiguration } from '../configuration-codec.ts'
 import { entryOfFrame } from '../entry-frame.ts'
+import type { FrameAnswer, FrameRequest } from '../frame-calls.ts'
 import type {
   IncomingSnapshot,
   SnapshotAnswer,
@@ -67,6 +68,9 @@ export class RecordingHandler implements TransportHandler {
   readonly gones: number[] = []
   readonly connects: number[] = []
   readonly snapshots: RecordedSnapshot[] = []
+  readonly frameRequests: { readonly fromNode: number; readonly request: FrameRequest }[] = []
+  /** What is answered next. */
+  readonly frameAnswers: FrameAnswer[] = []
 
   receive(fromNode: number, messages: readonly GroupMessage[]): void {
     for (const message of messages) this.received.push({ fromNode, message })
@@ -90,6 +94,11 @@ export class RecordingHandler implements TransportHandler {
 
   describeGroup(group: number): GroupPresence {
     return { state: 'founding', birth: 4_000_000_000 + group }
+  }
+
+  async framesAsked(fromNode: number, request: FrameRequest): Promise<FrameAnswer> {
+    this.frameRequests.push({ fromNode, request })
+    return this.frameAnswers.shift()!
   }
 
   snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: RecordedSnapshot['answer']): IncomingSnapshot {

@@ -63,6 +63,10 @@ export class FakeNode implements RaftNode {
     return true
   }
 
+  repairs(): ReturnType<RaftNode['repairs']> {
+    return { framesRepaired: 0, bytesRepaired: 0, framesServed: 0, running: 0 }
+  }
+
   snapshots(): ReturnType<RaftNode['snapshots']> {
     return { bytesSent: 0, bytesReceived: 0, sent: 0, installed: 0, taken: 0, sending: 0, waiting: 0, transfers: [] }
   }

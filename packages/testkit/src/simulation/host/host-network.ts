@@ -4,6 +4,8 @@
  */
 import type { Message } from '@millrace/raft-core'
 import type {
+  FrameAnswer,
+  FrameRequest,
   GroupMessage,
   QuietBeat,
   SnapshotCall,
@@ -23,6 +25,8 @@ export interface MessageWatch {
 }
 
 const UNREACHABLE_AFTER_US = 1_000
+/** A question without an answer is given up. */
+const ASK_US = 1_000_000
 
 export class HostNetwork {
   readonly world: World
@@ -113,6 +117,23 @@ class HostTransport implements Transport {
   /** Replicas are told where they are: nobody needs to look around. */
   describeGroup(node: number, group: number): Promise<never> {
     return Promise.reject(new Error(`node ${node} is not asked about group ${group} here`))
+  }
+
+  fetchFrames(node: number, request: FrameRequest): Promise<FrameAnswer> {
+    return new Promise((resolve, reject) => {
+      // Too late where there was an answer.
+      this.process.after(ASK_US, () => reject(new Error(`node ${node} does not answer`)))
+      const answered = (end: () => void): void => {
+        // Into the process that asked: another one may run on that node by now.
+        this.#network.world.network.send(node, this.node, () => this.process.after(0, end))
+      }
+      this.#carry(node, handler => {
+        handler.framesAsked(this.node, request).then(
+          answer => answered(() => resolve(answer)),
+          (error: unknown) => answered(() => reject(error)),
+        )
+      })
+    })
   }
 
   isConnected(node: number): boolean {

@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/peer.proto.
  */
 export const file_millrace_v1alpha1_peer: GenFile = /*@__PURE__*/
-  fileDesc("ChxtaWxscmFjZS92MWFscGhhMS9wZWVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSKEAQoJUGVlckhlbGxvEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJZnJvbV9ub2RlGAIgASgNEg8KB3RvX25vZGUYAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAYSFAoMcHJvdG9jb2xfbWluGAUgASgNEhQKDHByb3RvY29sX21heBgGIAEoDSI0CgtQZWVyV2VsY29tZRITCgtpbmNhcm5hdGlvbhgBIAEoBhIQCghwcm90b2NvbBgCIAEoDSJwChJSZXF1ZXN0Vm90ZVJlcXVlc3QSKwoFaGVsbG8YASABKAsyHC5taWxscmFjZS52MWFscGhhMS5QZWVySGVsbG8SLQoFdm90ZXMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Wb3RlUmVxdWVzdCKPAQoLVm90ZVJlcXVlc3QSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEhIKCmxhc3RfaW5kZXgYBiABKAQSEQoJbGFzdF90ZXJtGAcgASgEEhAKCHRyYW5zZmVyGAggASgIInYKE1JlcXVlc3RWb3RlUmVzcG9uc2USLwoHd2VsY29tZRgBIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJXZWxjb21lEi4KBXZvdGVzGAIgAygLMh8ubWlsbHJhY2UudjFhbHBoYTEuVm90ZVJlc3BvbnNlIpkBCgxWb3RlUmVzcG9uc2USDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEg8KB2dyYW50ZWQYBiABKAgSFwoPY29tbWl0dGVkX2luZGV4GAcgASgEEhYKDmNvbW1pdHRlZF90ZXJtGAggASgEInQKFEFwcGVuZEVudHJpZXNSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEi8KB2FwcGVuZHMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZCK3AQoLR3JvdXBBcHBlbmQSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIMCgR0ZXJtGAMgASgEEhYKDnByZXZpb3VzX2luZGV4GAQgASgEEhUKDXByZXZpb3VzX3Rlcm0YBSABKAQSDgoGY29tbWl0GAYgASgEEhsKDnByZXZpb3VzX2NoYWluGAcgASgHSACIAQESDgoGZnJhbWVzGA8gASgMQhEKD19wcmV2aW91c19jaGFpbiKDAQoVQXBwZW5kRW50cmllc1Jlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRI5CglyZXNwb25zZXMYAiADKAsyJi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZFJlc3BvbnNlIr0BChNHcm91cEFwcGVuZFJlc3BvbnNlEg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIQCghyZWplY3RlZBgFIAEoCBINCgVpbmRleBgGIAEoBBIWCg5jb25mbGljdF9pbmRleBgHIAEoBBIVCg1jb25mbGljdF90ZXJtGAggASgEEgwKBGJ1c3kYCSABKAgSEQoJbG9zdF90YWlsGAogASgIIpACChBIZWFydGJlYXRSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEjgKBmdyb3VwcxgCIAMoCzIoLm1pbGxyYWNlLnYxYWxwaGExLkdyb3VwSGVhcnRiZWF0UmVxdWVzdBIyCgt0aW1lb3V0X25vdxgDIAMoCzIdLm1pbGxyYWNlLnYxYWxwaGExLlRpbWVvdXROb3cSNAoKcmVhZF9pbmRleBgEIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJSZWFkSW5kZXgSKwoFcXVpZXQYBSABKAsyHC5taWxscmFjZS52MWFscGhhMS5RdWlldEJlYXQiSQoJUXVpZXRCZWF0Eg8KB3Nlc3Npb24YASABKAQSDgoGbnVtYmVyGAIgASgEEg0KBWhlYXJkGAMgASgEEgwKBGxlZnQYBCADKAQihgEKFUdyb3VwSGVhcnRiZWF0UmVxdWVzdBINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSDgoGY29tbWl0GAUgASgEEg8KB2NvbnRleHQYBiABKAQSFQoNcXVpZXRfc2Vzc2lvbhgHIAEoBCJDCgpUaW1lb3V0Tm93Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBCJXCg1QZWVyUmVhZEluZGV4Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIPCgdjb250ZXh0GAUgASgEIuoBChFIZWFydGJlYXRSZXNwb25zZRIvCgd3ZWxjb21lGAEgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuUGVlcldlbGNvbWUSOQoGZ3JvdXBzGAIgAygLMikubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBIZWFydGJlYXRSZXNwb25zZRI8CgpyZWFkX2luZGV4GAMgAygLMigubWlsbHJhY2UudjFhbHBoYTEuUGVlclJlYWRJbmRleFJlc3BvbnNlEisKBXF1aWV0GAQgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUXVpZXRCZWF0IooBChZHcm91cEhlYXJ0YmVhdFJlc3BvbnNlEg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIPCgdjb250ZXh0GAUgASgEEhEKCWxvc3RfdGFpbBgGIAEoCBIVCg1xdWlldF9zZXNzaW9uGAcgASgEIm4KFVBlZXJSZWFkSW5kZXhSZXNwb25zZRINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSDQoFaW5kZXgYBSABKAQSDwoHY29udGV4dBgGIAEoBCJVChdEZXNjcmliZVByZXNlbmNlUmVxdWVzdBIrCgVoZWxsbxgBIAEoCzIcLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJIZWxsbxINCgVncm91cBgCIAEoBCJdChhEZXNjcmliZVByZXNlbmNlUmVzcG9uc2USMgoIcHJlc2VuY2UYASABKA4yIC5taWxscmFjZS52MWFscGhhMS5Hcm91cFByZXNlbmNlEg0KBWJpcnRoGAIgASgHIrEBChZJbnN0YWxsU25hcHNob3RSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEjEKBmhlYWRlchgCIAEoCzIhLm1pbGxyYWNlLnYxYWxwaGExLlNuYXBzaG90SGVhZGVyEg4KBm9mZnNldBgDIAEoBBILCgNjcmMYBCABKAcSDAoEZG9uZRgFIAEoCBIMCgRkYXRhGA8gASgMIrMCCg5TbmFwc2hvdEhlYWRlchINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSEwoLc25hcHNob3RfaWQYBSABKAkSDQoFaW5kZXgYBiABKAQSEgoKaW5kZXhfdGVybRgHIAEoBBIbChNjb25maWd1cmF0aW9uX2luZGV4GAggASgEEjwKDWNvbmZpZ3VyYXRpb24YCSABKAsyJS5taWxscmFjZS52MWFscGhhMS5Hcm91cENvbmZpZ3VyYXRpb24SDgoGbGVuZ3RoGAogASgEEhAKCGNoZWNrc3VtGAsgASgHEg0KBWNoYWluGAwgASgHEhEKCXRpbWVzdGFtcBgNIAEoAxITCgtuZXh0X29mZnNldBgOIAEoBCKJAQoXSW5zdGFsbFNuYXBzaG90UmVzcG9uc2USLwoHd2VsY29tZRgBIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJXZWxjb21lEgwKBHRlcm0YAiABKAQSEAoIcmVjZWl2ZWQYAyABKAQSDAoEZG9uZRgEIAEoCBIPCgdyZWZ1c2VkGAUgASgJIr4CChJHcm91cENvbmZpZ3VyYXRpb24SDgoGdm90ZXJzGAEgAygNEhcKD3ZvdGVyc19vdXRnb2luZxgCIAMoDRIQCghsZWFybmVycxgDIAMoDRIVCg1sZWFybmVyc19uZXh0GAQgAygNEhIKCmF1dG9fbGVhdmUYBSABKAgSLwoGcGxhY2VzGAYgAygLMh8ubWlsbHJhY2UudjFhbHBoYTEuUmVwbGljYVBsYWNlEjMKBXN0ZXBzGAcgAygLMiQubWlsbHJhY2UudjFhbHBoYTEuQ29uZmlndXJhdGlvblN0ZXASMQoKdHJhbnNpdGlvbhgIIAEoDjIdLm1pbGxyYWNlLnYxYWxwaGExLlRyYW5zaXRpb24SEwoLbGVhc2VfcmVhZHMYCSABKAgSFAoMbGFzdF9yZXBsaWNhGAogASgNIj4KDFJlcGxpY2FQbGFjZRIPCgdyZXBsaWNhGAEgASgNEgwKBG5vZGUYAiABKA0SDwoHYWRkcmVzcxgDIAEoCSJPChFDb25maWd1cmF0aW9uU3RlcBIpCgRraW5kGAEgASgOMhsubWlsbHJhY2UudjFhbHBoYTEuU3RlcEtpbmQSDwoHcmVwbGljYRgCIAEoDSqZAQoNR3JvdXBQcmVzZW5jZRIeChpHUk9VUF9QUkVTRU5DRV9VTlNQRUNJRklFRBAAEhkKFUdST1VQX1BSRVNFTkNFX0FCU0VOVBABEhsKF0dST1VQX1BSRVNFTkNFX0ZPVU5ESU5HEAISFwoTR1JPVVBfUFJFU0VOQ0VfQk9SThADEhcKE0dST1VQX1BSRVNFTkNFX0xJVkUQBCqFAQoIU3RlcEtpbmQSGQoVU1RFUF9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTU1RFUF9LSU5EX0FERF9WT1RFUhABEhkKFVNURVBfS0lORF9BRERfTEVBUk5FUhACEhQKEFNURVBfS0lORF9SRU1PVkUQAxIUChBTVEVQX0tJTkRfVVBEQVRFEAQqWgoKVHJhbnNpdGlvbhIaChZUUkFOU0lUSU9OX1VOU1BFQ0lGSUVEEAASFwoTVFJBTlNJVElPTl9JTVBMSUNJVBABEhcKE1RSQU5TSVRJT05fRVhQTElDSVQQAjKKBAoLUGVlclNlcnZpY2USXAoLUmVxdWVzdFZvdGUSJS5taWxscmFjZS52MWFscGhhMS5SZXF1ZXN0Vm90ZVJlcXVlc3QaJi5taWxscmFjZS52MWFscGhhMS5SZXF1ZXN0Vm90ZVJlc3BvbnNlEmYKDUFwcGVuZEVudHJpZXMSJy5taWxscmFjZS52MWFscGhhMS5BcHBlbmRFbnRyaWVzUmVxdWVzdBooLm1pbGxyYWNlLnYxYWxwaGExLkFwcGVuZEVudHJpZXNSZXNwb25zZSgBMAESWgoJSGVhcnRiZWF0EiMubWlsbHJhY2UudjFhbHBoYTEuSGVhcnRiZWF0UmVxdWVzdBokLm1pbGxyYWNlLnYxYWxwaGExLkhlYXJ0YmVhdFJlc3BvbnNlKAEwARJsCg9JbnN0YWxsU25hcHNob3QSKS5taWxscmFjZS52MWFscGhhMS5JbnN0YWxsU25hcHNob3RSZXF1ZXN0GioubWlsbHJhY2UudjFhbHBoYTEuSW5zdGFsbFNuYXBzaG90UmVzcG9uc2UoATABEmsKEERlc2NyaWJlUHJlc2VuY2USKi5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZVByZXNlbmNlUmVxdWVzdBorLm1pbGxyYWNlLnYxYWxwaGExLkRlc2NyaWJlUHJlc2VuY2VSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChxtaWxscmFjZS92MWFscGhhMS9wZWVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSKEAQoJUGVlckhlbGxvEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJZnJvbV9ub2RlGAIgASgNEg8KB3RvX25vZGUYAyABKA0SEwoLaW5jYXJuYXRpb24YBCABKAYSFAoMcHJvdG9jb2xfbWluGAUgASgNEhQKDHByb3RvY29sX21heBgGIAEoDSI0CgtQZWVyV2VsY29tZRITCgtpbmNhcm5hdGlvbhgBIAEoBhIQCghwcm90b2NvbBgCIAEoDSJwChJSZXF1ZXN0Vm90ZVJlcXVlc3QSKwoFaGVsbG8YASABKAsyHC5taWxscmFjZS52MWFscGhhMS5QZWVySGVsbG8SLQoFdm90ZXMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Wb3RlUmVxdWVzdCKPAQoLVm90ZVJlcXVlc3QSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEhIKCmxhc3RfaW5kZXgYBiABKAQSEQoJbGFzdF90ZXJtGAcgASgEEhAKCHRyYW5zZmVyGAggASgIInYKE1JlcXVlc3RWb3RlUmVzcG9uc2USLwoHd2VsY29tZRgBIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJXZWxjb21lEi4KBXZvdGVzGAIgAygLMh8ubWlsbHJhY2UudjFhbHBoYTEuVm90ZVJlc3BvbnNlIpkBCgxWb3RlUmVzcG9uc2USDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhAKCHByZV92b3RlGAUgASgIEg8KB2dyYW50ZWQYBiABKAgSFwoPY29tbWl0dGVkX2luZGV4GAcgASgEEhYKDmNvbW1pdHRlZF90ZXJtGAggASgEInQKFEFwcGVuZEVudHJpZXNSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEi8KB2FwcGVuZHMYAiADKAsyHi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZCK3AQoLR3JvdXBBcHBlbmQSDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIMCgR0ZXJtGAMgASgEEhYKDnByZXZpb3VzX2luZGV4GAQgASgEEhUKDXByZXZpb3VzX3Rlcm0YBSABKAQSDgoGY29tbWl0GAYgASgEEhsKDnByZXZpb3VzX2NoYWluGAcgASgHSACIAQESDgoGZnJhbWVzGA8gASgMQhEKD19wcmV2aW91c19jaGFpbiKDAQoVQXBwZW5kRW50cmllc1Jlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRI5CglyZXNwb25zZXMYAiADKAsyJi5taWxscmFjZS52MWFscGhhMS5Hcm91cEFwcGVuZFJlc3BvbnNlIr0BChNHcm91cEFwcGVuZFJlc3BvbnNlEg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIQCghyZWplY3RlZBgFIAEoCBINCgVpbmRleBgGIAEoBBIWCg5jb25mbGljdF9pbmRleBgHIAEoBBIVCg1jb25mbGljdF90ZXJtGAggASgEEgwKBGJ1c3kYCSABKAgSEQoJbG9zdF90YWlsGAogASgIIpACChBIZWFydGJlYXRSZXF1ZXN0EisKBWhlbGxvGAEgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUGVlckhlbGxvEjgKBmdyb3VwcxgCIAMoCzIoLm1pbGxyYWNlLnYxYWxwaGExLkdyb3VwSGVhcnRiZWF0UmVxdWVzdBIyCgt0aW1lb3V0X25vdxgDIAMoCzIdLm1pbGxyYWNlLnYxYWxwaGExLlRpbWVvdXROb3cSNAoKcmVhZF9pbmRleBgEIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJSZWFkSW5kZXgSKwoFcXVpZXQYBSABKAsyHC5taWxscmFjZS52MWFscGhhMS5RdWlldEJlYXQiSQoJUXVpZXRCZWF0Eg8KB3Nlc3Npb24YASABKAQSDgoGbnVtYmVyGAIgASgEEg0KBWhlYXJkGAMgASgEEgwKBGxlZnQYBCADKAQihgEKFUdyb3VwSGVhcnRiZWF0UmVxdWVzdBINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSDgoGY29tbWl0GAUgASgEEg8KB2NvbnRleHQYBiABKAQSFQoNcXVpZXRfc2Vzc2lvbhgHIAEoBCJDCgpUaW1lb3V0Tm93Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBCJXCg1QZWVyUmVhZEluZGV4Eg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIPCgdjb250ZXh0GAUgASgEIuoBChFIZWFydGJlYXRSZXNwb25zZRIvCgd3ZWxjb21lGAEgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuUGVlcldlbGNvbWUSOQoGZ3JvdXBzGAIgAygLMikubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBIZWFydGJlYXRSZXNwb25zZRI8CgpyZWFkX2luZGV4GAMgAygLMigubWlsbHJhY2UudjFhbHBoYTEuUGVlclJlYWRJbmRleFJlc3BvbnNlEisKBXF1aWV0GAQgASgLMhwubWlsbHJhY2UudjFhbHBoYTEuUXVpZXRCZWF0IooBChZHcm91cEhlYXJ0YmVhdFJlc3BvbnNlEg0KBWdyb3VwGAEgASgEEgwKBGZyb20YAiABKA0SCgoCdG8YAyABKA0SDAoEdGVybRgEIAEoBBIPCgdjb250ZXh0GAUgASgEEhEKCWxvc3RfdGFpbBgGIAEoCBIVCg1xdWlldF9zZXNzaW9uGAcgASgEIm4KFVBlZXJSZWFkSW5kZXhSZXNwb25zZRINCgVncm91cBgBIAEoBBIMCgRmcm9tGAIgASgNEgoKAnRvGAMgASgNEgwKBHRlcm0YBCABKAQSDQoFaW5kZXgYBSABKAQSDwoHY29udGV4dBgGIAEoBCJVChdEZXNjcmliZVByZXNlbmNlUmVxdWVzdBIrCgVoZWxsbxgBIAEoCzIcLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJIZWxsbxINCgVncm91cBgCIAEoBCJdChhEZXNjcmliZVByZXNlbmNlUmVzcG9uc2USMgoIcHJlc2VuY2UYASABKA4yIC5taWxscmFjZS52MWFscGhhMS5Hcm91cFByZXNlbmNlEg0KBWJpcnRoGAIgASgHIsEBChJGZXRjaEZyYW1lc1JlcXVlc3QSKwoFaGVsbG8YASABKAsyHC5taWxscmFjZS52MWFscGhhMS5QZWVySGVsbG8SDQoFZ3JvdXAYAiABKAQSDAoEZnJvbRgDIAEoDRIKCgJ0bxgEIAEoDRINCgVmaXJzdBgFIAEoBBIMCgRsYXN0GAYgASgEEhEKCWxhc3RfdGVybRgHIAEoBBISCgpsYXN0X2NoYWluGAggASgHEhEKCWJ5dGVzX21heBgJIAEoDSJbChNGZXRjaEZyYW1lc1Jlc3BvbnNlEjQKBnN0YXR1cxgBIAEoDjIkLm1pbGxyYWNlLnYxYWxwaGExLkZldGNoRnJhbWVzU3RhdHVzEg4KBmZyYW1lcxgPIAEoDCKxAQoWSW5zdGFsbFNuYXBzaG90UmVxdWVzdBIrCgVoZWxsbxgBIAEoCzIcLm1pbGxyYWNlLnYxYWxwaGExLlBlZXJIZWxsbxIxCgZoZWFkZXIYAiABKAsyIS5taWxscmFjZS52MWFscGhhMS5TbmFwc2hvdEhlYWRlchIOCgZvZmZzZXQYAyABKAQSCwoDY3JjGAQgASgHEgwKBGRvbmUYBSABKAgSDAoEZGF0YRgPIAEoDCKzAgoOU25hcHNob3RIZWFkZXISDQoFZ3JvdXAYASABKAQSDAoEZnJvbRgCIAEoDRIKCgJ0bxgDIAEoDRIMCgR0ZXJtGAQgASgEEhMKC3NuYXBzaG90X2lkGAUgASgJEg0KBWluZGV4GAYgASgEEhIKCmluZGV4X3Rlcm0YByABKAQSGwoTY29uZmlndXJhdGlvbl9pbmRleBgIIAEoBBI8Cg1jb25maWd1cmF0aW9uGAkgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuR3JvdXBDb25maWd1cmF0aW9uEg4KBmxlbmd0aBgKIAEoBBIQCghjaGVja3N1bRgLIAEoBxINCgVjaGFpbhgMIAEoBxIRCgl0aW1lc3RhbXAYDSABKAMSEwoLbmV4dF9vZmZzZXQYDiABKAQiiQEKF0luc3RhbGxTbmFwc2hvdFJlc3BvbnNlEi8KB3dlbGNvbWUYASABKAsyHi5taWxscmFjZS52MWFscGhhMS5QZWVyV2VsY29tZRIMCgR0ZXJtGAIgASgEEhAKCHJlY2VpdmVkGAMgASgEEgwKBGRvbmUYBCABKAgSDwoHcmVmdXNlZBgFIAEoCSK+AgoSR3JvdXBDb25maWd1cmF0aW9uEg4KBnZvdGVycxgBIAMoDRIXCg92b3RlcnNfb3V0Z29pbmcYAiADKA0SEAoIbGVhcm5lcnMYAyADKA0SFQoNbGVhcm5lcnNfbmV4dBgEIAMoDRISCgphdXRvX2xlYXZlGAUgASgIEi8KBnBsYWNlcxgGIAMoCzIfLm1pbGxyYWNlLnYxYWxwaGExLlJlcGxpY2FQbGFjZRIzCgVzdGVwcxgHIAMoCzIkLm1pbGxyYWNlLnYxYWxwaGExLkNvbmZpZ3VyYXRpb25TdGVwEjEKCnRyYW5zaXRpb24YCCABKA4yHS5taWxscmFjZS52MWFscGhhMS5UcmFuc2l0aW9uEhMKC2xlYXNlX3JlYWRzGAkgASgIEhQKDGxhc3RfcmVwbGljYRgKIAEoDSI+CgxSZXBsaWNhUGxhY2USDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNEg8KB2FkZHJlc3MYAyABKAkiTwoRQ29uZmlndXJhdGlvblN0ZXASKQoEa2luZBgBIAEoDjIbLm1pbGxyYWNlLnYxYWxwaGExLlN0ZXBLaW5kEg8KB3JlcGxpY2EYAiABKA0qmQEKDUdyb3VwUHJlc2VuY2USHgoaR1JPVVBfUFJFU0VOQ0VfVU5TUEVDSUZJRUQQABIZChVHUk9VUF9QUkVTRU5DRV9BQlNFTlQQARIbChdHUk9VUF9QUkVTRU5DRV9GT1VORElORxACEhcKE0dST1VQX1BSRVNFTkNFX0JPUk4QAxIXChNHUk9VUF9QUkVTRU5DRV9MSVZFEAQq2AEKEUZldGNoRnJhbWVzU3RhdHVzEiMKH0ZFVENIX0ZSQU1FU19TVEFUVVNfVU5TUEVDSUZJRUQQABIeChpGRVRDSF9GUkFNRVNfU1RBVFVTX0ZSQU1FUxABEhwKGEZFVENIX0ZSQU1FU19TVEFUVVNfQlVTWRACEh4KGkZFVENIX0ZSQU1FU19TVEFUVVNfQUJTRU5UEAMSHwobRkVUQ0hfRlJBTUVTX1NUQVRVU19EQU1BR0VEEAQSHwobRkVUQ0hfRlJBTUVTX1NUQVRVU19ESUZGRVJTEAUqhQEKCFN0ZXBLaW5kEhkKFVNURVBfS0lORF9VTlNQRUNJRklFRBAAEhcKE1NURVBfS0lORF9BRERfVk9URVIQARIZChVTVEVQX0tJTkRfQUREX0xFQVJORVIQAhIUChBTVEVQX0tJTkRfUkVNT1ZFEAMSFAoQU1RFUF9LSU5EX1VQREFURRAEKloKClRyYW5zaXRpb24SGgoWVFJBTlNJVElPTl9VTlNQRUNJRklFRBAAEhcKE1RSQU5TSVRJT05fSU1QTElDSVQQARIXChNUUkFOU0lUSU9OX0VYUExJQ0lUEAIy6AQKC1BlZXJTZXJ2aWNlElwKC1JlcXVlc3RWb3RlEiUubWlsbHJhY2UudjFhbHBoYTEuUmVxdWVzdFZvdGVSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuUmVxdWVzdFZvdGVSZXNwb25zZRJmCg1BcHBlbmRFbnRyaWVzEicubWlsbHJhY2UudjFhbHBoYTEuQXBwZW5kRW50cmllc1JlcXVlc3QaKC5taWxscmFjZS52MWFscGhhMS5BcHBlbmRFbnRyaWVzUmVzcG9uc2UoATABEloKCUhlYXJ0YmVhdBIjLm1pbGxyYWNlLnYxYWxwaGExLkhlYXJ0YmVhdFJlcXVlc3QaJC5taWxscmFjZS52MWFscGhhMS5IZWFydGJlYXRSZXNwb25zZSgBMAESbAoPSW5zdGFsbFNuYXBzaG90EikubWlsbHJhY2UudjFhbHBoYTEuSW5zdGFsbFNuYXBzaG90UmVxdWVzdBoqLm1pbGxyYWNlLnYxYWxwaGExLkluc3RhbGxTbmFwc2hvdFJlc3BvbnNlKAEwARJrChBEZXNjcmliZVByZXNlbmNlEioubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVQcmVzZW5jZVJlcXVlc3QaKy5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZVByZXNlbmNlUmVzcG9uc2USXAoLRmV0Y2hGcmFtZXMSJS5taWxscmFjZS52MWFscGhhMS5GZXRjaEZyYW1lc1JlcXVlc3QaJi5taWxscmFjZS52MWFscGhhMS5GZXRjaEZyYW1lc1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message millrace.v1alpha1.PeerHello
@@ -774,6 +774,93 @@ export const DescribePresenceResponseSchema: GenMessage<DescribePresenceResponse
   messageDesc(file_millrace_v1alpha1_peer, 19);
 
 /**
+ * @generated from message millrace.v1alpha1.FetchFramesRequest
+ */
+export type FetchFramesRequest = Message<"millrace.v1alpha1.FetchFramesRequest"> & {
+  /**
+   * @generated from field: millrace.v1alpha1.PeerHello hello = 1;
+   */
+  hello?: PeerHello | undefined;
+
+  /**
+   * @generated from field: uint64 group = 2;
+   */
+  group: bigint;
+
+  /**
+   * Replica ids.
+   *
+   * @generated from field: uint32 from = 3;
+   */
+  from: number;
+
+  /**
+   * @generated from field: uint32 to = 4;
+   */
+  to: number;
+
+  /**
+   * The entries that are wanted, of a log with this entry at `last`.
+   *
+   * @generated from field: uint64 first = 5;
+   */
+  first: bigint;
+
+  /**
+   * @generated from field: uint64 last = 6;
+   */
+  last: bigint;
+
+  /**
+   * @generated from field: uint64 last_term = 7;
+   */
+  lastTerm: bigint;
+
+  /**
+   * @generated from field: fixed32 last_chain = 8;
+   */
+  lastChain: number;
+
+  /**
+   * About as many bytes of frames; at least one frame.
+   *
+   * @generated from field: uint32 bytes_max = 9;
+   */
+  bytesMax: number;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.FetchFramesRequest.
+ * Use `create(FetchFramesRequestSchema)` to create a new message.
+ */
+export const FetchFramesRequestSchema: GenMessage<FetchFramesRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_peer, 20);
+
+/**
+ * @generated from message millrace.v1alpha1.FetchFramesResponse
+ */
+export type FetchFramesResponse = Message<"millrace.v1alpha1.FetchFramesResponse"> & {
+  /**
+   * @generated from field: millrace.v1alpha1.FetchFramesStatus status = 1;
+   */
+  status: FetchFramesStatus;
+
+  /**
+   * Whole frames from `first` on, one after the other.
+   *
+   * @generated from field: bytes frames = 15;
+   */
+  frames: Uint8Array;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.FetchFramesResponse.
+ * Use `create(FetchFramesResponseSchema)` to create a new message.
+ */
+export const FetchFramesResponseSchema: GenMessage<FetchFramesResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_peer, 21);
+
+/**
  * @generated from message millrace.v1alpha1.InstallSnapshotRequest
  */
 export type InstallSnapshotRequest = Message<"millrace.v1alpha1.InstallSnapshotRequest"> & {
@@ -821,7 +908,7 @@ export type InstallSnapshotRequest = Message<"millrace.v1alpha1.InstallSnapshotR
  * Use `create(InstallSnapshotRequestSchema)` to create a new message.
  */
 export const InstallSnapshotRequestSchema: GenMessage<InstallSnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 20);
+  messageDesc(file_millrace_v1alpha1_peer, 22);
 
 /**
  * @generated from message millrace.v1alpha1.SnapshotHeader
@@ -915,7 +1002,7 @@ export type SnapshotHeader = Message<"millrace.v1alpha1.SnapshotHeader"> & {
  * Use `create(SnapshotHeaderSchema)` to create a new message.
  */
 export const SnapshotHeaderSchema: GenMessage<SnapshotHeader> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 21);
+  messageDesc(file_millrace_v1alpha1_peer, 23);
 
 /**
  * @generated from message millrace.v1alpha1.InstallSnapshotResponse
@@ -960,7 +1047,7 @@ export type InstallSnapshotResponse = Message<"millrace.v1alpha1.InstallSnapshot
  * Use `create(InstallSnapshotResponseSchema)` to create a new message.
  */
 export const InstallSnapshotResponseSchema: GenMessage<InstallSnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 22);
+  messageDesc(file_millrace_v1alpha1_peer, 24);
 
 /**
  * Payload of configuration frames and of base records: the whole configuration, with the change that led to it.
@@ -1030,7 +1117,7 @@ export type GroupConfiguration = Message<"millrace.v1alpha1.GroupConfiguration">
  * Use `create(GroupConfigurationSchema)` to create a new message.
  */
 export const GroupConfigurationSchema: GenMessage<GroupConfiguration> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 23);
+  messageDesc(file_millrace_v1alpha1_peer, 25);
 
 /**
  * @generated from message millrace.v1alpha1.ReplicaPlace
@@ -1059,7 +1146,7 @@ export type ReplicaPlace = Message<"millrace.v1alpha1.ReplicaPlace"> & {
  * Use `create(ReplicaPlaceSchema)` to create a new message.
  */
 export const ReplicaPlaceSchema: GenMessage<ReplicaPlace> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 24);
+  messageDesc(file_millrace_v1alpha1_peer, 26);
 
 /**
  * @generated from message millrace.v1alpha1.ConfigurationStep
@@ -1081,7 +1168,7 @@ export type ConfigurationStep = Message<"millrace.v1alpha1.ConfigurationStep"> &
  * Use `create(ConfigurationStepSchema)` to create a new message.
  */
 export const ConfigurationStepSchema: GenMessage<ConfigurationStep> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_peer, 25);
+  messageDesc(file_millrace_v1alpha1_peer, 27);
 
 /**
  * @generated from enum millrace.v1alpha1.GroupPresence
@@ -1131,6 +1218,60 @@ export const GroupPresenceSchema: GenEnum<GroupPresence> = /*@__PURE__*/
   enumDesc(file_millrace_v1alpha1_peer, 0);
 
 /**
+ * @generated from enum millrace.v1alpha1.FetchFramesStatus
+ */
+export const FetchFramesStatus = {
+  /**
+   * @generated from enum value: FETCH_FRAMES_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: FETCH_FRAMES_STATUS_FRAMES = 1;
+   */
+  FRAMES: 1,
+
+  /**
+   * Too many ask; again in a moment.
+   *
+   * @generated from enum value: FETCH_FRAMES_STATUS_BUSY = 2;
+   */
+  BUSY: 2,
+
+  /**
+   * The log does not reach there, or no longer.
+   *
+   * @generated from enum value: FETCH_FRAMES_STATUS_ABSENT = 3;
+   */
+  ABSENT: 3,
+
+  /**
+   * They cannot be read here either.
+   *
+   * @generated from enum value: FETCH_FRAMES_STATUS_DAMAGED = 4;
+   */
+  DAMAGED: 4,
+
+  /**
+   * The log here has another entry at `last`.
+   *
+   * @generated from enum value: FETCH_FRAMES_STATUS_DIFFERS = 5;
+   */
+  DIFFERS: 5,
+} as const;
+
+/**
+ * @generated from enum millrace.v1alpha1.FetchFramesStatus
+ */
+export type FetchFramesStatus = (typeof FetchFramesStatus)[keyof typeof FetchFramesStatus] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.v1alpha1.FetchFramesStatus.
+ */
+export const FetchFramesStatusSchema: GenEnum<FetchFramesStatus> = /*@__PURE__*/
+  enumDesc(file_millrace_v1alpha1_peer, 1);
+
+/**
  * @generated from enum millrace.v1alpha1.StepKind
  */
 export const StepKind = {
@@ -1169,7 +1310,7 @@ export type StepKind = (typeof StepKind)[keyof typeof StepKind] | UnknownEnum;
  * Describes the enum millrace.v1alpha1.StepKind.
  */
 export const StepKindSchema: GenEnum<StepKind> = /*@__PURE__*/
-  enumDesc(file_millrace_v1alpha1_peer, 1);
+  enumDesc(file_millrace_v1alpha1_peer, 2);
 
 /**
  * @generated from enum millrace.v1alpha1.Transition
@@ -1202,7 +1343,7 @@ export type Transition = (typeof Transition)[keyof typeof Transition] | UnknownE
  * Describes the enum millrace.v1alpha1.Transition.
  */
 export const TransitionSchema: GenEnum<Transition> = /*@__PURE__*/
-  enumDesc(file_millrace_v1alpha1_peer, 2);
+  enumDesc(file_millrace_v1alpha1_peer, 3);
 
 /**
  * Between the nodes of a cluster, over gRPC. Nothing here is for clients. Every stream begins with a PeerHello.
@@ -1259,6 +1400,16 @@ export const PeerService: GenService<{
     methodKind: "unary";
     input: typeof DescribePresenceRequestSchema;
     output: typeof DescribePresenceResponseSchema;
+  },
+  /**
+   * Entries that a replica cannot read of its own disk, a piece at a time. Any other replica of the group may be asked.
+   *
+   * @generated from rpc millrace.v1alpha1.PeerService.FetchFrames
+   */
+  fetchFrames: {
+    methodKind: "unary";
+    input: typeof FetchFramesRequestSchema;
+    output: typeof FetchFramesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1alpha1_peer, 0);

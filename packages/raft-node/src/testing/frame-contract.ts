@@ -1,0 +1,48 @@
+/** What every transport does with questions for frames, as one suite. */
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Transport } from '../transport.ts'
+import { joinedFrames } from './joined-frames.ts'
+import { RecordingHandler, type TransportNetwork } from './transport-contract.ts'
+import { until } from './until.ts'
+
+export function describeFrameQuestions(name: string, open: () => Promise<TransportNetwork>): void {
+  describe(`${name} carries questions for frames`, () => {
+    const closing: Transport[] = []
+    afterEach(async () => {
+      for (const transport of closing.splice(0)) await transport.close()
+    })
+
+    async function started(network: TransportNetwork, node: number): Promise<[Transport, RecordingHandler]> {
+      const transport = await network.transport(node)
+      const handler = new RecordingHandler()
+      closing.push(transport)
+      await transport.start(handler)
+      return [transport, handler]
+    }
+
+    test('and answers, with frames as they are', async () => {
+      const network = await open()
+      const [a, seenByA] = await started(network, 1)
+      const [b, seenByB] = await started(network, 2)
+      await until('both are connected', () => seenByA.connects.includes(2) && seenByB.connects.includes(1))
+      const last = { index: 2 ** 40 + 9, term: 2 ** 33 + 1, chain: 2 ** 32 - 2 }
+      const request = { group: 2 ** 35 + 7, from: 11, to: 12, first: 2 ** 40 + 1, last, bytesMax: 1_048_576 }
+      const frames = joinedFrames(7, 5, 3, 400_000)
+      seenByB.frameAnswers.push({ status: 'frames', frames })
+      const answer = await a.fetchFrames(2, request)
+      expect(seenByB.frameRequests).toEqual([{ fromNode: 1, request }])
+      if (answer.status !== 'frames') throw new Error(answer.status)
+      expect(answer.frames.map(({ header }) => header.index)).toEqual([5, 6, 7])
+      expect(Buffer.concat(answer.frames.map(({ bytes }) => bytes))).toEqual(
+        Buffer.concat(frames.map(({ bytes }) => bytes)),
+      )
+      for (const status of ['busy', 'absent', 'damaged', 'differs'] as const) {
+        seenByB.frameAnswers.push({ status })
+        expect(await a.fetchFrames(2, request)).toEqual({ status })
+      }
+      await expect(a.fetchFrames(3, request)).rejects.toThrow('node 3')
+      await b.close()
+      await expect(a.fetchFrames(2, request)).rejects.toThrow()
+    })
+  })
+}
