@@ -4,7 +4,11 @@
  */
 import type { Message, MessageInitShape } from '@bufbuild/protobuf'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { CreateTopicCommand, TopicConfig as TopicConfigMessage } from '@millrace/proto'
+import type {
+  CreateTopicCommand,
+  PlacedGroup as PlacedGroupMessage,
+  TopicConfig as TopicConfigMessage,
+} from '@millrace/proto'
 import { CatalogueCommandSchema, TopicConfigSchema } from '@millrace/proto'
 import { InvariantError } from './invariant-error.ts'
 import type { TopicConfig } from './topics.ts'
@@ -28,6 +32,13 @@ export type CatalogueCommand =
   | ({ readonly type: 'registerNode' } & NodeInfo)
   /** They are gone for good, and with them the replicas that they held. */
   | { readonly type: 'forgetNodes'; readonly nodes: readonly number[] }
+  /** The groups' replicas are there now, the preferred leader first. */
+  | { readonly type: 'placeReplicas'; readonly groups: readonly PlacedGroup[] }
+
+export interface PlacedGroup {
+  readonly group: number
+  readonly replicas: readonly { readonly replica: number; readonly node: number }[]
+}
 
 export function encodeCommand(command: CatalogueCommand): Uint8Array {
   return toBinary(CatalogueCommandSchema, create(CatalogueCommandSchema, { command: messageOf(command) }))
@@ -49,6 +60,13 @@ function messageOf(command: CatalogueCommand): CommandMessage {
     }
     case 'forgetNodes':
       return { case: 'forgetNodes', value: { nodes: [...command.nodes] } }
+    case 'placeReplicas': {
+      const groups = command.groups.map(({ group, replicas }) => ({
+        group: BigInt(group),
+        replicas: replicas.map(({ replica, node }) => ({ replica, node })),
+      }))
+      return { case: 'placeReplicas', value: { groups } }
+    }
   }
 }
 
@@ -68,6 +86,8 @@ export function decodeCommand(bytes: Uint8Array): CatalogueCommand {
     }
     case 'forgetNodes':
       return { type: 'forgetNodes', nodes: command.value.nodes }
+    case 'placeReplicas':
+      return { type: 'placeReplicas', groups: command.value.groups.map(placedGroupOf) }
     case 'alterTopic':
       throw newer('alterTopic')
   }
@@ -99,6 +119,13 @@ export function configOf(message: TopicConfigMessage | undefined): TopicConfig {
 function createTopicOf(message: CreateTopicCommand): CatalogueCommand {
   const { name, config, ifNotExists, nodes } = message
   return { type: 'createTopic', name, config: configOf(config), ifNotExists, nodes }
+}
+
+function placedGroupOf(message: PlacedGroupMessage): PlacedGroup {
+  assertKnown(message)
+  for (const replica of message.replicas) assertKnown(replica)
+  const replicas = message.replicas.map(({ replica, node }) => ({ replica, node }))
+  return { group: Number(message.group), replicas }
 }
 
 function assertKnown(message: Message): void {

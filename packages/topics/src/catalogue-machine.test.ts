@@ -138,6 +138,19 @@ describe('forgetNodes', () => {
   })
 })
 
+test('placeReplicas moves the groups that it names, and no others', () => {
+  createTopic('orders', { replication: 2 })
+  const [first, second] = machine.state.topic('orders')!.info.partitions
+  const replicas = [
+    { replica: 5, node: 9 },
+    { replica: 4, node: 8 },
+  ]
+  expect(run({ type: 'placeReplicas', groups: [{ group: second!.group, replicas }] })).toEqual({ type: 'placed' })
+  const after = machine.state.topic('orders')!.info.partitions
+  expect(after[0]).toBe(first)
+  expect(after[1]).toEqual({ ...second, replicas })
+})
+
 describe('rules of the leader', () => {
   test('defaults: 3 partitions, replication min(3, nodes), 7 days', () => {
     const resolved = { partitions: 3, replication: 3, retentionMs: 604_800_000, retentionBytes: 0 }
@@ -205,6 +218,22 @@ test('restart from any checkpoint and replay gives the same state', async () => 
     fc.record({
       type: fc.constant('forgetNodes' as const),
       nodes: fc.array(fc.integer({ min: 1, max: 5 }), { maxLength: 4 }),
+    }),
+    fc.record({
+      type: fc.constant('placeReplicas' as const),
+      groups: fc.array(
+        fc.record({
+          group: fc.integer({ min: 1, max: 6 }),
+          replicas: fc.array(
+            fc.record({ replica: fc.integer({ min: 1, max: 9 }), node: fc.integer({ min: 1, max: 5 }) }),
+            {
+              minLength: 1,
+              maxLength: 3,
+            },
+          ),
+        }),
+        { maxLength: 3 },
+      ),
     }),
   )
   await fc.assert(

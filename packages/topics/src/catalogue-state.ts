@@ -44,6 +44,7 @@ export type CatalogueResult =
   | { readonly type: 'deleted' }
   | { readonly type: 'registered' }
   | { readonly type: 'forgotten' }
+  | { readonly type: 'placed' }
   | { readonly type: 'refused'; readonly error: MillraceError }
 
 /** Something that a command changed, for the next checkpoint. */
@@ -120,6 +121,8 @@ export class CatalogueState {
         return this.#register(command)
       case 'forgetNodes':
         return this.#forgetNodes(new Set(command.nodes))
+      case 'placeReplicas':
+        return this.#placeReplicas(new Map(command.groups.map(({ group, replicas }) => [group, replicas])))
     }
   }
 
@@ -187,16 +190,28 @@ export class CatalogueState {
   /** A partition that had replicas nowhere else keeps its places: nothing is left of it, and that is what they say. */
   #forgetNodes(nodes: ReadonlySet<number>): CatalogueResult {
     for (const node of nodes) if (this.#nodes.delete(node)) this.#onChange({ type: 'node', node })
+    this.#changePartitions(partition => withoutNodes(partition, nodes))
+    return { type: 'forgotten' }
+  }
+
+  #placeReplicas(places: ReadonlyMap<number, PartitionInfo['replicas']>): CatalogueResult {
+    this.#changePartitions(partition => {
+      const replicas = places.get(partition.group)
+      return replicas === undefined ? partition : { ...partition, replicas }
+    })
+    return { type: 'placed' }
+  }
+
+  /** @param change gives back the same object where nothing changes */
+  #changePartitions(change: (partition: PartitionInfo) => PartitionInfo): void {
     for (const topic of [...this.#byId.values()]) {
-      const { partitions } = topic.info
-      const left = partitions.map(partition => withoutNodes(partition, nodes))
-      if (left.every((partition, i) => partition === partitions[i])) continue
-      const changed = { ...topic, info: { ...topic.info, partitions: left } }
+      const partitions = topic.info.partitions.map(change)
+      if (partitions.every((partition, i) => partition === topic.info.partitions[i])) continue
+      const changed = { ...topic, info: { ...topic.info, partitions } }
       this.#byName.set(topic.info.name, changed)
       this.#byId.set(topic.info.id, changed)
       this.#onChange({ type: 'topic', id: topic.info.id })
     }
-    return { type: 'forgotten' }
   }
 
   #add(topic: CatalogueTopicEntry): void {

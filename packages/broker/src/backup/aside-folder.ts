@@ -29,7 +29,7 @@ export class AsideFolder {
     if (await exists(folder.#final)) throw new BackupError('OUT_EXISTS', `${out} is there already: choose another name`)
     await mkdir(dirname(folder.#final), { recursive: true })
     try {
-      await mkdir(folder.path)
+      await mkdir(folder.path, 0o700)
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
       const what = `${folder.path} is of a backup that was broken off, or still goes on`
@@ -39,7 +39,7 @@ export class AsideFolder {
   }
 
   async makeFolder(name: string): Promise<void> {
-    await mkdir(join(this.path, name))
+    await mkdir(join(this.path, name), 0o700)
   }
 
   /** Writes the file anew. Durable when the promise resolves. */

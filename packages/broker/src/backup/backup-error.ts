@@ -8,8 +8,6 @@ export type BackupErrorCode =
   | 'DAMAGED'
   /** A topic that was asked for is not in the cluster. */
   | 'UNKNOWN_TOPIC'
-  /** The nodes of the configuration are not those that the backup has replicas for. */
-  | 'OTHER_NODES'
   /** Copying a group failed on every node that was tried. */
   | 'SOURCE_FAILED'
 

@@ -13,19 +13,20 @@ import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import type { GroupLog } from '@millrace/log-store'
-import { decodeGroupConfiguration, type GroupConfiguration } from '@millrace/raft-node'
-import { LogContinuation, readState } from '@millrace/topics/offline'
+import { type CatalogueContents, catalogueOf, readState } from '@millrace/topics/offline'
 import pino from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
-import { foundingOf, markServed } from '../node/founding.ts'
+import { foundingNodes, foundingOf, writeIntent } from '../node/founding.ts'
 import { checkFreeSpace } from '../node/free-space.ts'
 import { FatalDisk } from '../node/offline-log.ts'
+import { writeRestored } from '../node/restored.ts'
 import { lockStorage, type Storage } from '../node/storage.ts'
 import { beginWork, endWork } from '../node/unfinished.ts'
 import { StartError } from '../start-error.ts'
 import { BackupError } from './backup-error.ts'
 import { FrameScanner } from './frame-scanner.ts'
 import { type BackupGroup, type BackupManifest, baseOf, groupFiles } from './manifest.ts'
+import { RestorePlan } from './restore-plan.ts'
 import { type VerifyBackupOptions, verifyBackup } from './verify-backup.ts'
 
 export interface RestoreOptions extends VerifyBackupOptions {
@@ -43,17 +44,18 @@ export interface Restored {
 /**
  * Restores the folder of the node of `config`; nothing may be in it.
  *
- * @throws BackupError NOT_A_BACKUP, DAMAGED, OTHER_NODES; StartError FOLDER_NOT_EMPTY, FOLDER_IN_USE, DISK_FULL, CONFIG_INVALID.
- *   After a failure on the way the folder is marked, and no node runs in it
+ * @throws BackupError NOT_A_BACKUP, DAMAGED; StartError FOLDER_NOT_EMPTY, FOLDER_IN_USE, DISK_FULL, CONFIG_INVALID. After a
+ *   failure on the way the folder is marked, and no node runs in it
  */
 export async function restoreBackup(dir: string, config: NodeConfig, options: RestoreOptions = {}): Promise<Restored> {
   const { dataDir, node, storage } = config
   const clusterId = checkClusterId(options.clusterId ?? randomUUID())
+  const nodes = foundingNodes(config)
   if ((await foundingOf(dataDir)).state !== 'none') throw notEmpty(dataDir)
-  const manifest = await wholeBackup(dir, options)
+  const { manifest, manifestSha256 } = await wholeBackup(dir, options)
   checkOther(manifest, clusterId)
-  const groups = manifest.groups.filter(group => replicaOn(node, group) !== undefined)
-  checkNodes(manifest, config)
+  const plan = new RestorePlan(manifest, await catalogueIn(dir), nodes)
+  const groups = manifest.groups.filter(group => plan.replicaOn(node, group) !== undefined)
   const bytes = groups.reduce((sum, { frames, state }) => sum + frames.bytes + state.bytes, 0)
   await checkFreeSpace(dataDir, bytes + storage.diskReserveBytes)
   const disk = new FatalDisk()
@@ -64,11 +66,11 @@ export async function restoreBackup(dir: string, config: NodeConfig, options: Re
   const mine = { expected: identity, create: identity }
   const folder = await lockStorage({ dataDir, storage, snapshotsRetained, ...mine, onFatal, log })
   await beginWork(dataDir, { what: 'a restore', advice: 'empty the folder, and restore again' })
-  // What is in it was promised to clients: it is never founded.
-  await markServed(dataDir)
+  await writeRestored(dataDir, manifestSha256)
+  await writeIntent(dataDir, nodes)
   const opened = await folder.open()
   try {
-    for (const group of groups) await restoreGroup(dir, manifest, group, node, opened, disk)
+    for (const group of groups) await new GroupRestore(dir, group, plan, opened, disk).run(node)
     await opened.stateStore.flush()
     await endWork(dataDir)
   } catch (error) {
@@ -79,50 +81,69 @@ export async function restoreBackup(dir: string, config: NodeConfig, options: Re
   return { clusterId, manifest, groups }
 }
 
-async function restoreGroup(
-  dir: string,
-  manifest: BackupManifest,
-  group: BackupGroup,
-  node: number,
-  { logStore, stateStore }: Storage,
-  disk: FatalDisk,
-): Promise<void> {
-  const files = groupFiles(group.group)
-  const base = baseOf(group)
-  const log = await logStore.create(group.group, { replicaId: replicaOn(node, group)!, base })
-  const { stored } = await readState(createReadStream(join(dir, files.state)) as AsyncIterable<Buffer>)
-  await stateStore.commit(group.group, { applied: stored.applied, full: true, puts: stored.entries, deletes: [] })
-  const ballot = { term: group.point.term, vote: 0 }
-  await disk.write(log, { frames: [], ballot, commit: base.index })
-  const scanner = new FrameScanner(group.group, base)
-  for await (const chunk of createReadStream(join(dir, files.frames), { highWaterMark: 1_048_576 })) {
-    const frames = scanner.push(chunk as Buffer)
-    const last = frames.at(-1)
-    if (last !== undefined) await disk.write(log, { frames, commit: last.header.index })
-    if (scanner.fault !== undefined) throw new BackupError('DAMAGED', `${files.frames}, ${scanner.fault}`)
+class GroupRestore {
+  readonly #dir: string
+  readonly #group: BackupGroup
+  readonly #plan: RestorePlan
+  readonly #storage: Storage
+  readonly #disk: FatalDisk
+
+  constructor(dir: string, group: BackupGroup, plan: RestorePlan, storage: Storage, disk: FatalDisk) {
+    this.#dir = dir
+    this.#group = group
+    this.#plan = plan
+    this.#storage = storage
+    this.#disk = disk
   }
-  if (log.end.index !== group.point.index || log.end.chain !== group.point.chain)
-    throw new BackupError(
-      'DAMAGED',
-      `${files.frames} ends at entry ${log.end.index}, not at the point ${group.point.index}`,
-    )
-  if (group.group === 0 && manifest.leftOut.length > 0) await deleteTopics(log, manifest.leftOut, disk)
+
+  async run(node: number): Promise<void> {
+    const { logStore, stateStore } = this.#storage
+    const { group, point } = this.#group
+    const base = baseOf(this.#group)
+    const log = await logStore.create(group, { replicaId: this.#plan.replicaOn(node, this.#group)!, base })
+    const { stored } = await readState(streamOf(this.#dir, groupFiles(group).state))
+    await stateStore.commit(group, { applied: stored.applied, full: true, puts: stored.entries, deletes: [] })
+    const { term, frames } = this.#plan.continuationOf(this.#group)
+    const ballot = { term: frames.length === 0 ? point.term : term, vote: 0 }
+    await this.#disk.write(log, { frames: [], ballot, commit: base.index })
+    await this.#writeFrames(log)
+    if (frames.length > 0) await this.#disk.write(log, { frames, commit: point.index + frames.length })
+  }
+
+  async #writeFrames(log: GroupLog): Promise<void> {
+    const { group, point } = this.#group
+    const file = groupFiles(group).frames
+    const scanner = new FrameScanner(group, baseOf(this.#group))
+    for await (const chunk of streamOf(this.#dir, file)) {
+      const frames = scanner.push(chunk)
+      const last = frames.at(-1)
+      if (last !== undefined) await this.#disk.write(log, { frames, commit: last.header.index })
+      if (scanner.fault !== undefined) throw new BackupError('DAMAGED', `${file}, ${scanner.fault}`)
+    }
+    if (log.end.index === point.index && log.end.chain === point.chain) return
+    throw new BackupError('DAMAGED', `${file} ends at entry ${log.end.index}, not at the point ${point.index}`)
+  }
 }
 
-/** Topics that the backup leaves out would come back empty. Every node makes the same entries by itself. */
-async function deleteTopics(log: GroupLog, names: readonly string[], disk: FatalDisk): Promise<void> {
-  const { end } = log
-  const continuation = new LogContinuation(log.group, end, end.term + 1, end.timestamp)
-  for (const name of names) continuation.command({ type: 'deleteTopic', name })
-  const { term, frames } = continuation
-  await disk.write(log, { frames, ballot: { term, vote: 0 }, commit: end.index + frames.length })
+/** One write, and one wait for the disk, for each. */
+const CHUNK_BYTES = 4_194_304
+
+function streamOf(dir: string, file: string): AsyncIterable<Buffer> {
+  return createReadStream(join(dir, file), { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>
+}
+
+async function catalogueIn(dir: string): Promise<CatalogueContents> {
+  return catalogueOf((await readState(streamOf(dir, groupFiles(0).state))).stored)
 }
 
 /** @throws BackupError NOT_A_BACKUP, DAMAGED */
-async function wholeBackup(dir: string, options: VerifyBackupOptions): Promise<BackupManifest> {
-  const { manifest, damage } = await verifyBackup(dir, options)
+async function wholeBackup(
+  dir: string,
+  options: VerifyBackupOptions,
+): Promise<{ readonly manifest: BackupManifest; readonly manifestSha256: string }> {
+  const { manifest, manifestSha256, damage } = await verifyBackup(dir, options)
   const [first] = damage
-  if (first === undefined && manifest !== undefined) return manifest
+  if (first === undefined && manifest !== undefined) return { manifest, manifestSha256 }
   const places = damage.length === 1 ? '1 place is' : `${damage.length} places are`
   throw new BackupError(
     'DAMAGED',
@@ -137,34 +158,6 @@ function checkOther(manifest: BackupManifest, clusterId: string): void {
     'CONFIG_INVALID',
     `cluster id ${clusterId} is that of the cluster that was backed up; a restored cluster is a new one: choose another id, or none`,
   )
-}
-
-/**
- * Replicas stay with the nodes that they were on: a group is of use only where a majority of its replicas is.
- *
- * @throws BackupError OTHER_NODES
- */
-function checkNodes(manifest: BackupManifest, { node, cluster }: NodeConfig): void {
-  const holders = [...new Set(manifest.groups.flatMap(group => configurationOf(group).places.map(place => place.node)))]
-  holders.sort((a, b) => a - b)
-  const listed = cluster.nodes.length === 0 ? [node] : cluster.nodes.map(entry => entry.node)
-  const missing = holders.filter(holder => !listed.includes(holder))
-  const has = `the backup has replicas of nodes ${holders.join(', ')}`
-  if (missing.length > 0)
-    throw new BackupError(
-      'OTHER_NODES',
-      `${has}; cluster.nodes lists ${listed.join(', ')}: list the same nodes, at any addresses`,
-    )
-  if (replicaOn(node, manifest.groups[0]!) === undefined)
-    throw new BackupError('OTHER_NODES', `${has}, and none of the catalogue for node ${node}`)
-}
-
-function replicaOn(node: number, group: BackupGroup): number | undefined {
-  return configurationOf(group).places.find(place => place.node === node)?.replica
-}
-
-function configurationOf({ configuration }: BackupGroup): GroupConfiguration {
-  return decodeGroupConfiguration(Buffer.from(configuration.bytes, 'base64'))
 }
 
 /** @throws StartError CONFIG_INVALID */

@@ -19,6 +19,8 @@ import {
 export interface BackupReport {
   /** Undefined where it cannot be read; that is damage then. */
   readonly manifest: BackupManifest | undefined
+  /** Of the manifest as it is: two whole backups with the same one are the same. */
+  readonly manifestSha256: string
   /** Empty: the backup is whole. */
   readonly damage: readonly BackupDamage[]
   /** Files that are no part of the backup; they cost nothing. */
@@ -33,16 +35,22 @@ export interface VerifyBackupOptions {
 /** @throws BackupError NOT_A_BACKUP where there is no folder, or one that no backup was finished in */
 export async function verifyBackup(dir: string, options: VerifyBackupOptions = {}): Promise<BackupReport> {
   const bytes = await manifestOf(dir)
+  const manifestSha256 = sha256Of(bytes)
   const damage: BackupDamage[] = []
   const sums = await readFile(join(dir, SUMS_FILE), 'utf8').catch(() => '')
-  if (!sums.startsWith(`${sha256Of(bytes)}  ${MANIFEST_FILE}\n`))
+  if (!sums.startsWith(`${manifestSha256}  ${MANIFEST_FILE}\n`))
     damage.push({ file: MANIFEST_FILE, what: `does not match its checksum in ${SUMS_FILE}: one of the two is damaged` })
   let manifest: BackupManifest
   try {
     manifest = readManifest(bytes)
   } catch (error) {
     if (!(error instanceof BackupError)) throw error
-    return { manifest: undefined, damage: [...damage, { file: MANIFEST_FILE, what: error.message }], others: [] }
+    return {
+      manifest: undefined,
+      manifestSha256,
+      damage: [...damage, { file: MANIFEST_FILE, what: error.message }],
+      others: [],
+    }
   }
   if (damage.length === 0 && sums !== sumsText(manifest, bytes))
     damage.push({ file: SUMS_FILE, what: `does not list what ${MANIFEST_FILE} says` })
@@ -56,7 +64,7 @@ export async function verifyBackup(dir: string, options: VerifyBackupOptions = {
       })),
     )
   }
-  return { manifest, damage, others: await othersIn(dir, manifest) }
+  return { manifest, manifestSha256, damage, others: await othersIn(dir, manifest) }
 }
 
 async function manifestOf(dir: string): Promise<Buffer> {

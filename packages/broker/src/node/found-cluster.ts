@@ -9,6 +9,7 @@ import { FoundingError, type RaftNode } from '@millrace/raft-node'
 import { foundCatalogue } from '@millrace/topics'
 import type { Logger } from 'pino'
 import { StartError } from '../start-error.ts'
+import { foundRestored } from './restored.ts'
 import type { NodeIdentity } from './storage.ts'
 
 export interface ClusterFounding {
@@ -16,6 +17,8 @@ export interface ClusterFounding {
   readonly identity: NodeIdentity
   /** All founding nodes, as the intent has them. */
   readonly nodes: readonly number[]
+  /** The backup that all of them are restored from; undefined where the cluster begins empty. */
+  readonly restoredFrom?: string | undefined
   readonly log: Logger
   /** Why the node is not ready. */
   readonly notReady: (reason: string) => void
@@ -31,15 +34,13 @@ const SAY_AGAIN_MS = 30_000
  * @throws StartError CLUSTER_EXISTS, CONFIG_INVALID; the reason of the signal
  */
 export async function foundCluster(founding: ClusterFounding): Promise<void> {
-  const { node, identity, nodes, log, notReady, signal } = founding
+  const { node, identity, nodes, restoredFrom, log, notReady, signal } = founding
   const { clusterId } = identity
   const waiting = whoIsMissing(founding)
   try {
-    await foundCatalogue(
-      node,
-      { clusterId, nodes },
-      { timeoutMs: Number.POSITIVE_INFINITY, waiting, ...(signal && { signal }) },
-    )
+    const options = { timeoutMs: Number.POSITIVE_INFINITY, waiting, ...(signal && { signal }) }
+    if (restoredFrom === undefined) await foundCatalogue(node, { clusterId, nodes }, options)
+    else await foundRestored(node, { clusterId, nodes, backup: restoredFrom }, options)
   } catch (error) {
     throw error instanceof FoundingError ? refused(founding, error) : error
   }
@@ -48,7 +49,12 @@ export async function foundCluster(founding: ClusterFounding): Promise<void> {
 }
 
 /** Says so at once and whenever it changes; from time to time, as a warning, while it stays the same. */
-function whoIsMissing({ nodes: all, log, notReady }: ClusterFounding): (nodes: readonly number[]) => void {
+function whoIsMissing({
+  nodes: all,
+  restoredFrom,
+  log,
+  notReady,
+}: ClusterFounding): (nodes: readonly number[]) => void {
   let said = ''
   let sayAgainMs = 0
   return nodes => {
@@ -60,12 +66,14 @@ function whoIsMissing({ nodes: all, log, notReady }: ClusterFounding): (nodes: r
     sayAgainMs = nowMs + SAY_AGAIN_MS
     const which = nodes.length === 1 ? `node ${missing}` : `nodes ${missing}`
     notReady(`the cluster is being founded: waiting for ${which} of ${all.join(', ')}`)
-    const line = `the founding waits for ${which}: all of ${all.join(', ')} have to run, after an init each`
+    const line = `the founding waits for ${which}: all of ${all.join(', ')} have to run, after ${restoredFrom === undefined ? 'an init' : 'a restore'} each`
     log[changed ? 'info' : 'warn']({ missing }, line)
   }
 }
 
-function refused({ identity: { clusterId, nodeId }, nodes }: ClusterFounding, error: FoundingError): StartError {
+function refused(founding: ClusterFounding, error: FoundingError): StartError {
+  const { identity, nodes, restoredFrom } = founding
+  const { clusterId, nodeId } = identity
   if (error.refusal === 'exists' && error.node !== nodeId) {
     return new StartError(
       'CLUSTER_EXISTS',
@@ -74,6 +82,13 @@ function refused({ identity: { clusterId, nodeId }, nodes }: ClusterFounding, er
     )
   }
   if (error.refusal === 'differs' && error.node !== nodeId) {
+    if (restoredFrom !== undefined) {
+      return new StartError(
+        'CONFIG_INVALID',
+        `node ${error.node} was restored into cluster ${clusterId} from another backup, or with other nodes than ${nodes.join(', ')}: empty the folders and restore all nodes from one backup, with the same cluster.nodes. Nothing was changed`,
+        error,
+      )
+    }
     return new StartError(
       'CONFIG_INVALID',
       `node ${error.node} founds cluster ${clusterId} with other nodes than ${nodes.join(', ')}: cluster.nodes has to be the same on all nodes when init is run. Nothing was changed`,

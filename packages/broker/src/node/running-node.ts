@@ -112,7 +112,7 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
 /** The node, as a part of its cluster: founded with it, if that is still to be done. */
 async function startRaft(parts: NodeParts, opened: (() => Promise<unknown>)[]): Promise<RaftNode> {
   const { config, storage, ports, transport, timing, log, signal } = parts
-  const { logStore, identity, foundingNodes } = storage
+  const { logStore, identity, foundingNodes, restoredFrom } = storage
   let founded = foundingNodes === undefined
   if (founded) await storage.beginServing()
   const node = await createNode({
@@ -122,7 +122,8 @@ async function startRaft(parts: NodeParts, opened: (() => Promise<unknown>)[]): 
   })
   opened.push(() => node.shutdown())
   if (foundingNodes === undefined) return node
-  await foundCluster({ node, identity, nodes: foundingNodes, log, notReady: ports.notReady, signal })
+  const founding = { node, identity, nodes: foundingNodes, restoredFrom, log, notReady: ports.notReady, signal }
+  await foundCluster(founding)
   await storage.beginServing()
   founded = true
   return node

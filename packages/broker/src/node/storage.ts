@@ -21,6 +21,7 @@ import { StartError } from '../start-error.ts'
 import { DiskUsage } from './disk-usage.ts'
 import { foundingOf, markServed } from './founding.ts'
 import { checkFreeSpace } from './free-space.ts'
+import { readRestored } from './restored.ts'
 import { checkFinished } from './unfinished.ts'
 
 /** Whose a folder is. */
@@ -38,6 +39,8 @@ export interface Storage {
   readonly usage: DiskUsage | undefined
   /** All nodes of the cluster that is to be founded before this node may serve. Undefined: that is over. */
   readonly foundingNodes: readonly number[] | undefined
+  /** The backup that all of these nodes have to be restored from. Undefined: the cluster is new, or its founding is over. */
+  readonly restoredFrom?: string | undefined
   /** Says durably that the founding is over: to be called before the node promises anything to anybody. */
   beginServing(): Promise<void>
   /** Finishes what is queued and lets go of the files. */
@@ -134,7 +137,9 @@ async function openStores(options: StorageOptions, folder: DataFolder): Promise<
     await usage.refresh()
     const beginServing = () => markServed(folder.path)
     const foundingNodes = founding.state === 'prepared' ? founding.nodes : undefined
-    return { identity: folder.identity, logStore, stateStore, snapshots, usage, foundingNodes, beginServing, close }
+    const restoredFrom = foundingNodes === undefined ? undefined : await readRestored(folder.path)
+    const stores = { logStore, stateStore, snapshots, usage }
+    return { identity: folder.identity, ...stores, foundingNodes, restoredFrom, beginServing, close }
   } catch (error) {
     await close()
     throw StartError.from(error, `data folder ${folder.path}`)

@@ -22,6 +22,7 @@ import type { NodeConfig } from '../config/node-config.ts'
 import { writeDurably } from '../node/durable-file.ts'
 import { foundingOf } from '../node/founding.ts'
 import { FatalDisk } from '../node/offline-log.ts'
+import { RESTORE_GROUP } from '../node/restored.ts'
 import { lockStorage, type Storage } from '../node/storage.ts'
 import { beginWork, endWork } from '../node/unfinished.ts'
 import { StartError } from '../start-error.ts'
@@ -72,7 +73,8 @@ export async function recoverNode(
     if (!acceptDataLoss) return { ...about, clusterId: undefined, record: undefined }
     const clusterId = randomUUID()
     await beginWork(dataDir, WORK)
-    for (const log of storage.logStore.groups()) await makeAlone(log, storage, survivor, disk)
+    for (const log of storage.logStore.groups())
+      if (log.group !== RESTORE_GROUP) await makeAlone(log, storage, survivor, disk)
     const record = `recovery-${Date.now()}.json`
     const done = { recoveredAt: new Date().toISOString(), ...about, clusterId }
     await writeDurably(dataDir, record, `${JSON.stringify(done, null, 1)}\n`)

@@ -9,6 +9,7 @@ import { type Frame, framePayload, nextOffsetAfter } from '@millrace/record'
 import { StateStoreError } from '@millrace/topics'
 import { MemoryStateStore } from '@millrace/topics/memory'
 import { type CatalogueContents, catalogueAtEnd, isReplayable } from '@millrace/topics/offline'
+import { RESTORE_GROUP } from '../node/restored.ts'
 import type { Storage } from '../node/storage.ts'
 import { StartError } from '../start-error.ts'
 
@@ -68,7 +69,7 @@ export async function examine(storage: Storage, dataDir: string): Promise<Surviv
     if (error instanceof LogError) throw noCatalogue(dataDir, error.message)
     throw error
   })
-  const orphans = logStore.groups().filter(({ group }) => group >= contents.nextGroup)
+  const orphans = logStore.groups().filter(({ group }) => group >= contents.nextGroup && group !== RESTORE_GROUP)
   if (orphans.length > 0) throw olderCatalogue(dataDir, orphans)
   const groups: SurvivingGroup[] = []
   for (const { group, topic, partition, here } of expected(contents, identity.nodeId)) {

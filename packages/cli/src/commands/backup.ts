@@ -140,7 +140,6 @@ const EXIT_OF: Readonly<Record<string, ExitCode>> = {
   OUT_EXISTS: EXIT.usage,
   NOT_A_BACKUP: EXIT.usage,
   UNKNOWN_TOPIC: EXIT.usage,
-  OTHER_NODES: EXIT.usage,
 }
 
 /** Refusals of the tools with the exit code that they have here. */

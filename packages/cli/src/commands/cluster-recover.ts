@@ -111,6 +111,6 @@ function nextSteps({ nodeId, clusterId, record, otherNodes }: Recovery): string[
     `Done: node ${nodeId} is alone in the new cluster ${clusterId ?? ''}; ${record ?? ''} in the folder says what was done.`,
     `1. In its config file leave only node ${nodeId} in cluster.nodes, then millrace serve.`,
     `2. Never start ${otherNodes.length === 0 ? 'a copy of this folder' : `nodes ${otherNodes.join(', ')}`} with an old folder for clients: they are another cluster now.`,
-    '3. Make a backup at once: this node has no second copy.',
+    '3. Make a backup at once: this node has no second copy. Restored onto more nodes, it is a cluster of more again.',
   ]
 }

@@ -3,4 +3,5 @@
 export { loadState } from '../stored-state.ts'
 export * from './group-replay.ts'
 export { LogContinuation } from './log-continuation.ts'
+export { cataloguePlacesOn, placesOn } from './placement.ts'
 export { type LogExtent, STATE_FOLDER, type StateDamage, type StateReport, verifyState } from './verify-state.ts'

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/state.proto.
  */
 export const file_millrace_v1alpha1_state: GenFile = /*@__PURE__*/
-  fileDesc("Ch1taWxscmFjZS92MWFscGhhMS9zdGF0ZS5wcm90bxIRbWlsbHJhY2UudjFhbHBoYTEi2AIKEENhdGFsb2d1ZUNvbW1hbmQSPQoMY3JlYXRlX3RvcGljGAEgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNDb21tYW5kSAASPQoMZGVsZXRlX3RvcGljGAIgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRGVsZXRlVG9waWNDb21tYW5kSAASOwoLYWx0ZXJfdG9waWMYAyABKAsyJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljQ29tbWFuZEgAEj8KDXJlZ2lzdGVyX25vZGUYBCABKAsyJi5taWxscmFjZS52MWFscGhhMS5SZWdpc3Rlck5vZGVDb21tYW5kSAASPQoMZm9yZ2V0X25vZGVzGAcgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRm9yZ2V0Tm9kZXNDb21tYW5kSABCCQoHY29tbWFuZCJ4ChJDcmVhdGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIuCgZjb25maWcYAiABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxIVCg1pZl9ub3RfZXhpc3RzGAMgASgIEg0KBW5vZGVzGAQgAygNIiIKEkRlbGV0ZVRvcGljQ29tbWFuZBIMCgRuYW1lGAEgASgJIlEKEUFsdGVyVG9waWNDb21tYW5kEgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWciTQoTUmVnaXN0ZXJOb2RlQ29tbWFuZBIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJIiMKEkZvcmdldE5vZGVzQ29tbWFuZBINCgVub2RlcxgBIAMoDSI7Cg5DYXRhbG9ndWVTdGF0ZRISCgpuZXh0X2dyb3VwGAEgASgEEhUKDW5leHRfdG9waWNfaWQYAiABKAQiZwoMRGVsZXRlZFRvcGljEgoKAmlkGAEgASgEEgwKBG5hbWUYAiABKAkSEwoLZmlyc3RfZ3JvdXAYAyABKAQSEgoKcGFydGl0aW9ucxgEIAEoDRIUCgxkZWxldGVfaW5kZXgYBSABKAQiwAEKDkNhdGFsb2d1ZVRvcGljEgoKAmlkGAEgASgEEgwKBG5hbWUYAiABKAkSLgoGY29uZmlnGAMgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWcSOQoKcGFydGl0aW9ucxgEIAMoCzIlLm1pbGxyYWNlLnYxYWxwaGExLkNhdGFsb2d1ZVBhcnRpdGlvbhIUCgxjcmVhdGVfaW5kZXgYBSABKAQSEwoLY3JlYXRlX3RpbWUYBiABKAMigwEKEkNhdGFsb2d1ZVBhcnRpdGlvbhIRCglwYXJ0aXRpb24YASABKA0SDQoFZ3JvdXAYAiABKAQSNQoIcmVwbGljYXMYAyADKAsyIy5taWxscmFjZS52MWFscGhhMS5DYXRhbG9ndWVSZXBsaWNhEhQKDG5leHRfcmVwbGljYRgEIAEoDSIxChBDYXRhbG9ndWVSZXBsaWNhEg8KB3JlcGxpY2EYASABKA0SDAoEbm9kZRgCIAEoDSJuCg5DaGVja3BvaW50TWV0YRIOCgZmb3JtYXQYASABKA0SFQoNYXBwbGllZF9pbmRleBgCIAEoBBIUCgxhcHBsaWVkX3Rlcm0YAyABKAQSDwoHZW50cmllcxgEIAEoDRIOCgZkaWdlc3QYBSABKAciPwoOUGFydGl0aW9uU3RhdGUSGAoQbG9nX3N0YXJ0X29mZnNldBgBIAEoBBITCgtuZXh0X29mZnNldBgCIAEoBGIGcHJvdG8z", [file_millrace_v1alpha1_topics]);
+  fileDesc("Ch1taWxscmFjZS92MWFscGhhMS9zdGF0ZS5wcm90bxIRbWlsbHJhY2UudjFhbHBoYTEimwMKEENhdGFsb2d1ZUNvbW1hbmQSPQoMY3JlYXRlX3RvcGljGAEgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNDb21tYW5kSAASPQoMZGVsZXRlX3RvcGljGAIgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRGVsZXRlVG9waWNDb21tYW5kSAASOwoLYWx0ZXJfdG9waWMYAyABKAsyJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljQ29tbWFuZEgAEj8KDXJlZ2lzdGVyX25vZGUYBCABKAsyJi5taWxscmFjZS52MWFscGhhMS5SZWdpc3Rlck5vZGVDb21tYW5kSAASPQoMZm9yZ2V0X25vZGVzGAcgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRm9yZ2V0Tm9kZXNDb21tYW5kSAASQQoOcGxhY2VfcmVwbGljYXMYCCABKAsyJy5taWxscmFjZS52MWFscGhhMS5QbGFjZVJlcGxpY2FzQ29tbWFuZEgAQgkKB2NvbW1hbmQieAoSQ3JlYXRlVG9waWNDb21tYW5kEgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWcSFQoNaWZfbm90X2V4aXN0cxgDIAEoCBINCgVub2RlcxgEIAMoDSIiChJEZWxldGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCSJRChFBbHRlclRvcGljQ29tbWFuZBIMCgRuYW1lGAEgASgJEi4KBmNvbmZpZxgCIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlRvcGljQ29uZmlnIk0KE1JlZ2lzdGVyTm9kZUNvbW1hbmQSDAoEbm9kZRgBIAEoDRISCgpjbGllbnRfdXJsGAIgASgJEhQKDHBlZXJfYWRkcmVzcxgDIAEoCSIjChJGb3JnZXROb2Rlc0NvbW1hbmQSDQoFbm9kZXMYASADKA0iRgoUUGxhY2VSZXBsaWNhc0NvbW1hbmQSLgoGZ3JvdXBzGAEgAygLMh4ubWlsbHJhY2UudjFhbHBoYTEuUGxhY2VkR3JvdXAiUwoLUGxhY2VkR3JvdXASDQoFZ3JvdXAYASABKAQSNQoIcmVwbGljYXMYAiADKAsyIy5taWxscmFjZS52MWFscGhhMS5DYXRhbG9ndWVSZXBsaWNhIjsKDkNhdGFsb2d1ZVN0YXRlEhIKCm5leHRfZ3JvdXAYASABKAQSFQoNbmV4dF90b3BpY19pZBgCIAEoBCJnCgxEZWxldGVkVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRITCgtmaXJzdF9ncm91cBgDIAEoBBISCgpwYXJ0aXRpb25zGAQgASgNEhQKDGRlbGV0ZV9pbmRleBgFIAEoBCLAAQoOQ2F0YWxvZ3VlVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRIuCgZjb25maWcYAyABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxI5CgpwYXJ0aXRpb25zGAQgAygLMiUubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlUGFydGl0aW9uEhQKDGNyZWF0ZV9pbmRleBgFIAEoBBITCgtjcmVhdGVfdGltZRgGIAEoAyKDAQoSQ2F0YWxvZ3VlUGFydGl0aW9uEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVncm91cBgCIAEoBBI1CghyZXBsaWNhcxgDIAMoCzIjLm1pbGxyYWNlLnYxYWxwaGExLkNhdGFsb2d1ZVJlcGxpY2ESFAoMbmV4dF9yZXBsaWNhGAQgASgNIjEKEENhdGFsb2d1ZVJlcGxpY2ESDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNIm4KDkNoZWNrcG9pbnRNZXRhEg4KBmZvcm1hdBgBIAEoDRIVCg1hcHBsaWVkX2luZGV4GAIgASgEEhQKDGFwcGxpZWRfdGVybRgDIAEoBBIPCgdlbnRyaWVzGAQgASgNEg4KBmRpZ2VzdBgFIAEoByI/Cg5QYXJ0aXRpb25TdGF0ZRIYChBsb2dfc3RhcnRfb2Zmc2V0GAEgASgEEhMKC25leHRfb2Zmc2V0GAIgASgEYgZwcm90bzM", [file_millrace_v1alpha1_topics]);
 
 /**
  * Payload of a `command` frame in group 0.
@@ -53,6 +53,12 @@ export type CatalogueCommand = Message<"millrace.v1alpha1.CatalogueCommand"> & {
      */
     value: ForgetNodesCommand;
     case: "forgetNodes";
+  } | {
+    /**
+     * @generated from field: millrace.v1alpha1.PlaceReplicasCommand place_replicas = 8;
+     */
+    value: PlaceReplicasCommand;
+    case: "placeReplicas";
   } | { case: undefined; value?: undefined };
 };
 
@@ -184,6 +190,50 @@ export const ForgetNodesCommandSchema: GenMessage<ForgetNodesCommand> = /*@__PUR
   messageDesc(file_millrace_v1alpha1_state, 5);
 
 /**
+ * Where replicas are from now on: written by the restoring of a backup onto other nodes, together with the configurations of
+ * the groups that it names. Others stay where they are.
+ *
+ * @generated from message millrace.v1alpha1.PlaceReplicasCommand
+ */
+export type PlaceReplicasCommand = Message<"millrace.v1alpha1.PlaceReplicasCommand"> & {
+  /**
+   * @generated from field: repeated millrace.v1alpha1.PlacedGroup groups = 1;
+   */
+  groups: PlacedGroup[];
+};
+
+/**
+ * Describes the message millrace.v1alpha1.PlaceReplicasCommand.
+ * Use `create(PlaceReplicasCommandSchema)` to create a new message.
+ */
+export const PlaceReplicasCommandSchema: GenMessage<PlaceReplicasCommand> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 6);
+
+/**
+ * @generated from message millrace.v1alpha1.PlacedGroup
+ */
+export type PlacedGroup = Message<"millrace.v1alpha1.PlacedGroup"> & {
+  /**
+   * @generated from field: uint64 group = 1;
+   */
+  group: bigint;
+
+  /**
+   * The first is the preferred leader.
+   *
+   * @generated from field: repeated millrace.v1alpha1.CatalogueReplica replicas = 2;
+   */
+  replicas: CatalogueReplica[];
+};
+
+/**
+ * Describes the message millrace.v1alpha1.PlacedGroup.
+ * Use `create(PlacedGroupSchema)` to create a new message.
+ */
+export const PlacedGroupSchema: GenMessage<PlacedGroup> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 7);
+
+/**
  * The catalogue's counters, as checkpointed. Topics, nodes and deleted topics are entries of their own beside it.
  *
  * @generated from message millrace.v1alpha1.CatalogueState
@@ -205,7 +255,7 @@ export type CatalogueState = Message<"millrace.v1alpha1.CatalogueState"> & {
  * Use `create(CatalogueStateSchema)` to create a new message.
  */
 export const CatalogueStateSchema: GenMessage<CatalogueState> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 6);
+  messageDesc(file_millrace_v1alpha1_state, 8);
 
 /**
  * What stays of a deleted topic: the proof that its groups may be removed. Groups are never removed for any other reason.
@@ -246,7 +296,7 @@ export type DeletedTopic = Message<"millrace.v1alpha1.DeletedTopic"> & {
  * Use `create(DeletedTopicSchema)` to create a new message.
  */
 export const DeletedTopicSchema: GenMessage<DeletedTopic> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 7);
+  messageDesc(file_millrace_v1alpha1_state, 9);
 
 /**
  * @generated from message millrace.v1alpha1.CatalogueTopic
@@ -290,7 +340,7 @@ export type CatalogueTopic = Message<"millrace.v1alpha1.CatalogueTopic"> & {
  * Use `create(CatalogueTopicSchema)` to create a new message.
  */
 export const CatalogueTopicSchema: GenMessage<CatalogueTopic> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 8);
+  messageDesc(file_millrace_v1alpha1_state, 10);
 
 /**
  * @generated from message millrace.v1alpha1.CataloguePartition
@@ -326,7 +376,7 @@ export type CataloguePartition = Message<"millrace.v1alpha1.CataloguePartition">
  * Use `create(CataloguePartitionSchema)` to create a new message.
  */
 export const CataloguePartitionSchema: GenMessage<CataloguePartition> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 9);
+  messageDesc(file_millrace_v1alpha1_state, 11);
 
 /**
  * @generated from message millrace.v1alpha1.CatalogueReplica
@@ -348,7 +398,7 @@ export type CatalogueReplica = Message<"millrace.v1alpha1.CatalogueReplica"> & {
  * Use `create(CatalogueReplicaSchema)` to create a new message.
  */
 export const CatalogueReplicaSchema: GenMessage<CatalogueReplica> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 10);
+  messageDesc(file_millrace_v1alpha1_state, 12);
 
 /**
  * What every checkpoint of a group says about itself; written in the same transaction as the entries it describes.
@@ -393,7 +443,7 @@ export type CheckpointMeta = Message<"millrace.v1alpha1.CheckpointMeta"> & {
  * Use `create(CheckpointMetaSchema)` to create a new message.
  */
 export const CheckpointMetaSchema: GenMessage<CheckpointMeta> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 11);
+  messageDesc(file_millrace_v1alpha1_state, 13);
 
 /**
  * A partition's checkpoint, apart from its producers, which have a fixed form (docs/internals/state-machines.md).
@@ -417,5 +467,5 @@ export type PartitionState = Message<"millrace.v1alpha1.PartitionState"> & {
  * Use `create(PartitionStateSchema)` to create a new message.
  */
 export const PartitionStateSchema: GenMessage<PartitionState> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 12);
+  messageDesc(file_millrace_v1alpha1_state, 14);
 
