@@ -205,7 +205,8 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = {
     retryable: true,
     status: 503,
     connect: 'unavailable',
-    meaning: 'A new replica has not caught up in the time allowed. It stays a learner.',
+    meaning:
+      'A replica has not caught up: a new one in the time allowed (it stays a learner), or one whose log is behind its state (it is not read yet).',
   },
   APPEND_TIMEOUT: {
     outcome: 'unknown',

@@ -49,6 +49,7 @@ export class PartitionMachine implements StateMachine {
   readonly #pending = new PendingAppends()
   readonly #checkpoints: CheckpointWriter
   #applied: AppliedPosition
+  #broughtTo: number
   #nextIndex: number
   #nextOffset: number
   #logStartOffset: number
@@ -69,6 +70,7 @@ export class PartitionMachine implements StateMachine {
     this.#producersMax = producersMax
     this.#producers = new ProducerTable(decoded?.producers, producersMax)
     this.#applied = stored?.applied ?? { index: 0, term: 0 }
+    this.#broughtTo = this.#applied.index
     this.#nextIndex = (stored?.applied.index ?? base.index) + 1
     this.#nextOffset = decoded?.position.nextOffset ?? base.nextOffset
     this.#logStartOffset = decoded?.position.logStartOffset ?? base.nextOffset
@@ -79,6 +81,14 @@ export class PartitionMachine implements StateMachine {
 
   get applied(): AppliedPosition {
     return this.#applied
+  }
+
+  /**
+   * What a checkpoint or a snapshot has brought up to this index was not read from the log, which may not hold all of it yet,
+   * or something else that is not committed.
+   */
+  get broughtTo(): number {
+    return this.#broughtTo
   }
 
   get nextOffset(): number {
@@ -175,6 +185,7 @@ export class PartitionMachine implements StateMachine {
     this.#pending.drop()
     this.#producers = new ProducerTable(decoded?.producers, this.#producersMax)
     this.#applied = stored?.applied ?? { index: snapshot.index, term: snapshot.term }
+    this.#broughtTo = this.#applied.index
     this.#nextIndex = this.#applied.index + 1
     this.#nextOffset = decoded?.position.nextOffset ?? snapshot.nextOffset
     this.#logStartOffset = decoded?.position.logStartOffset ?? snapshot.nextOffset

@@ -3,8 +3,10 @@
 import { LogDamaged, LogError } from '@millrace/log-store'
 import { framePayload, MillraceError } from '@millrace/record'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { MemoryStateStore } from './memory-state-store.ts'
 import type { ReadResult } from './partition.ts'
-import { batch, PartitionFixture } from './testing/partition-fixture.ts'
+import { PartitionReplica } from './partition-replica.ts'
+import { batch, newMachine, PartitionFixture } from './testing/partition-fixture.ts'
 import { TOPIC_LIMITS } from './topic-limits.ts'
 
 let at: PartitionFixture
@@ -95,6 +97,26 @@ describe('read', () => {
     at.group.halt('bad chain')
     await expect(at.replica.read(0, 100)).rejects.toMatchObject({ code: 'PARTITION_HALTED' })
     await expect(at.replica.offsetAtTime(0)).rejects.toMatchObject({ code: 'PARTITION_HALTED' })
+  })
+
+  test('of a state that is ahead of its log waits until the log is known to hold it', async () => {
+    at.append(batch('abc'), batch('de'))
+    at.group.commit()
+    const stateStore = new MemoryStateStore()
+    const ahead = newMachine(at.group.log, stateStore)
+    ahead.apply(at.group.committed)
+    await ahead.checkpoint()
+    const replica = new PartitionReplica('orders', 0, newMachine(at.group.log, stateStore), at.group)
+    const status = vi.spyOn(at.group, 'status')
+    const whole = at.group.status()
+    status.mockReturnValue({ ...whole, commit: whole.commit - 1 })
+    await expect(replica.read(0, 100)).rejects.toMatchObject({ code: 'REPLICA_BEHIND', retryable: true })
+    await expect(replica.offsetAtTime(0)).rejects.toMatchObject({ code: 'REPLICA_BEHIND' })
+    status.mockReturnValue(whole)
+    expect(text(await replica.read(0, 1_000_000))).toBe('abc|de')
+    status.mockClear()
+    await replica.read(0, 100)
+    expect(status).not.toHaveBeenCalled()
   })
 
   test('by time stays below the high watermark', async () => {

@@ -26,6 +26,8 @@ export class PartitionReplica implements Partition {
   readonly handle: GroupHandle
   readonly #cursors = new ReadCursors()
   readonly #leaderGone = (reason: string): MillraceError => notLeading(this.handle, this.#name, reason)
+  /** The log is known to hold what is committed up to this index. */
+  #heldTo = 0
   #halted: string | undefined
   #closed: MillraceError | undefined
 
@@ -99,6 +101,8 @@ export class PartitionReplica implements Partition {
     const highWatermark = this.machine.nextOffset
     if (!(fromOffset >= this.logStartOffset && fromOffset <= highWatermark)) throw this.#outOfRange(fromOffset)
     if (fromOffset === highWatermark) return { frames: [], nextOffset: fromOffset, highWatermark }
+    const behind = this.#behind()
+    if (behind !== undefined) throw behind
     try {
       const frames = await this.#readFrames(fromOffset, this.machine.applied.index + 1, bytesMax)
       return { frames, nextOffset: nextOffsetAfter(frames.at(-1)!.header), highWatermark }
@@ -108,7 +112,7 @@ export class PartitionReplica implements Partition {
   }
 
   async offsetAtTime(timeMs: number): Promise<number> {
-    const unusable = this.#unusable()
+    const unusable = this.#unusable() ?? this.#behind()
     if (unusable !== undefined) throw unusable
     try {
       const offset = await this.handle.log.offsetAtTime(timeMs)
@@ -183,6 +187,19 @@ export class PartitionReplica implements Partition {
     if (this.#halted === undefined) return undefined
     const message = `partition ${this.#name} is halted on this node: ${this.#halted}`
     return new MillraceError('PARTITION_HALTED', message)
+  }
+
+  /** The state came from elsewhere, and the log is not known to hold everything that it speaks of. */
+  #behind(): MillraceError | undefined {
+    const { broughtTo } = this.machine
+    if (broughtTo <= this.#heldTo) return undefined
+    const { commit } = this.handle.status()
+    if (commit < broughtTo) {
+      const message = `partition ${this.#name} has its state up to entry ${broughtTo} on this node and its log up to ${commit}; read from another replica, or try again`
+      return new MillraceError('REPLICA_BEHIND', message, { details: { commit, state: broughtTo } })
+    }
+    this.#heldTo = broughtTo
+    return undefined
   }
 
   #halt(): void {

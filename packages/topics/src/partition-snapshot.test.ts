@@ -63,6 +63,7 @@ test('restored anywhere it is the same state, durably, and goes on the same', as
     const applied = await target.snapshots!.restore(infoAt(1, 1), view.content())
     view.release()
     expect([applied, target.applied, target.stateHash()]).toEqual([view.applied, view.applied, hash])
+    expect(target.broughtTo).toBe(applied.index)
     const again = machineOn(store.crash(0))
     expect([again.applied, again.stateHash(), again.nextOffset]).toEqual([applied, hash, target.nextOffset])
     for (const machine of [target, again]) {

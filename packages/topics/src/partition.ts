@@ -62,7 +62,10 @@ export interface Partition {
    */
   append(batch: AppendBatch, done: AppendDone): void
 
-  /** @throws MillraceError OFFSET_OUT_OF_RANGE naming the valid range; PARTITION_HALTED */
+  /**
+   * @throws MillraceError OFFSET_OUT_OF_RANGE naming the valid range; REPLICA_BEHIND where the state came in a snapshot that the
+   *   log has not caught up with; PARTITION_HALTED
+   */
   read(fromOffset: number, bytesMax: number): Promise<ReadResult>
 
   /** Offset of the first record appended at or after `timeMs`; the high watermark where there is none. */

@@ -125,8 +125,17 @@ async function converged(groups: readonly number[]): Promise<void> {
 }
 
 async function recordsFrom(node: number, partition: number, offset: number): Promise<string> {
-  const { frames } = await host(node).partition('orders', partition)!.read(offset, 1_000_000)
-  return Buffer.concat(frames.map(({ bytes }) => bytes)).toString('hex')
+  const at = host(node).partition('orders', partition)!
+  for (;;) {
+    try {
+      const { frames } = await at.read(offset, 1_000_000)
+      return Buffer.concat(frames.map(({ bytes }) => bytes)).toString('hex')
+    } catch (error) {
+      // The log comes after the state: nobody may take what has not arrived for what is not there.
+      if (!(error instanceof MillraceError && error.code === 'REPLICA_BEHIND')) throw error
+    }
+    await new Promise(resolve => setTimeout(resolve, POLL.interval))
+  }
 }
 
 async function metric(node: number, name: string): Promise<number> {
