@@ -71,8 +71,25 @@ describe('elections', () => {
     replica.drain()
     replica.receive({ type: 'heartbeat', from: 2, to: 1, term: 3, commit: 1, context: 0 })
     replica.drain()
+    // Nor in the campaign that follows: with it the vote of one other would be enough, before term 4 is durable.
+    replica.step({ type: 'campaign' })
+    replica.drain()
+    replica.completeAppend()
+    replica.receive({ type: 'voteResponse', from: 3, to: 1, term: 4, granted: true })
+    expect(replica.group.status()).toMatchObject({ role: 'candidate', term: 4 })
     while (replica.appendTasks.length > 0) replica.completeAppend()
-    expect(replica.group.status()).toMatchObject({ role: 'follower', term: 3, leader: 2 })
+    expect(replica.group.status()).toMatchObject({ role: 'leader', term: 4 })
+  })
+
+  it('nor does one that comes after another candidate has won the same term', () => {
+    const cluster = new TestCluster([1], PLAIN)
+    const replica = cluster.at(1)
+    replica.step({ type: 'campaign' })
+    replica.drain()
+    replica.receive({ type: 'heartbeat', from: 2, to: 1, term: 2, commit: 1, context: 0 })
+    replica.drain()
+    while (replica.appendTasks.length > 0) replica.completeAppend()
+    expect(replica.group.status()).toMatchObject({ role: 'follower', term: 2, leader: 2 })
   })
 
   it('a pre-vote grant echoes the term of the request, and changes nothing', () => {

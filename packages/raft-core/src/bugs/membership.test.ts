@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ConfigChange, ConfigChangeKind } from '../configuration.ts'
 import type { StepResult } from '../input.ts'
+import type { Message } from '../message.ts'
 import { TestCluster } from '../testing/test-cluster.ts'
 
 const PLAIN = { preVote: false, checkQuorum: false }
@@ -32,6 +33,23 @@ describe('membership', () => {
     for (const id of [1, 2, 4]) {
       expect(cluster.at(id).group.status().configuration.voters).toEqual([1, 2, 4])
     }
+  })
+
+  it('a new leader takes no change while one in its log may still be committed', () => {
+    const cluster = new TestCluster([1, 2, 3, 4, 5], { config: PLAIN })
+    cluster.elect(1)
+    propose(cluster, 1, change('remove', 5))
+    // Replica 2 has the change, and nobody knows it to be committed.
+    cluster.lose = message => message.type === 'appendResponse' || message.to !== 2
+    cluster.settle()
+    cluster.lose = message => message.type === 'append'
+    const leader = cluster.elect(2)
+    expect(leader.group.status()).toMatchObject({ role: 'leader', commit: 2, lastIndex: 4 })
+    expect(propose(cluster, 2, change('remove', 4))).toMatchObject({ type: 'dropped', reason: 'configChangePending' })
+    cluster.heal()
+    cluster.tick(2)
+    expect(leader.group.status().configuration.voters).toEqual([1, 2, 3, 4])
+    expect(propose(cluster, 2, change('remove', 4))).toMatchObject({ type: 'accepted' })
   })
 
   it('a candidate with a change that it has not applied does not campaign', () => {
@@ -144,6 +162,26 @@ describe('membership', () => {
     expect(leader.group.status()).toMatchObject({ role: 'leader', commit: 4 })
     expect(cluster.propose(1, 'b')).toMatchObject({ type: 'dropped', reason: 'removed' })
     expect(cluster.at(2).applied).toEqual(['a'])
+  })
+
+  it('nor does its acknowledgement replace that of a voter who has not answered', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: PLAIN })
+    const leader = cluster.elect(1)
+    propose(cluster, 1, change('remove', 1))
+    cluster.propose(1, 'a')
+    const carries = (message: Message<string>): boolean =>
+      message.type === 'append' && message.entries.some(entry => entry.payload === 'a')
+    cluster.lose = carries
+    cluster.settle()
+    expect(leader.group.status()).toMatchObject({ commit: 3, configuration: { voters: [2, 3] } })
+    // Two of the former three, but only one of those who are left.
+    cluster.lose = message => message.to === 3 && carries(message)
+    cluster.tick(2)
+    expect(cluster.at(2).group.status().durableIndex).toBe(4)
+    expect(leader.group.status().commit).toBe(3)
+    cluster.heal()
+    cluster.tick(2)
+    expect(leader.group.status().commit).toBe(4)
   })
 
   it('a removal re-evaluates what is committed', () => {

@@ -78,6 +78,24 @@ describe('vote', () => {
     )
   })
 
+  it('of a joint configuration is won in both halves, and lost in either', () => {
+    const by = (voters: readonly number[], of: (id: number) => boolean | undefined): [yes: boolean, no: boolean] => {
+      const counted = (wanted: boolean): number => voters.filter(id => of(id) === wanted).length
+      return [
+        voters.length === 0 || counted(true) * 2 > voters.length,
+        counted(false) * 2 >= Math.max(1, voters.length),
+      ]
+    }
+    fc.assert(
+      fc.property(ids, ids, votes, (voters, votersOutgoing, cast) => {
+        const halves = [voters, votersOutgoing].map(half => by(half, id => cast[id]))
+        const isWon = halves.every(([yes]) => yes)
+        const isLost = halves.some(([, no]) => no)
+        expect(jointVote({ voters, votersOutgoing }, id => cast[id])).toBe(isWon ? 'won' : isLost ? 'lost' : 'pending')
+      }),
+    )
+  })
+
   it('of an even set needs more than half', () => {
     expect(majorityVote([1, 2], id => (id === 1 ? true : undefined))).toBe('pending')
     expect(majorityVote([1, 2], id => id === 1)).toBe('lost')
