@@ -1,87 +1,34 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import pino from 'pino'
+import { verifyDataFolder } from '@millrace/log-store/offline'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { NodeConfig } from '../config/node-config.ts'
-import { initNode } from '../node/init-node.ts'
 import type { RunningNode } from '../node/running-node.ts'
 import { serveNode } from '../node/serve-node.ts'
 import { recoverNode } from '../recovery/recover-node.ts'
 import { clusterConfigs, type DurableCluster, durableCluster } from '../testing/durable-cluster.ts'
 import { temporaryFolder } from '../testing/fake-node.ts'
 import { type AckedBatch, appendBatch, logClient, ProducerLoad } from '../testing/producer-load.ts'
-import { recordFrames, stateHashes } from '../testing/stored-groups.ts'
+import {
+  createTopics,
+  expectHashes,
+  expectStored,
+  freshFolders,
+  renumbered,
+  silent,
+  startAll,
+  status,
+  TOPICS,
+} from '../testing/restored-cluster.ts'
+import { recordFrames } from '../testing/stored-groups.ts'
 import { createBackup } from './create-backup.ts'
-import type { BackupManifest } from './manifest.ts'
 import { restoreBackup } from './restore-backup.ts'
 import { verifyBackup } from './verify-backup.ts'
-
-const TOPICS = { orders: 2, audit: 1 }
-const silent = {
-  log: pino({ level: 'silent' }),
-  onFatal: (error: Error) => {
-    throw error
-  },
-}
 
 function urlsOf({ configs }: DurableCluster): string[] {
   return configs.map(({ listen }) => `http://${listen.client}`)
 }
 
-async function createTopics(url: string): Promise<void> {
-  for (const [name, partitions] of Object.entries(TOPICS)) {
-    const body = JSON.stringify({ name, partitions })
-    expect((await fetch(`${url}/v1/topics`, { method: 'POST', body })).status).toBe(201)
-  }
-}
-
-/** The nodes that the configurations name, over other folders. */
-function freshFolders(configs: readonly NodeConfig[]): NodeConfig[] {
-  const folder = temporaryFolder()
-  return configs.map(config => ({ ...config, dataDir: join(folder, String(config.node)) }))
-}
-
-/** Other numbers for the same nodes. */
-function renumbered(configs: readonly NodeConfig[], by: number): NodeConfig[] {
-  const nodes = configs[0]!.cluster.nodes.map(entry => ({ ...entry, node: entry.node + by }))
-  return configs.map(config => ({ ...config, node: config.node + by, cluster: { nodes } }))
-}
-
-async function status(url: string): Promise<number> {
-  return (await fetch(url, { method: 'POST', body: 'value' })).status
-}
-
-async function startAll(configs: readonly NodeConfig[]): Promise<RunningNode[]> {
-  const nodes = await Promise.all(configs.map(config => serveNode(config, silent)))
-  for (const { url } of nodes)
-    await expect.poll(async () => (await fetch(`${url}/readyz`)).status, { timeout: 20_000 }).toBe(200)
-  return nodes
-}
-
-async function expectHashes(node: RunningNode, manifest: Pick<BackupManifest, 'groups'>): Promise<void> {
-  const wanted = new Map(manifest.groups.map(({ group, state }) => [group, state.hash]))
-  const found = () => new Map([...stateHashes(node)].filter(([group]) => wanted.has(group)).sort(([a], [b]) => a - b))
-  await expect.poll(found, { timeout: 20_000 }).toEqual(wanted)
-}
-
-/** The batch stands in the restored log where it was acknowledged, with its time and its bytes. */
-async function expectStored(node: RunningNode, batches: readonly AckedBatch[]): Promise<void> {
-  for (const [topic, partitions] of Object.entries(TOPICS)) {
-    for (let partition = 0; partition < partitions; partition++) {
-      const frames = await recordFrames(node, topic, partition)
-      const stored = new Map(frames.map(({ header, bytes }) => [header.baseOffset, { header, bytes }]))
-      for (const batch of batches.filter(each => each.topic === topic && each.partition === partition)) {
-        const frame = stored.get(batch.offset)
-        expect(frame?.header.timestamp).toBe(batch.timestamp)
-        expect(Buffer.from(frame!.bytes.subarray(104, 104 + batch.recordSet.length))).toEqual(
-          Buffer.from(batch.recordSet),
-        )
-      }
-    }
-  }
-}
-
-describe('a cluster of three under load', () => {
+describe('a cluster of three under load', { timeout: 90_000 }, () => {
   let cluster: DurableCluster
   let load: ProducerLoad
   let out: string
@@ -269,97 +216,32 @@ describe('a cluster of three under load', () => {
   })
 })
 
-describe('a backup', () => {
-  let out: string
-  let node: NodeConfig
-  let manifest: BackupManifest
-
-  beforeEach(async () => {
-    ;[node] = (await clusterConfigs(1)) as [NodeConfig]
-    await initNode(node, { clusterId: 'first' })
-    const [running] = await startAll([node])
-    const load = new ProducerLoad([running!.url])
-    await createTopics(running!.url)
-    load.start(TOPICS)
-    await expect.poll(() => load.acked.length, { timeout: 20_000 }).toBeGreaterThan(20)
-    await load.stop()
-    out = join(temporaryFolder(), 'backup')
-    manifest = await createBackup({ urls: [running!.url], out })
-    await running!.close()
-  })
-
-  function filesOf(folder: string): string[] {
-    return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(name =>
-      statSync(join(folder, name)).isFile(),
-    )
+test('a catalogue whose log was trimmed is backed up from there on, and restored where it was and elsewhere', async () => {
+  const cluster = await durableCluster(3, { 'snapshots.entries': 8, 'snapshots.trailingEntriesMax': 2 })
+  const nodes = await Promise.all([1, 2, 3].map(node => cluster.start(node)))
+  const { url } = nodes[0]!
+  const names = Array.from({ length: 20 }, (_, i) => `topic-${i}`)
+  for (const name of names) {
+    const body = JSON.stringify({ name, partitions: 1 })
+    expect((await fetch(`${url}/v1/topics`, { method: 'POST', body })).status).toBe(201)
   }
-
-  test('with one flipped bit, anywhere in any file, is found damaged and not restored', async () => {
-    const files = filesOf(out)
-    expect(files).toHaveLength(2 + 2 * manifest.groups.length)
-    for (const file of files) {
-      const path = join(out, file)
-      const whole = readFileSync(path)
-      // Every byte of a small file would be read from end to end that often: eleven places, first and last among them.
-      for (let i = 0; i <= 10; i++) {
-        const at = Math.floor(((whole.length - 1) * i) / 10)
-        const bytes = Buffer.from(whole)
-        bytes[at]! ^= 1 << (i % 8)
-        writeFileSync(path, bytes)
-        const { damage } = await verifyBackup(out)
-        expect(damage.length, `${file}, byte ${at}`).toBeGreaterThan(0)
-        if (file.startsWith('groups')) expect(damage.map(each => each.file)).toContain(file)
-      }
-      const [config] = freshFolders([node])
-      await expect(restoreBackup(out, config!)).rejects.toThrow(/damaged/)
-      expect(existsSync(config!.dataDir)).toBe(false)
-      writeFileSync(path, whole)
+  await expect.poll(() => status(`${url}/v1/topics/topic-7/records`), { timeout: 20_000 }).toBe(200)
+  const out = join(temporaryFolder(), 'backup')
+  const manifest = await createBackup({ urls: [url], out })
+  expect(manifest.groups[0]!.base.index).toBeGreaterThan(1)
+  expect((await verifyBackup(out)).damage).toEqual([])
+  await cluster.close()
+  const stay = freshFolders(cluster.configs)
+  const moved = renumbered(freshFolders(cluster.configs), 3)
+  for (const configs of [stay, moved]) {
+    for (const config of configs) await restoreBackup(out, config, { clusterId: `from-${configs[0]!.node}` })
+    const restored = await startAll(configs)
+    for (const node of restored) {
+      await expect.poll(() => node.context.topics.list().map(({ name }) => name)).toEqual(names)
+      await expectHashes(node, { groups: manifest.groups.slice(configs === stay ? 0 : 1) })
     }
-    expect((await verifyBackup(out)).damage).toEqual([])
-  })
-
-  test('with a file that is cut off, longer or missing is found damaged; a strange file is named', async () => {
-    const path = join(out, 'groups/1.frames')
-    const whole = readFileSync(path)
-    for (const bytes of [whole.subarray(0, -8), Buffer.concat([whole, whole.subarray(0, 8)]), Buffer.alloc(0)]) {
-      writeFileSync(path, bytes)
-      expect((await verifyBackup(out)).damage.map(({ file }) => file)).toEqual(['groups/1.frames'])
-    }
-    writeFileSync(path, whole)
-    writeFileSync(join(out, 'notes.txt'), 'from Monday')
-    expect(await verifyBackup(out)).toMatchObject({ damage: [], others: ['notes.txt'] })
-  })
-
-  test('without its manifest was never finished', async () => {
-    const folder = temporaryFolder()
-    mkdirSync(join(folder, 'groups'))
-    await expect(verifyBackup(folder)).rejects.toMatchObject({ code: 'NOT_A_BACKUP' })
-    await expect(verifyBackup(join(folder, 'none'))).rejects.toMatchObject({ code: 'NOT_A_BACKUP' })
-  })
-
-  test('is not made over anything, nor beside one that was broken off', async () => {
-    await expect(createBackup({ urls: [], out })).rejects.toMatchObject({ code: 'OUT_EXISTS' })
-    const other = join(temporaryFolder(), 'other')
-    mkdirSync(`${other}.partial`)
-    await expect(createBackup({ urls: [], out: other })).rejects.toMatchObject({ code: 'OUT_EXISTS' })
-  })
-
-  test('is restored into an empty folder only, under another cluster id', async () => {
-    await expect(restoreBackup(out, node)).rejects.toMatchObject({ code: 'FOLDER_NOT_EMPTY' })
-    const [fresh] = freshFolders([node])
-    await expect(restoreBackup(out, fresh!, { clusterId: 'first' })).rejects.toMatchObject({ code: 'CONFIG_INVALID' })
-    expect(existsSync(fresh!.dataDir)).toBe(false)
-  })
-
-  test('that is restored in part runs nowhere until it is restored as a whole', async () => {
-    const [config] = freshFolders([node])
-    await restoreBackup(out, config!)
-    writeFileSync(
-      join(config!.dataDir, 'unfinished'),
-      JSON.stringify({ what: 'a restore', advice: 'empty the folder' }),
-    )
-    await expect(serveNode(config!, silent)).rejects.toThrow(/a restore was interrupted there; empty the folder/)
-    await expect(initNode(config!)).rejects.toMatchObject({ code: 'FOLDER_NOT_EMPTY' })
-    await expect(restoreBackup(out, config!)).rejects.toMatchObject({ code: 'FOLDER_NOT_EMPTY' })
-  })
-})
+    await expect.poll(() => status(`${restored[1]!.url}/v1/topics/topic-19/records`), { timeout: 20_000 }).toBe(200)
+    await Promise.all(restored.map(node => node.close()))
+    for (const { dataDir } of configs) expect((await verifyDataFolder(dataDir)).damage).toEqual([])
+  }
+}, 90_000)

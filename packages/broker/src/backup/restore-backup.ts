@@ -18,6 +18,7 @@ import pino from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { foundingNodes, foundingOf, writeIntent } from '../node/founding.ts'
 import { checkFreeSpace } from '../node/free-space.ts'
+import { checkClusterId } from '../node/init-node.ts'
 import { FatalDisk } from '../node/offline-log.ts'
 import { writeRestored } from '../node/restored.ts'
 import { lockStorage, type Storage } from '../node/storage.ts'
@@ -65,9 +66,14 @@ export async function restoreBackup(dir: string, config: NodeConfig, options: Re
   const snapshotsRetained = config.snapshots.retained
   const mine = { expected: identity, create: identity }
   const folder = await lockStorage({ dataDir, storage, snapshotsRetained, ...mine, onFatal, log })
-  await beginWork(dataDir, { what: 'a restore', advice: 'empty the folder, and restore again' })
-  await writeRestored(dataDir, manifestSha256)
-  await writeIntent(dataDir, nodes)
+  try {
+    await beginWork(dataDir, { what: 'a restore', advice: 'empty the folder, and restore again' })
+    await writeRestored(dataDir, manifestSha256)
+    await writeIntent(dataDir, nodes)
+  } catch (error) {
+    await folder.release()
+    throw StartError.from(error, `data folder ${dataDir}`)
+  }
   const opened = await folder.open()
   try {
     for (const group of groups) await new GroupRestore(dir, group, plan, opened, disk).run(node)
@@ -158,13 +164,6 @@ function checkOther(manifest: BackupManifest, clusterId: string): void {
     'CONFIG_INVALID',
     `cluster id ${clusterId} is that of the cluster that was backed up; a restored cluster is a new one: choose another id, or none`,
   )
-}
-
-/** @throws StartError CONFIG_INVALID */
-function checkClusterId(clusterId: string): string {
-  if (/^[\x21-\x7e]{1,64}$/.test(clusterId)) return clusterId
-  const rule = 'must be 1 to 64 printable ASCII characters without spaces'
-  throw new StartError('CONFIG_INVALID', `cluster id ${JSON.stringify(clusterId)}: ${rule}`)
 }
 
 function notEmpty(dataDir: string): StartError {

@@ -73,6 +73,11 @@ export async function initCluster(
 function clusterIdOf(foundings: readonly Founding[], options: InitOptions): string {
   const begun = foundings.flatMap(founding => (founding.state === 'begun' ? [founding.identity.clusterId] : []))
   const clusterId = options.clusterId ?? begun[0] ?? randomUUID()
+  return checkClusterId(clusterId)
+}
+
+/** @throws StartError CONFIG_INVALID */
+export function checkClusterId(clusterId: string): string {
   if (/^[\x21-\x7e]{1,64}$/.test(clusterId)) return clusterId
   throw new StartError(
     'CONFIG_INVALID',
