@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { createTopic, readAll, startCluster, waitFor } from './testkit.ts'
+import { createTopic, readAll, runMillrace, startCluster, waitFor } from './testkit.ts'
 
 const ROUNDS = 10
 const WRITERS = 6
@@ -31,6 +31,9 @@ it('All three processes killed with SIGKILL during a running append, started aga
     await check()
   }
   expect(unanswered, 'kills hit appends that were under way').toBeGreaterThan(0)
+  await cluster.processes.crash()
+  const verified = await Promise.all(cluster.nodes.map(({ layout }) => runMillrace(['log', 'verify', layout.dataDir])))
+  for (const { exitCode, stdout, stderr } of verified) expect(exitCode, stdout + stderr).toBe(0)
 
   /** Appends until the cluster is gone. What fails is neither promised nor denied. */
   async function write(name: string, signal: AbortSignal): Promise<void> {

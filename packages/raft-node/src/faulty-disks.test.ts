@@ -226,6 +226,8 @@ test('a replica whose log has lost its end neither votes nor campaigns until a l
   expect(answers).toEqual(['voted false'])
 
   isolated = false
+  // Whoever led hears of the term that was asked for, and steps down.
+  await until('a leader of a later term', () => c.leaderOf() !== 0 && c.handle(c.leaderOf()).term > 100)
   await c.append('after')
   await until('it is repaired', () => c.machine(damaged).entries.length === 6)
   await f.shutdown(damaged)

@@ -9,6 +9,7 @@ import { type EntryPayload, entriesOfFrames, plainBody } from './entry-frame.ts'
 import type { GroupConfiguration } from './group-handle.ts'
 import { openGroup, trimmedTo } from './group-opening.ts'
 import type { RaftGroupHandle } from './raft-group-handle.ts'
+import type { AppliedPosition } from './state-machine.ts'
 import { configurationOf, TestCluster } from './testing/test-cluster.ts'
 import { until } from './testing/until.ts'
 
@@ -23,8 +24,8 @@ function configurationBody(configuration: GroupConfiguration): FrameBody {
   return plainBody(FrameKind.configuration, encodeGroupConfiguration(configuration))
 }
 
-/** A log of the entries 2 to 6, all committed, with changes at 3 and 5. */
-async function logWithChanges(): Promise<{ frames: Frame[]; store: MemoryLogStore }> {
+/** A log of the entries 2 to 6 with changes at 3 and 5; what is committed of it: all unless `commit` says otherwise. */
+async function logWithChanges(commit = 6): Promise<{ frames: Frame[]; store: MemoryLogStore }> {
   const store = new MemoryLogStore()
   const base = birthRecord({ clusterId: 't', group: GROUP, createIndex: 1, createTimestamp: 1, configuration: AT_BASE })
   const log = await store.create(GROUP, { replicaId: 11, base })
@@ -36,7 +37,7 @@ async function logWithChanges(): Promise<{ frames: Frame[]; store: MemoryLogStor
     const at = { group: GROUP, index: 2 + i, term: TERM, baseOffset: 0, timestamp: 1, previousChain }
     frames.push(sealFrame(body, at))
   }
-  await new Promise<void>(done => log.write({ frames, ballot: { term: TERM, vote: 11 }, commit: 6 }, done))
+  await new Promise<void>(done => log.write({ frames, ballot: { term: TERM, vote: 11 }, commit }, done))
   return { frames, store: store.reopen() }
 }
 
@@ -75,6 +76,52 @@ test('a state ahead of the base: a snapshot at the base still says the configura
   const { core } = await openedAhead()
   expect(core.status().configuration).toMatchObject({ voters: [11], learners: [14] })
   expect(snapshotFor(core)).toMatchObject({ index: 1, configuration: AT_BASE, configurationIndex: 1 })
+})
+
+const NOTHING_APPLIED = { index: 0, term: 0 }
+
+test('a change that is not known to be committed is not in force, and once it is nobody campaigns before it is applied', async () => {
+  const { store } = await logWithChanges(4)
+  const { initial, configuration, configurationIndex, unapplied } = await openGroup(store.groups()[0]!, {
+    index: 4,
+    term: TERM,
+  })
+  expect([configuration, configurationIndex, unapplied]).toEqual([FROM_3, 3, [FROM_5]])
+  const core = new RaftGroup({ id: 11, preVote: false }, initial, () => 0)
+  // Another one leads, and says that all of it is committed.
+  const heartbeat = { type: 'heartbeat', from: 12, to: 11, term: TERM + 1, commit: 6, context: 0 } as const
+  core.step({ type: 'message', message: heartbeat })
+  core.step({ type: 'campaign' })
+  expect(core.status()).toMatchObject({ role: 'follower', commit: 6 })
+  settle(core)
+  core.step({ type: 'campaign' })
+  settle(core)
+  expect(core.status()).toMatchObject({ role: 'leader', configuration: { voters: [11] } })
+})
+
+test('a state proves what was committed only where the log holds its last entry', async () => {
+  const open = async (machine: AppliedPosition): Promise<unknown> => {
+    const { initial } = await openGroup((await logWithChanges(3)).store.groups()[0]!, machine)
+    return [initial.hardState.commit, initial.applied]
+  }
+  expect(await open(NOTHING_APPLIED)).toEqual([3, 1])
+  expect(await open({ index: 5, term: TERM })).toEqual([5, 5])
+  // Of an entry that took the place of one here, or that came after all of these.
+  expect(await open({ index: 5, term: TERM + 1 })).toEqual([3, 3])
+  expect(await open({ index: 9, term: TERM })).toEqual([3, 3])
+})
+
+test('a state that contradicts its log, or that its log does not go on from, is not run', async () => {
+  const { store, frames } = await logWithChanges()
+  await expect(openGroup(store.groups()[0]!, { index: 5, term: TERM + 1 })).rejects.toThrow(
+    'applied index 5 of term 3, the log holds term 2',
+  )
+  const { term, chain, timestamp } = frames[3]!.header
+  const log = store.groups()[0]!
+  await log.trimPrefix({ ...log.base, index: 5, term, chain, timestamp })
+  const trimmed = store.reopen().groups()[0]!
+  await expect(openGroup(trimmed, { index: 4, term: TERM })).rejects.toThrow('state ends at index 4')
+  expect((await openGroup(trimmed, { index: 5, term: TERM })).initial.applied).toBe(5)
 })
 
 test('a log with a hole is opened: what is in it is not known, what comes after is', async () => {
