@@ -101,7 +101,7 @@ function lossOf(group: Exclude<Group, { readonly state: 'log' }>): string {
 
 function damageOf({ goneUpTo, damaged }: Extract<Group, { readonly state: 'log' }>): string {
   const gone = goneUpTo === undefined ? [] : [`entries up to ${goneUpTo} were on this disk once and are gone`]
-  const ranges = damaged.map(([first, last]) => `entries ${first} to ${last} cannot be read: it stays closed`)
+  const ranges = damaged.map(([first, last]) => `entries ${first} to ${last} cannot be read, and stay so`)
   return [...gone, ...ranges].join('; ')
 }
 

@@ -6,7 +6,7 @@
  * point is handed out. State and point are of the same applied index.
  */
 import type { BaseRecord, GroupLog, LogPosition } from '@millrace/log-store'
-import { LogError } from '@millrace/log-store'
+import { LogDamaged, LogError } from '@millrace/log-store'
 import type { AppliedPosition, GroupHandle } from '@millrace/raft-node'
 import type { Frame } from '@millrace/record'
 import { MillraceError, nextOffsetAfter } from '@millrace/record'
@@ -30,7 +30,7 @@ export interface GroupBackup {
    * All frames after the base up to the point, in order, in runs of at least one frame and at most about `bytesMax` bytes.
    *
    * @throws MillraceError CHANGE_IN_PROGRESS where the log was trimmed meanwhile: begin this group again;
-   *   PARTITION_HALTED where a range cannot be read on this node
+   *   RANGE_DAMAGED where a range cannot be read on this node, and PARTITION_HALTED where nothing can
    */
   frames(bytesMax: number): AsyncIterable<readonly Frame[]>
 }
@@ -95,7 +95,11 @@ async function readable<T>(group: number, read: Promise<T>): Promise<T> {
       const message = `group ${group} was trimmed while it was copied; copy it again`
       throw new MillraceError('CHANGE_IN_PROGRESS', message, { cause: error })
     }
-    const code = error.code === 'CLOSED' ? 'SHUTTING_DOWN' : 'PARTITION_HALTED'
-    throw new MillraceError(code, error.message, { cause: error })
+    throw new MillraceError(codeOf(error), error.message, { cause: error })
   }
+}
+
+function codeOf(error: LogError): 'RANGE_DAMAGED' | 'SHUTTING_DOWN' | 'PARTITION_HALTED' {
+  if (error instanceof LogDamaged) return 'RANGE_DAMAGED'
+  return error.code === 'CLOSED' ? 'SHUTTING_DOWN' : 'PARTITION_HALTED'
 }
