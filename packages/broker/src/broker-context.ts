@@ -1,6 +1,6 @@
 /** What every handler of a running node has at hand. Built once at start, never changed; holds no state of its own. */
 import type { LogStore } from '@millrace/log-store'
-import type { Topics } from '@millrace/topics'
+import type { ClusterMembers, Topics } from '@millrace/topics'
 import type { Logger } from 'pino'
 import type { BrokerCounters } from './admin/metrics.ts'
 import type { Forwarder } from './cluster/forwarder.ts'
@@ -27,6 +27,7 @@ export interface BrokerContext {
   /** Milliseconds since 1970. */
   readonly startedAt: number
   readonly topics: Topics
+  readonly members: ClusterMembers
   /** Absent where the node keeps nothing on disk. */
   readonly logStore?: Pick<LogStore, 'stats' | 'acceptsAppends' | 'refused'>
   readonly readiness: Readiness

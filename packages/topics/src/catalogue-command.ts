@@ -5,11 +5,13 @@
 import type { Message, MessageInitShape } from '@bufbuild/protobuf'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type {
+  CatalogueGroup,
   CreateTopicCommand,
   PlacedGroup as PlacedGroupMessage,
   TopicConfig as TopicConfigMessage,
 } from '@millrace/proto'
-import { CatalogueCommandSchema, TopicConfigSchema } from '@millrace/proto'
+import { CatalogueCommandSchema, type CatalogueGroupSchema, TopicConfigSchema } from '@millrace/proto'
+import type { GroupWish } from './group-wish.ts'
 import { InvariantError } from './invariant-error.ts'
 import type { TopicConfig } from './topics.ts'
 
@@ -34,6 +36,16 @@ export type CatalogueCommand =
   | { readonly type: 'forgetNodes'; readonly nodes: readonly number[] }
   /** The groups' replicas are there now, the preferred leader first. */
   | { readonly type: 'placeReplicas'; readonly groups: readonly PlacedGroup[] }
+  /** One new data folder may claim to be the node: one of the cluster (`replace`), or a new one. */
+  | {
+      readonly type: 'admitNode'
+      readonly node: number
+      readonly replace: boolean
+      /** Group 0 as its leader sees it. */
+      readonly catalogue: GroupWish
+    }
+  | ({ readonly type: 'claimNode'; readonly folder: string } & NodeInfo)
+  | { readonly type: 'removeNode'; readonly node: number; readonly catalogue: GroupWish }
 
 export interface PlacedGroup {
   readonly group: number
@@ -67,6 +79,18 @@ function messageOf(command: CatalogueCommand): CommandMessage {
       }))
       return { case: 'placeReplicas', value: { groups } }
     }
+    case 'admitNode': {
+      const { node, replace, catalogue } = command
+      return { case: 'admitNode', value: { node, replace, catalogue: groupFields(catalogue) } }
+    }
+    case 'claimNode': {
+      const { node, folder, clientUrl, peerAddress } = command
+      return { case: 'claimNode', value: { node, folder, clientUrl, peerAddress } }
+    }
+    case 'removeNode': {
+      const { node, catalogue } = command
+      return { case: 'removeNode', value: { node, catalogue: groupFields(catalogue) } }
+    }
   }
 }
 
@@ -88,6 +112,18 @@ export function decodeCommand(bytes: Uint8Array): CatalogueCommand {
       return { type: 'forgetNodes', nodes: command.value.nodes }
     case 'placeReplicas':
       return { type: 'placeReplicas', groups: command.value.groups.map(placedGroupOf) }
+    case 'admitNode': {
+      const { node, replace, catalogue } = command.value
+      return { type: 'admitNode', node, replace, catalogue: groupOf(catalogue) }
+    }
+    case 'claimNode': {
+      const { node, folder, clientUrl, peerAddress } = command.value
+      return { type: 'claimNode', node, folder, clientUrl, peerAddress }
+    }
+    case 'removeNode': {
+      const { node, catalogue } = command.value
+      return { type: 'removeNode', node, catalogue: groupOf(catalogue) }
+    }
     case 'alterTopic':
       throw newer('alterTopic')
   }
@@ -114,6 +150,22 @@ export function configOf(message: TopicConfigMessage | undefined): TopicConfig {
     retentionMs: Number(message.retentionMs),
     retentionBytes: Number(message.retentionBytes),
   }
+}
+
+/** As fields of a message. */
+export function groupFields({ replicas, nextReplica }: GroupWish): MessageInitShape<typeof CatalogueGroupSchema> {
+  return { replicas: replicas.map(({ replica, node }) => ({ replica, node })), nextReplica }
+}
+
+/** @throws InvariantError where there is none */
+export function groupOf(message: CatalogueGroup | undefined): GroupWish {
+  if (message === undefined || message.replicas.length === 0) {
+    throw new InvariantError('the replicas of group 0 are missing in the catalogue')
+  }
+  assertKnown(message)
+  for (const replica of message.replicas) assertKnown(replica)
+  const replicas = message.replicas.map(({ replica, node }) => ({ replica, node }))
+  return { replicas, nextReplica: message.nextReplica }
 }
 
 function createTopicOf(message: CreateTopicCommand): CatalogueCommand {

@@ -15,6 +15,8 @@ import { resolveConfig, TOPIC_DEFAULTS } from './topic-config.ts'
 import type { TopicConfig } from './topics.ts'
 
 const NODES = [1, 2, 3]
+/** Group 0 as its leader sees it. */
+const FOUNDED = { replicas: NODES.map(node => ({ replica: node, node })), nextReplica: 4 }
 const CONFIG: TopicConfig = { ...TOPIC_DEFAULTS }
 
 let group: FakeGroup
@@ -235,6 +237,24 @@ test('restart from any checkpoint and replay gives the same state', async () => 
         { maxLength: 3 },
       ),
     }),
+    fc.record({
+      type: fc.constant('admitNode' as const),
+      node: fc.integer({ min: 1, max: 5 }),
+      replace: fc.boolean(),
+      catalogue: fc.constant(FOUNDED),
+    }),
+    fc.record({
+      type: fc.constant('claimNode' as const),
+      node: fc.integer({ min: 1, max: 5 }),
+      folder: fc.constantFrom('f', 'g'),
+      clientUrl: fc.constant('http://x'),
+      peerAddress: fc.constant('z:1'),
+    }),
+    fc.record({
+      type: fc.constant('removeNode' as const),
+      node: fc.integer({ min: 1, max: 5 }),
+      catalogue: fc.constant(FOUNDED),
+    }),
   )
   await fc.assert(
     fc.asyncProperty(fc.array(command, { maxLength: 30 }), fc.nat(30), fc.nat(30), async (commands, one, two) => {
@@ -254,6 +274,13 @@ test('restart from any checkpoint and replay gives the same state', async () => 
       expect(again.stateHash()).toBe(whole.stateHash())
       expect(repeated.slice(late)).toEqual(results.slice(late))
       expect([...again.state.topics()]).toEqual([...whole.state.topics()])
+      expect(again.state.members.catalogue).toEqual(whole.state.members.catalogue)
+      for (const { info, births } of whole.state.topics()) {
+        for (const { partition, replicas } of info.partitions) {
+          const next = births.get(partition)?.nextReplica ?? info.config.replication + 1
+          expect(Math.max(...replicas.map(({ replica }) => replica))).toBeLessThan(next)
+        }
+      }
     }),
     { numRuns: 100 },
   )

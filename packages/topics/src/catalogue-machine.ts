@@ -61,7 +61,8 @@ export class CatalogueMachine implements StateMachine {
     this.#options = options
     this.#state = this.#stateOf(stored)
     this.#applied = stored?.applied ?? { index: 0, term: 0 }
-    this.#nextIndex = (stored?.applied.index ?? base.index) + 1
+    // A replica that joins has no base yet, and may be sent the group's birth, which says nothing that is not known here.
+    this.#nextIndex = (stored?.applied.index ?? Math.max(base.index, BIRTH_INDEX)) + 1
     this.#checkpoints = new CheckpointWriter(stateStore, CATALOGUE_GROUP, stored?.applied, full => this.#collect(full))
     if (snapshotStore !== undefined) this.snapshots = this.#snapshotsIn(snapshotStore)
   }

@@ -9,9 +9,13 @@
  */
 import { MillraceError } from '@millrace/record'
 import type { CatalogueCommand, NodeInfo } from './catalogue-command.ts'
+import type { MembersContents } from './catalogue-members.ts'
+import { CatalogueMembers } from './catalogue-members.ts'
 import { placeReplicas, replicaIds } from './replica-placement.ts'
 import { sameConfig } from './topic-config.ts'
 import { TOPIC_LIMITS } from './topic-limits.ts'
+import type { PartitionBirth } from './topic-places.ts'
+import { movedOff, placedAnew, withNewReplicasOn, withoutLost } from './topic-places.ts'
 import type { PartitionInfo, TopicInfo } from './topics.ts'
 
 /** A topic with the entry that made it: its groups are born from that. */
@@ -20,6 +24,8 @@ export interface CatalogueTopicEntry {
   readonly createIndex: number
   /** Timestamp of the create entry, milliseconds. */
   readonly createTimestamp: number
+  /** What partitions were born with whose replicas have changed since. */
+  readonly births: ReadonlyMap<number, PartitionBirth>
 }
 
 /** The proof that a topic's groups, [firstGroup, firstGroup + partitions), may be removed. */
@@ -31,7 +37,7 @@ export interface DeletedTopicEntry {
   readonly deleteIndex: number
 }
 
-export interface CatalogueContents {
+export interface CatalogueContents extends MembersContents {
   readonly nextGroup: number
   readonly nextTopicId: number
   readonly topics: readonly CatalogueTopicEntry[]
@@ -45,17 +51,22 @@ export type CatalogueResult =
   | { readonly type: 'registered' }
   | { readonly type: 'forgotten' }
   | { readonly type: 'placed' }
+  | { readonly type: 'admitted' }
+  /** With the node's replica of the catalogue. */
+  | { readonly type: 'claimed'; readonly catalogueReplica: number }
+  | { readonly type: 'removed' }
   | { readonly type: 'refused'; readonly error: MillraceError }
 
 /** Something that a command changed, for the next checkpoint. */
 export type CatalogueKey =
-  | { readonly type: 'counters' }
+  | { readonly type: 'counters' | 'catalogue' }
   | { readonly type: 'topic' | 'deleted'; readonly id: number }
-  | { readonly type: 'node'; readonly node: number }
+  | { readonly type: 'node' | 'member'; readonly node: number }
 
 type Create = CatalogueCommand & { type: 'createTopic' }
 
 export class CatalogueState {
+  readonly members: CatalogueMembers
   #nextGroup: number
   #nextTopicId: number
   #partitions = 0
@@ -71,6 +82,7 @@ export class CatalogueState {
     this.#nextGroup = contents?.nextGroup ?? 1
     this.#nextTopicId = contents?.nextTopicId ?? 1
     this.#onChange = onChange
+    this.members = new CatalogueMembers(contents, onChange)
     for (const topic of contents?.topics ?? []) this.#add(topic)
     for (const node of contents?.nodes ?? []) this.#nodes.set(node.node, node)
     const deleted = [...(contents?.deleted ?? [])].sort((a, b) => a.deleteIndex - b.deleteIndex)
@@ -106,6 +118,16 @@ export class CatalogueState {
     return [...this.#nodes.values()].sort((a, b) => a.node - b.node)
   }
 
+  /** Whether the node is one of the cluster. */
+  isMember(node: number): boolean {
+    return this.#nodes.has(node) && this.members.get(node)?.removed !== true
+  }
+
+  /** Nodes that new replicas may be placed on, rising. */
+  placeableNodes(): readonly number[] {
+    return this.nodes().flatMap(({ node }) => (this.isMember(node) ? [node] : []))
+  }
+
   deleted(): IterableIterator<DeletedTopicEntry> {
     return this.#deleted.values()
   }
@@ -123,6 +145,12 @@ export class CatalogueState {
         return this.#forgetNodes(new Set(command.nodes))
       case 'placeReplicas':
         return this.#placeReplicas(new Map(command.groups.map(({ group, replicas }) => [group, replicas])))
+      case 'admitNode':
+        return this.#admit(command)
+      case 'claimNode':
+        return this.#claim(command)
+      case 'removeNode':
+        return this.#remove(command)
     }
   }
 
@@ -130,7 +158,7 @@ export class CatalogueState {
     const { name, config } = command
     const existing = this.#byName.get(name)
     if (existing !== undefined) return existingTopic(existing.info, command)
-    const nodes = command.nodes.filter(node => this.#nodes.has(node))
+    const nodes = command.nodes.filter(node => this.isMember(node))
     const refusal = this.#refuseCreate(command, nodes.length)
     if (refusal !== undefined) return refusal
     const id = this.#nextTopicId++
@@ -140,7 +168,7 @@ export class CatalogueState {
       return { partition, group, replicas: replicaIds(replicaNodes, group) }
     })
     const topic: TopicInfo = { name, id, config, partitions }
-    this.#add({ info: topic, createIndex: at.index, createTimestamp: at.timestamp })
+    this.#add({ info: topic, createIndex: at.index, createTimestamp: at.timestamp, births: new Map() })
     this.#onChange({ type: 'counters' })
     this.#onChange({ type: 'topic', id })
     return { type: 'topic', topic, created: true }
@@ -187,27 +215,77 @@ export class CatalogueState {
     return { type: 'registered' }
   }
 
-  /** A partition that had replicas nowhere else keeps its places: nothing is left of it, and that is what they say. */
   #forgetNodes(nodes: ReadonlySet<number>): CatalogueResult {
     for (const node of nodes) if (this.#nodes.delete(node)) this.#onChange({ type: 'node', node })
-    this.#changePartitions(partition => withoutNodes(partition, nodes))
+    this.members.forget(nodes)
+    this.#changeTopics(topic => withoutLost(topic, nodes))
     return { type: 'forgotten' }
   }
 
+  /** The groups begin anew, in a cluster of other data folders: nothing that was promised to the old ones counts. */
   #placeReplicas(places: ReadonlyMap<number, PartitionInfo['replicas']>): CatalogueResult {
-    this.#changePartitions(partition => {
-      const replicas = places.get(partition.group)
-      return replicas === undefined ? partition : { ...partition, replicas }
-    })
+    for (const { node, removed } of this.members.list()) {
+      if (removed && this.#nodes.delete(node)) this.#onChange({ type: 'node', node })
+    }
+    this.members.beginAnew()
+    this.#changeTopics(topic => placedAnew(topic, places))
     return { type: 'placed' }
   }
 
-  /** @param change gives back the same object where nothing changes */
-  #changePartitions(change: (partition: PartitionInfo) => PartitionInfo): void {
+  #admit({ node, replace, catalogue }: CatalogueCommand & { type: 'admitNode' }): CatalogueResult {
+    const isMember = this.isMember(node)
+    if (replace && !isMember) return refused(`node ${node} is none of the cluster: there is nothing to replace`)
+    if (!replace && isMember) return refused(`node ${node} is one of the cluster already: replace it, or add another`)
+    this.members.admit(node, catalogue)
+    return { type: 'admitted' }
+  }
+
+  #claim({ node, folder, clientUrl, peerAddress }: CatalogueCommand & { type: 'claimNode' }): CatalogueResult {
+    const member = this.members.get(node)
+    if (member === undefined || member.removed || member.folder !== folder) {
+      if (member?.admits !== true) return refused(notAdmitted(node, this.isMember(node)))
+      const registered = this.#register({ node, clientUrl, peerAddress })
+      if (registered.type === 'refused') return registered
+      this.members.claim(node, folder)
+      this.#changeTopics(topic => withNewReplicasOn(topic, node))
+    }
+    const replica = this.members.catalogue?.replicas.find(place => place.node === node)?.replica ?? 0
+    return { type: 'claimed', catalogueReplica: replica }
+  }
+
+  #remove({ node, catalogue }: CatalogueCommand & { type: 'removeNode' }): CatalogueResult {
+    if (!this.isMember(node)) return refused(`node ${node} is none of the cluster`)
+    const load = this.#replicasPerNode()
+    load.delete(node)
+    for (const { info } of this.#byId.values()) {
+      if (info.config.replication <= load.size || !info.partitions.some(({ replicas }) => holds(replicas, node)))
+        continue
+      const { name, config } = info
+      return refused(
+        `topic ${name} has ${config.replication} replicas, and without node ${node} there are ${load.size} nodes: add a node first`,
+      )
+    }
+    if (load.size === 0) return refused(`node ${node} is the only one of the cluster`)
+    this.members.remove(node, catalogue)
+    this.#changeTopics(topic => movedOff(topic, node, load))
+    return { type: 'removed' }
+  }
+
+  /** Replicas on each node that may be given more. */
+  #replicasPerNode(): Map<number, number> {
+    const load = new Map(this.placeableNodes().map(node => [node, 0]))
+    for (const { info } of this.#byId.values()) {
+      for (const { replicas } of info.partitions) {
+        for (const { node } of replicas) if (load.has(node)) load.set(node, load.get(node)! + 1)
+      }
+    }
+    return load
+  }
+
+  #changeTopics(change: (topic: CatalogueTopicEntry) => CatalogueTopicEntry): void {
     for (const topic of [...this.#byId.values()]) {
-      const partitions = topic.info.partitions.map(change)
-      if (partitions.every((partition, i) => partition === topic.info.partitions[i])) continue
-      const changed = { ...topic, info: { ...topic.info, partitions } }
+      const changed = change(topic)
+      if (changed === topic) continue
       this.#byName.set(topic.info.name, changed)
       this.#byId.set(topic.info.id, changed)
       this.#onChange({ type: 'topic', id: topic.info.id })
@@ -229,11 +307,6 @@ export class CatalogueState {
   }
 }
 
-function withoutNodes(partition: PartitionInfo, nodes: ReadonlySet<number>): PartitionInfo {
-  const replicas = partition.replicas.filter(({ node }) => !nodes.has(node))
-  return replicas.length === 0 || replicas.length === partition.replicas.length ? partition : { ...partition, replicas }
-}
-
 function existingTopic(topic: TopicInfo, { ifNotExists, config }: Create): CatalogueResult {
   if (ifNotExists || sameConfig(topic.config, config)) return { type: 'topic', topic, created: false }
   const { partitions, replication, retentionMs, retentionBytes } = topic.config
@@ -242,6 +315,15 @@ function existingTopic(topic: TopicInfo, { ifNotExists, config }: Create): Catal
     type: 'refused',
     error: new MillraceError('TOPIC_EXISTS', `topic ${topic.name} exists with another configuration: ${existing}`),
   }
+}
+
+function holds(replicas: PartitionInfo['replicas'], node: number): boolean {
+  return replicas.some(place => place.node === node)
+}
+
+function notAdmitted(node: number, isMember: boolean): string {
+  if (!isMember) return `node ${node} is none of the cluster: millrace cluster add-node ${node} lets it in`
+  return `node ${node} is one of the cluster with another data folder: if that is lost, millrace cluster replace-node ${node} lets a new one in`
 }
 
 function refused(message: string): CatalogueResult {

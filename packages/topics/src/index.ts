@@ -1,6 +1,7 @@
 export type { GroupBackup } from './backup/group-backup.ts'
 export { foundCatalogue } from './catalogue-birth.ts'
 export type { NodeInfo } from './catalogue-command.ts'
+export type { ClusterMembers, JoiningNode, MemberGroup, MemberNode } from './cluster-members.ts'
 export { InvariantError } from './invariant-error.ts'
 export type { BalanceTiming } from './leader-balancer.ts'
 export { openLmdbStateStore } from './lmdb-state-store.ts'

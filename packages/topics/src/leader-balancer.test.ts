@@ -25,7 +25,8 @@ async function leading(group: number, preferred: number, follower = {}): Promise
   const upToDate = { match: fake.log.end.index, state: 'replicate', recentlyActive: true } as const
   fake.followers = [{ node: 2, replica: 2, learner: false, ...upToDate, ...follower }]
   const places = [preferred, 3 - preferred].map((node, i) => ({ replica: i + 1, node }))
-  const plan = { topic: 't', partition: group, group, replica: 1, places, createIndex: 2, createTimestamp: 0 }
+  const at = { founding: places, createIndex: 2, createTimestamp: 0 }
+  const plan = { topic: 't', partition: group, group, replica: 1, places, ...at }
   return { plan, replica, group: fake }
 }
 

@@ -7,7 +7,7 @@
 import type { GroupLog, LogStore, SnapshotStores } from '@millrace/log-store'
 import { LogError } from '@millrace/log-store'
 import type { NodeEvent, RaftNode, ReplicaPlace } from '@millrace/raft-node'
-import { birthRecord } from '@millrace/raft-node'
+import { birthRecord, joinGroup } from '@millrace/raft-node'
 import { configurationOf } from './catalogue-birth.ts'
 import { PartitionMachine } from './partition-machine.ts'
 import { PartitionReplica } from './partition-replica.ts'
@@ -21,8 +21,10 @@ export interface ReplicaPlan {
   readonly group: number
   /** Id of the replica on this node. */
   readonly replica: number
-  /** The preferred leader first. */
+  /** All replicas that the group is to have, the preferred leader first. */
   readonly places: readonly ReplicaPlace[]
+  /** What the group is born with; undefined where this replica comes later, and joins. */
+  readonly founding: readonly ReplicaPlace[] | undefined
   readonly createIndex: number
   readonly createTimestamp: number
 }
@@ -40,7 +42,7 @@ export interface ReplicaStores {
  * @throws LogError REPLICA_LOST and others of the log store; StateStoreError; Error where state and log do not fit
  */
 export async function openReplica(stores: ReplicaStores, plan: ReplicaPlan): Promise<PartitionReplica> {
-  const log = findLog(stores.logStore, plan) ?? (await createLog(stores, plan))
+  const log = findLog(stores, plan) ?? (await createLog(stores, plan))
   const { group, base } = log
   const snapshotStore = await stores.snapshots.open(group)
   const stored = await loadState(stores, snapshotStore, log)
@@ -49,7 +51,7 @@ export async function openReplica(stores: ReplicaStores, plan: ReplicaPlan): Pro
   return new PartitionReplica(plan.topic, plan.partition, machine, handle)
 }
 
-function findLog(logStore: LogStore, { group, replica }: ReplicaPlan): GroupLog | undefined {
+function findLog({ logStore }: ReplicaStores, { group, replica }: ReplicaPlan): GroupLog | undefined {
   const refused = logStore.refused().find(entry => entry.group === group)
   if (refused !== undefined) throw refused.reason
   const log = logStore.groups().find(candidate => candidate.group === group)
@@ -63,10 +65,12 @@ function findLog(logStore: LogStore, { group, replica }: ReplicaPlan): GroupLog 
 
 async function createLog(stores: ReplicaStores, plan: ReplicaPlan): Promise<GroupLog> {
   const { logStore, stateStore, snapshots, clusterId } = stores
-  const { group, replica, places, createIndex, createTimestamp } = plan
-  const base = birthRecord({ clusterId, group, createIndex, createTimestamp, configuration: configurationOf(places) })
+  const { group, replica, founding, createIndex, createTimestamp } = plan
   // Nothing that is left over from elsewhere belongs to a log that is just being born.
   await snapshots.drop(group)
   await stateStore.drop(group)
+  if (founding === undefined) return joinGroup(logStore, { group, replica })
+  const configuration = configurationOf(founding)
+  const base = birthRecord({ clusterId, group, createIndex, createTimestamp, configuration })
   return logStore.create(group, { replicaId: replica, base })
 }

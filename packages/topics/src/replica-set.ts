@@ -21,6 +21,11 @@ import { TOPIC_LIMITS } from './topic-limits.ts'
 export interface WantedReplicas {
   /** By group. */
   readonly plans: ReadonlyMap<number, ReplicaPlan>
+  /**
+   * The plan for a replica that this node has and is to have no longer: it takes part until the others have let it go.
+   * Undefined where the catalogue does not say that.
+   */
+  leaving(group: number, replica: number): ReplicaPlan | undefined
   /** Whether the group belonged to a topic that was deleted. */
   isDeleted(group: number): boolean
 }
@@ -44,7 +49,7 @@ export class ReplicaSet {
   readonly #clock: Pick<Clock, 'setTimer'>
   readonly #slots = new Map<number, Slot>()
   readonly #tasks = new TaskQueue(TOPIC_LIMITS.openingReplicasMax)
-  #wanted: WantedReplicas = { plans: new Map(), isDeleted: () => false }
+  #wanted: WantedReplicas = { plans: new Map(), leaving: () => undefined, isDeleted: () => false }
   #retryTimer: { cancel(): void } | undefined
   #closed = false
 
@@ -70,7 +75,17 @@ export class ReplicaSet {
   reconcile(wanted: WantedReplicas): void {
     if (this.#closed) return
     this.#wanted = wanted
-    for (const plan of wanted.plans.values()) if (!this.#slots.has(plan.group)) this.#startOpening(plan)
+    for (const plan of wanted.plans.values()) {
+      const slot = this.#slots.get(plan.group)
+      if (slot === undefined) this.#startOpening(plan)
+      // The other replicas of the group may have changed.
+      else if (slot.type === 'open' && slot.plan.replica === plan.replica)
+        this.#slots.set(plan.group, { ...slot, plan })
+    }
+    for (const { group, recovered } of this.#stores.logStore.groups()) {
+      const plan = this.#slots.has(group) ? undefined : wanted.leaving(group, recovered.replicaId)
+      if (plan !== undefined) this.#startOpening(plan)
+    }
     const local = new Set([...this.#slots.keys(), ...this.#stores.logStore.groups().map(log => log.group)])
     for (const group of local) if (!wanted.plans.has(group) && wanted.isDeleted(group)) this.#startRemoving(group)
   }

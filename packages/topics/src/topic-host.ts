@@ -14,19 +14,23 @@ import type { NodeInfo } from './catalogue-command.ts'
 import { CATALOGUE_GROUP, CatalogueMachine } from './catalogue-machine.ts'
 import { proposeToCatalogue } from './catalogue-proposal.ts'
 import type { CatalogueTopicEntry } from './catalogue-state.ts'
+import type { ClusterMembers } from './cluster-members.ts'
+import { clusterMembers } from './cluster-members.ts'
+import type { GroupWish } from './group-wish.ts'
 import type { BalanceTiming } from './leader-balancer.ts'
 import { LeaderBalancer } from './leader-balancer.ts'
+import { MemberReconciler } from './member-reconciler.ts'
 import type { Partition } from './partition.ts'
 import type { PartitionMachine } from './partition-machine.ts'
 import { notLeading } from './proposal-errors.ts'
-import type { FailedReplica, WantedReplicas } from './replica-set.ts'
+import type { FailedReplica } from './replica-set.ts'
 import { ReplicaSet } from './replica-set.ts'
 import type { StartedGroup } from './started-group.ts'
 import type { StateStore } from './state-store.ts'
 import { loadState } from './stored-state.ts'
 import { resolveConfig } from './topic-config.ts'
 import type { CreateTopic, TopicInfo, Topics } from './topics.ts'
-import { wantedReplicas } from './wanted-replicas.ts'
+import { groupWishes, isFolderOf, wantedReplicas } from './wanted-replicas.ts'
 
 type HostClock = Pick<Clock, 'setTimer' | 'monotonicMs'>
 
@@ -38,8 +42,12 @@ export interface TopicsOptions {
   readonly snapshots: SnapshotStores
   readonly nodeId: number
   readonly clusterId: string
-  /** All nodes of the cluster; the catalogue's leader registers them. */
+  /** Id of the data folder, where the node has joined with it; '' is that of the founding. Default ''. */
+  readonly folder?: string
+  /** Nodes of the configuration; the catalogue's leader registers them. */
   readonly nodes: readonly NodeInfo[]
+  /** Hears the nodes of the cluster as the catalogue has them, at the start and when that changes. */
+  readonly onNodes?: (nodes: readonly NodeInfo[]) => void
   /** Default: that of the process. */
   readonly clock?: HostClock
   readonly timing?: BalanceTiming
@@ -56,6 +64,7 @@ export interface StateHash {
 
 /** Topics of a node, with what only its owner needs. */
 export interface TopicHost extends Topics {
+  readonly members: ClusterMembers
   /** Replicas that belong here and cannot run, each with its reason. */
   failed(): readonly FailedReplica[]
   /** Identifies the state of every group here, the catalogue's included. Costs a pass over all state: for tests. */
@@ -110,6 +119,11 @@ class Host implements TopicHost {
   readonly #handle: GroupHandle
   readonly #replicas: ReplicaSet
   readonly #balancer: LeaderBalancer
+  readonly members: ClusterMembers
+  readonly #reconciler: MemberReconciler
+  #wishes: ReadonlyMap<number, GroupWish> = new Map()
+  #nodes: readonly NodeInfo[] = []
+  #isForeign = false
   /** Committed when the catalogue was opened: states before it are the past, and nothing is opened for them. */
   readonly #openedAt: number
   #reconciling = false
@@ -123,10 +137,18 @@ class Host implements TopicHost {
     this.#openedAt = handle.status().commit
     this.#balancer = new LeaderBalancer(node, clock, () => this.#replicas.open(), timing)
     this.#replicas = new ReplicaSet(options, clock)
+    this.members = clusterMembers(machine, handle)
+    this.#reconciler = new MemberReconciler({
+      clock,
+      groups: () => this.#handles(),
+      wishOf: group => this.#wishes.get(group),
+      log: options.log,
+    })
   }
 
   start(): void {
     this.#balancer.start()
+    this.#reconciler.start()
     this.changed()
     if (this.#handle.leading) this.catalogueLed(true)
   }
@@ -137,8 +159,36 @@ class Host implements TopicHost {
     this.#reconciling = true
     queueMicrotask(() => {
       this.#reconciling = false
-      if (!this.#closed && this.#machine.applied.index >= this.#openedAt) this.#replicas.reconcile(this.#wanted())
+      if (!this.#closed && this.#machine.applied.index >= this.#openedAt) this.#follow()
     })
+  }
+
+  /** Brings what this node does in line with the catalogue as it is now. */
+  #follow(): void {
+    const { nodeId, folder = '', onNodes } = this.#options
+    const { state } = this.#machine
+    this.#wishes = groupWishes(state)
+    this.#replicas.reconcile(wantedReplicas(state, nodeId, folder))
+    const nodes = state.nodes()
+    if (JSON.stringify(nodes) !== JSON.stringify(this.#nodes)) onNodes?.(nodes)
+    this.#nodes = nodes
+    this.#sayIfReplaced()
+  }
+
+  /** A node whose data folder is not the cluster's any more has no replicas to run. */
+  #sayIfReplaced(): void {
+    const { nodeId, folder = '', log } = this.#options
+    const isForeign = this.#machine.applied.index > 0 && !isFolderOf(this.#machine.state, nodeId, folder)
+    if (isForeign && !this.#isForeign && folder === '') {
+      const message = `another data folder has taken the place of node ${nodeId}: no replica of this one is opened. Stop this node`
+      log({ level: 'error', message })
+    }
+    this.#isForeign = isForeign
+  }
+
+  *#handles(): Iterable<GroupHandle> {
+    yield this.#handle
+    for (const { replica } of this.#replicas.open()) yield replica.handle
   }
 
   catalogueLed(leading: boolean): void {
@@ -157,7 +207,7 @@ class Host implements TopicHost {
   async create(request: CreateTopic): Promise<{ readonly topic: TopicInfo; readonly created: boolean }> {
     this.#mustLead()
     await this.#registerNodes()
-    const nodes = this.#machine.state.nodes().map(info => info.node)
+    const nodes = this.#machine.state.placeableNodes()
     const config = resolveConfig(request, nodes.length)
     const { name, ifNotExists } = request
     const result = await proposeToCatalogue(this.#handle, { type: 'createTopic', name, config, ifNotExists, nodes })
@@ -234,11 +284,8 @@ class Host implements TopicHost {
   async shutdown(): Promise<void> {
     this.#closed = true
     this.#balancer.stop()
+    this.#reconciler.stop()
     await this.#replicas.close(new MillraceError('SHUTTING_DOWN', 'the node is stopping'))
-  }
-
-  #wanted(): WantedReplicas {
-    return wantedReplicas(this.#machine.state, this.#options.nodeId)
   }
 
   #topic(name: string): CatalogueTopicEntry {
@@ -257,6 +304,8 @@ class Host implements TopicHost {
     const { state } = this.#machine
     const missing = this.#options.nodes.filter(info => {
       const known = state.node(info.node)
+      // Who was removed stays out, whatever the configuration of this node still says.
+      if (known !== undefined && !state.isMember(info.node)) return false
       return known?.clientUrl !== info.clientUrl || known.peerAddress !== info.peerAddress
     })
     await Promise.all(missing.map(info => proposeToCatalogue(this.#handle, { type: 'registerNode', ...info })))

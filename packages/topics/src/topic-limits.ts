@@ -22,4 +22,6 @@ export const TOPIC_LIMITS = {
   openingReplicasMax: 4,
   /** Leaderships that one node hands over at the same time. */
   leaderMovesMax: 2,
+  /** Groups whose members one node changes at the same time, as their leader. */
+  memberChangesMax: 4,
 } as const

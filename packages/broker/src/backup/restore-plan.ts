@@ -1,6 +1,6 @@
 /**
- * Where the groups of a backup go. They stay with their nodes where the new cluster has the same ones, and nothing is added then:
- * the logs end at their points. Otherwise every group gets new places, as a new topic would, and its log one more entry
+ * Where the groups of a backup go. They stay with their nodes where the new cluster has the same ones, and nothing is added then,
+ * unless nodes were replaced, added or removed: the logs end at their points. Otherwise every group gets new places, as a new topic would, and its log one more entry
  * that says so.
  *
  * Invariant: the plan is a function of the backup and the set of nodes. Every node makes it by itself, and writes the same
@@ -9,6 +9,8 @@
 import { decodeGroupConfiguration, type GroupConfiguration, type ReplicaPlace } from '@millrace/raft-node'
 import { type CatalogueContents, cataloguePlacesOn, LogContinuation, placesOn } from '@millrace/topics/offline'
 import type { BackupGroup, BackupManifest } from './manifest.ts'
+
+type PlacedGroups = readonly { readonly group: number; readonly replicas: readonly ReplicaPlace[] }[]
 
 export class RestorePlan {
   readonly #manifest: BackupManifest
@@ -41,6 +43,7 @@ export class RestorePlan {
     // Their partitions would come back empty.
     for (const name of this.#manifest.leftOut) entries.command({ type: 'deleteTopic', name })
     if (this.#moved !== undefined) this.#tellCatalogue(entries, this.#moved)
+    else if (this.#hasMembers()) entries.command({ type: 'placeReplicas', groups: this.#asConfigured() })
     return entries
   }
 
@@ -49,6 +52,28 @@ export class RestorePlan {
     const [catalogue, ...groups] = this.#manifest.groups.map(group => configurationOf(group).places)
     if (catalogue!.length !== this.#nodes.length) return false
     return [catalogue!, ...groups].every(places => places.every(({ node }) => this.#nodes.includes(node)))
+  }
+
+  /** The catalogue knows of data folders, or of wishes for groups, that the restored cluster has not. */
+  #hasMembers(): boolean {
+    return this.#catalogue.members.length > 0 || this.#catalogue.catalogue !== undefined
+  }
+
+  /** Where the groups really are, as the backup has them. */
+  #asConfigured(): PlacedGroups {
+    const topics = this.#catalogue.topics.filter(({ info }) => !this.#manifest.leftOut.includes(info.name))
+    const wishes = new Map(
+      topics.flatMap(({ info }) => info.partitions.map(({ group, replicas }) => [group, replicas])),
+    )
+    return this.#manifest.groups.flatMap(group => {
+      const wish = wishes.get(group.group)
+      if (wish === undefined) return []
+      const { voters, places } = configurationOf(group)
+      const rank = ({ node }: ReplicaPlace): number =>
+        wish.findIndex(place => place.node === node) + 1 || wish.length + 1
+      const replicas = places.filter(({ replica }) => voters.includes(replica)).toSorted((a, b) => rank(a) - rank(b))
+      return [{ group: group.group, replicas: replicas.map(({ replica, node }) => ({ replica, node })) }]
+    })
   }
 
   #tellCatalogue(entries: LogContinuation, moved: ReadonlyMap<number, readonly ReplicaPlace[]>): void {

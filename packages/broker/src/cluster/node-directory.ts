@@ -1,5 +1,5 @@
 /**
- * Who is in the cluster and how to reach them: addresses from the configuration, and one HTTP/2 connection per node for
+ * Who is in the cluster and how to reach them: addresses from the configuration and the catalogue, and one HTTP/2 connection per node for
  * calls that are passed on. Connections are opened when first used and closed with the directory.
  */
 import { type Client, createClient } from '@connectrpc/connect'
@@ -29,14 +29,29 @@ interface Connection {
 export class NodeDirectory {
   /** This node. */
   readonly self: number
-  /** Sorted by number; holds this node too. */
-  readonly nodes: readonly ClusterNodeConfig[]
+  #nodes: readonly ClusterNodeConfig[]
   readonly #connections = new Map<number, Connection>()
   #closed = false
 
   constructor(self: number, nodes: readonly ClusterNodeConfig[]) {
     this.self = self
-    this.nodes = nodes.toSorted((a, b) => a.node - b.node)
+    this.#nodes = sorted(nodes)
+  }
+
+  /** Sorted by number; holds this node too. */
+  get nodes(): readonly ClusterNodeConfig[] {
+    return this.#nodes
+  }
+
+  /** Takes over what the cluster says about these nodes: they came while this one ran, or have moved. */
+  learn(nodes: readonly ClusterNodeConfig[]): void {
+    for (const { node, clientUrl } of nodes) {
+      if (this.clientUrl(node) === clientUrl) continue
+      this.#connections.get(node)?.sessions.abort()
+      this.#connections.delete(node)
+    }
+    const known = new Set(nodes.map(({ node }) => node))
+    this.#nodes = sorted([...nodes, ...this.#nodes.filter(({ node }) => !known.has(node))])
   }
 
   clientUrl(node: number): string | undefined {
@@ -59,6 +74,10 @@ export class NodeDirectory {
     for (const { sessions } of this.#connections.values()) sessions.abort()
     this.#connections.clear()
   }
+}
+
+function sorted(nodes: readonly ClusterNodeConfig[]): readonly ClusterNodeConfig[] {
+  return nodes.toSorted((a, b) => a.node - b.node)
 }
 
 function connect(url: string, self: number): Connection {

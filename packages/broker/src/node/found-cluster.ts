@@ -77,7 +77,7 @@ function refused(founding: ClusterFounding, error: FoundingError): StartError {
   if (error.refusal === 'exists' && error.node !== nodeId) {
     return new StartError(
       'CLUSTER_EXISTS',
-      `cluster ${clusterId} exists: node ${error.node} has its catalogue. If node ${nodeId} was part of it, its folder is lost, and its replicas are never made again under their ids, since they would have forgotten votes and acknowledged records. Leave it stopped; the others go on without it. Nothing was changed`,
+      `cluster ${clusterId} exists: node ${error.node} has its catalogue. If node ${nodeId} was part of it, its folder is lost, and its replicas are never made again under their ids, since they would have forgotten votes and acknowledged records. A new folder takes its place: empty this one, prepare it with millrace init --join and a client address of the cluster, serve, and let it in with millrace cluster replace-node ${nodeId} (or add-node, where node ${nodeId} is new). Nothing was changed`,
       error,
     )
   }

@@ -1,6 +1,7 @@
 /**
- * How far the founding of a data folder has got. `init` writes the identity and the intent, the list of all founding nodes;
- * `serve` gives the node its replica of the catalogue, together with all of them, and then writes the file `served`.
+ * How far the beginning of a data folder has got. `init` writes the identity and the intent: the list of all founding
+ * nodes, or, for a cluster that exists, the id under which the folder joins it. `serve` gives the node its replica of the
+ * catalogue, together with all founding nodes or with the cluster's leave, and then writes the file `served`.
  *
  * Invariant: before a node votes, acknowledges or answers a client, `served` is durable in its folder. A folder that has it
  * is never founded again, whatever is missing from it: what is missing may have been promised to others. One without it
@@ -9,6 +10,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inspectDataFolder } from '@millrace/log-store'
+import * as v from 'valibot'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
 import { writeDurably } from './durable-file.ts'
@@ -21,12 +23,23 @@ export type Founding =
   | { readonly state: 'begun'; readonly identity: NodeIdentity }
   /** `init` is done. The node has its replica or not yet, and has promised nothing. */
   | { readonly state: 'prepared'; readonly identity: NodeIdentity; readonly nodes: readonly number[] }
-  /** It is a node's, or was. */
-  | { readonly state: 'founded'; readonly identity: NodeIdentity }
+  /** `init` is done, for a cluster that exists. The node may have its replica of the catalogue; it has promised nothing. */
+  | { readonly state: 'joining'; readonly identity: NodeIdentity; readonly joining: Joining }
+  /** It is a node's, or was. `joined` is undefined where it was founded. */
+  | { readonly state: 'founded'; readonly identity: NodeIdentity; readonly joined: Joining | undefined }
+
+/** The intent to join a cluster that exists. */
+export interface Joining {
+  /** The folder's id, random: replica ids are promised to it, and to no other folder of the same node. */
+  readonly folder: string
+  /** Client URLs of nodes to ask. */
+  readonly urls: readonly string[]
+}
 
 const SERVED_FILE = 'served'
 const SERVED_TEXT = 'A node has run on this folder. It is never founded again.\n'
 const INTENT_FILE = 'founding'
+const JOIN_FILE = 'joining'
 /** What a node makes when it serves. */
 const DATA = ['log', 'state']
 
@@ -41,9 +54,13 @@ export async function foundingOf(dataDir: string): Promise<Founding> {
     if (folder.kind !== 'existing') return { state: 'none' }
     const { identity } = folder
     const names = await readdir(dataDir)
-    if (names.includes(SERVED_FILE)) return { state: 'founded', identity }
+    const joining = names.includes(JOIN_FILE) ? await readJoining(dataDir) : undefined
+    if (names.includes(SERVED_FILE)) return { state: 'founded', identity, joined: joining }
+    if (joining !== undefined) return { state: 'joining', identity, joining }
     if (names.includes(INTENT_FILE)) return { state: 'prepared', identity, nodes: await readIntent(dataDir) }
-    return { state: DATA.some(name => names.includes(name)) ? 'founded' : 'begun', identity }
+    return DATA.some(name => names.includes(name))
+      ? { state: 'founded', identity, joined: undefined }
+      : { state: 'begun', identity }
   } catch (error) {
     throw StartError.from(error, `data folder ${dataDir}`)
   }
@@ -85,11 +102,29 @@ export async function writeIntent(dataDir: string, nodes: readonly number[]): Pr
   await writeDurably(dataDir, INTENT_FILE, `${JSON.stringify({ nodes })}\n`)
 }
 
+/** Says that this folder joins a cluster. Durable when it resolves. */
+export async function writeJoining(dataDir: string, { folder, urls }: Joining): Promise<void> {
+  await writeDurably(dataDir, JOIN_FILE, `${JSON.stringify({ folder, urls })}\n`)
+}
+
 /** Says for ever that a node runs on the folder. Durable when it resolves. */
 export async function markServed(dataDir: string): Promise<void> {
   if (await exists(join(dataDir, SERVED_FILE))) return
   await writeDurably(dataDir, SERVED_FILE, SERVED_TEXT)
 }
+
+/** @throws StartError STORAGE_DAMAGED */
+async function readJoining(dataDir: string): Promise<Joining> {
+  const path = join(dataDir, JOIN_FILE)
+  try {
+    return v.parse(JOINING, JSON.parse(await readFile(path, 'utf8')))
+  } catch (error) {
+    const advice = 'without it nobody knows which replicas were promised to this folder. Replace the node'
+    throw new StartError('STORAGE_DAMAGED', `${path} is damaged, and ${advice}`, error)
+  }
+}
+
+const JOINING = v.object({ folder: v.pipe(v.string(), v.minLength(1)), urls: v.array(v.string()) })
 
 /** @throws StartError STORAGE_DAMAGED */
 async function readIntent(dataDir: string): Promise<readonly number[]> {

@@ -1,13 +1,14 @@
 /**
- * `millrace init`: says in an empty folder which node of which new cluster it is for, and which nodes found that cluster
- * together; or goes on where an `init` of the same node was interrupted. Refuses over anything else. Makes no replica: that
+ * `millrace init`: says in an empty folder which node of which cluster it is for, and which nodes found that cluster
+ * together, or that it joins one that exists; or goes on where an `init` of the same node was interrupted. Refuses over anything else. Makes no replica: that
  * is for all founding nodes together, when they serve.
  */
 import { randomUUID } from 'node:crypto'
 import pino from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
-import { type Founding, foundingNodes, foundingOf, writeIntent } from './founding.ts'
+import { type Founding, foundingNodes, foundingOf, writeIntent, writeJoining } from './founding.ts'
+import { clusterIdAt } from './join-cluster.ts'
 import { lockStorage, type NodeIdentity } from './storage.ts'
 
 export interface InitOptions {
@@ -25,10 +26,45 @@ export interface InitOptions {
  * @throws StartError FOLDER_NOT_EMPTY, FOLDER_IN_USE, FOLDER_NOT_WRITABLE, DISK_FULL, CONFIG_INVALID
  */
 export async function initNode(config: NodeConfig, options: InitOptions = {}): Promise<{ readonly clusterId: string }> {
-  const { dataDir } = config
   const nodes = foundingNodes(config)
+  const clusterId = clusterIdOf([await foundingOf(config.dataDir)], options)
+  await prepare(config, clusterId, dataDir => writeIntent(dataDir, nodes))
+  return { clusterId }
+}
+
+export interface JoinOptions {
+  /** Client URLs of nodes of the cluster, one or more. */
+  readonly urls: readonly string[]
+}
+
+/**
+ * Prepares an empty folder for a node of a cluster that exists: one that comes, or one whose folder was lost. The cluster
+ * has to let it in (`cluster add-node`, `cluster replace-node`), before or after; `serve` asks for that.
+ *
+ * @returns the id of the cluster, as one of its nodes says it
+ * @throws StartError FOLDER_NOT_EMPTY, FOLDER_IN_USE, FOLDER_NOT_WRITABLE, DISK_FULL, CONFIG_INVALID; MillraceError UNREACHABLE
+ *   where no node answers
+ */
+export async function initJoiningNode(
+  config: NodeConfig,
+  { urls }: JoinOptions,
+): Promise<{ readonly clusterId: string }> {
+  // Before anybody is asked.
+  const founding = await foundingOf(config.dataDir)
+  const clusterId = await clusterIdAt(urls)
+  checkOwn(config.dataDir, founding, { clusterId, nodeId: config.node })
+  await prepare(config, clusterId, dataDir => writeJoining(dataDir, { folder: randomUUID(), urls }))
+  return { clusterId }
+}
+
+/** @param write says what the folder is for: the last step */
+async function prepare(
+  config: NodeConfig,
+  clusterId: string,
+  write: (dataDir: string) => Promise<void>,
+): Promise<void> {
+  const { dataDir } = config
   const founding = await foundingOf(dataDir)
-  const clusterId = clusterIdOf([founding], options)
   const identity = { clusterId, nodeId: config.node }
   checkOwn(dataDir, founding, identity)
   const folder = await lockStorage({
@@ -43,13 +79,12 @@ export async function initNode(config: NodeConfig, options: InitOptions = {}): P
   try {
     // Again, now that nobody else can be at it.
     checkOwn(dataDir, await foundingOf(dataDir), identity)
-    await writeIntent(dataDir, nodes)
+    await write(dataDir)
   } catch (error) {
     throw StartError.from(error, `data folder ${dataDir}`)
   } finally {
     await folder.release()
   }
-  return { clusterId }
 }
 
 /**
@@ -95,6 +130,12 @@ function checkOwn(dataDir: string, founding: Founding, { clusterId, nodeId }: No
     throw new StartError(
       'FOLDER_NOT_EMPTY',
       `data folder ${dataDir} is prepared for ${whose}, founded by the nodes ${nodes}: serve runs it, init changes nothing there`,
+    )
+  }
+  if (founding.state === 'joining') {
+    throw new StartError(
+      'FOLDER_NOT_EMPTY',
+      `data folder ${dataDir} is prepared for ${whose}, which joins that cluster: serve runs it, init changes nothing there`,
     )
   }
   if (founding.state === 'founded') {

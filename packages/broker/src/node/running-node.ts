@@ -17,6 +17,7 @@ import { StartError } from '../start-error.ts'
 import { processClock, within } from '../timing.ts'
 import { VERSION } from '../version.ts'
 import { foundCluster } from './found-cluster.ts'
+import { joinCluster } from './join-cluster.ts'
 import { raftLog } from './node-log.ts'
 import type { NodePorts } from './ports.ts'
 import type { Storage } from './storage.ts'
@@ -69,10 +70,11 @@ export async function runNode(parts: NodeParts): Promise<RunningNode> {
 
 async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Promise<RunningNode> {
   const { storage, ports, nodes, counters, log } = parts
-  const { logStore, stateStore, snapshots, identity } = storage
+  const { logStore, stateStore, snapshots, identity, folder } = storage
   const { nodeId, clusterId } = identity
   const report = raftLog(log)
   const node = await startRaft(parts, opened)
+  const directory = new NodeDirectory(nodeId, nodes)
   const topics = await openTopics({
     node,
     logStore,
@@ -80,7 +82,14 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
     snapshots,
     nodeId,
     clusterId,
+    folder,
     nodes,
+    onNodes: known => {
+      // What this node's configuration says counts here: the catalogue may be a copy from elsewhere.
+      const others = known.filter(other => !nodes.some(({ node }) => node === other.node))
+      directory.learn(others)
+      for (const other of others) parts.transport.addPeer?.(other.node, other.peerAddress)
+    },
     clock: processClock,
     log: report,
   })
@@ -88,7 +97,7 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
   const stopping = new AbortController()
   // One listener per call under way.
   setMaxListeners(0, stopping.signal)
-  const context = brokerContext(parts, node, topics, stopping.signal)
+  const context = brokerContext(parts, node, topics, directory, stopping.signal)
   const metrics = createMetrics({ counters, topics, node, ...(parts.durable && { logStore }) })
   ports.serve(context, metrics)
   log.info({ client: formatAddress(ports.client), clusterId, version: VERSION }, 'the node serves')
@@ -112,7 +121,12 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
 /** The node, as a part of its cluster: founded with it, if that is still to be done. */
 async function startRaft(parts: NodeParts, opened: (() => Promise<unknown>)[]): Promise<RaftNode> {
   const { config, storage, ports, transport, timing, log, signal } = parts
-  const { logStore, identity, foundingNodes, restoredFrom } = storage
+  const { logStore, identity, foundingNodes, restoredFrom, joining } = storage
+  if (joining !== undefined) {
+    const { notReady } = ports
+    const members = await joinCluster({ identity, joining, nodes: parts.nodes, logStore, log, notReady, signal })
+    for (const { node, peerAddress } of members) transport.addPeer?.(node, peerAddress)
+  }
   let founded = foundingNodes === undefined
   if (founded) await storage.beginServing()
   const node = await createNode({
@@ -140,13 +154,18 @@ function raftSnapshots({ snapshots }: NodeConfig): SnapshotOptions {
   }
 }
 
-function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stopping: AbortSignal): BrokerContext {
-  const { config, storage, nodes, counters, log } = parts
+function brokerContext(
+  parts: NodeParts,
+  node: RaftNode,
+  topics: TopicHost,
+  directory: NodeDirectory,
+  stopping: AbortSignal,
+): BrokerContext {
+  const { config, storage, counters, log } = parts
   const { nodeId, clusterId } = storage.identity
   const readiness = new Readiness(topics, stopping)
   // Never rejects.
   void readiness.watch()
-  const directory = new NodeDirectory(nodeId, nodes)
   const forwarder = new Forwarder(directory, config.limits.forwardsMax, {
     started: () => counters.forwards++,
     failed: () => counters.forwardsFailed++,
@@ -157,6 +176,7 @@ function brokerContext(parts: NodeParts, node: RaftNode, topics: TopicHost, stop
     version: VERSION,
     startedAt: Date.now(),
     topics,
+    members: topics.members,
     ...(parts.durable && { logStore: storage.logStore }),
     readiness,
     failedReplicas: () => topics.failed().map(({ plan, error }) => ({ group: plan.group, reason: error.message })),

@@ -1,6 +1,6 @@
 /**
- * `millrace serve`: a durable node of a cluster that exists, or that all of its nodes found now after an `init` of each. A
- * folder that `init` has not seen is refused, and an `init` alone founds nothing, so a node whose disk was replaced can
+ * `millrace serve`: a durable node of a cluster that exists, or that all of its nodes found now after an `init` of each, or
+ * that lets this node in after an `init --join`. A folder that `init` has not seen is refused, and an `init` alone founds nothing, so a node whose disk was replaced can
  * neither start a second cluster under the name of the first nor come back as the node that it was.
  */
 import { randomBytes } from 'node:crypto'
@@ -100,7 +100,7 @@ async function checkPrepared(config: NodeConfig): Promise<void> {
   if (state.kind === 'existing') return checkIntent(await foundingOf(dataDir), config)
   throw new StartError(
     'FOLDER_EMPTY',
-    `data folder ${dataDir} is ${state.kind}: serve never founds a cluster; use init for a new one`,
+    `data folder ${dataDir} is ${state.kind}: serve never founds a cluster; use init for a new one, or init --join for a node of one that runs`,
   )
 }
 

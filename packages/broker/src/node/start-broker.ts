@@ -14,6 +14,7 @@ import { type Address, formatAddress } from '../config/address.ts'
 import { loadConfig } from '../config/load-config.ts'
 import type { NodeConfig } from '../config/node-config.ts'
 import { checkPlaintext } from '../config/plaintext.ts'
+import { StartError } from '../start-error.ts'
 import { checkIntent, foundingOf } from './founding.ts'
 import { initNode } from './init-node.ts'
 import { type NodePorts, openPorts } from './ports.ts'
@@ -85,6 +86,10 @@ async function openStorage(options: StartBrokerOptions, config: NodeConfig, log:
   if (dataDir === undefined) return memoryStorage({ clusterId: randomUUID(), nodeId: config.node })
   const founding = await foundingOf(dataDir)
   checkIntent(founding, { ...config, dataDir })
+  if (founding.state === 'joining') {
+    const reason = 'is prepared to join a cluster of several nodes: millrace serve runs it, a broker alone does not'
+    throw new StartError('CONFIG_INVALID', `data folder ${dataDir} ${reason}`)
+  }
   if (founding.state === 'none' || founding.state === 'begun') await initNode({ ...config, dataDir })
   const onFatal =
     options.onFatal ??

@@ -19,7 +19,7 @@ import type { Logger } from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
 import { DiskUsage } from './disk-usage.ts'
-import { foundingOf, markServed } from './founding.ts'
+import { type Founding, foundingOf, type Joining, markServed } from './founding.ts'
 import { checkFreeSpace } from './free-space.ts'
 import { readRestored } from './restored.ts'
 import { checkFinished } from './unfinished.ts'
@@ -41,6 +41,10 @@ export interface Storage {
   readonly foundingNodes: readonly number[] | undefined
   /** The backup that all of these nodes have to be restored from. Undefined: the cluster is new, or its founding is over. */
   readonly restoredFrom?: string | undefined
+  /** How the node finds the cluster that it joins, until it has the catalogue. Undefined: that is over, or never was. */
+  readonly joining: Joining | undefined
+  /** Id under which the folder has joined, or joins; '' is that of the founding. */
+  readonly folder: string
   /** Says durably that the founding is over: to be called before the node promises anything to anybody. */
   beginServing(): Promise<void>
   /** Finishes what is queued and lets go of the files. */
@@ -138,12 +142,23 @@ async function openStores(options: StorageOptions, folder: DataFolder): Promise<
     const beginServing = () => markServed(folder.path)
     const foundingNodes = founding.state === 'prepared' ? founding.nodes : undefined
     const restoredFrom = foundingNodes === undefined ? undefined : await readRestored(folder.path)
-    const stores = { logStore, stateStore, snapshots, usage }
-    return { identity: folder.identity, ...stores, foundingNodes, restoredFrom, beginServing, close }
+    const joining = joiningOf(founding, logStore)
+    const folderId = founding.state === 'founded' ? (founding.joined?.folder ?? '') : (joining?.folder ?? '')
+    return {
+      ...{ identity: folder.identity, logStore, stateStore, snapshots, usage },
+      ...{ foundingNodes, restoredFrom, joining, folder: folderId, beginServing, close },
+    }
   } catch (error) {
     await close()
     throw StartError.from(error, `data folder ${folder.path}`)
   }
+}
+
+/** A node whose catalogue has not come yet knows nobody: it asks the cluster again, and gets the same answer. */
+function joiningOf(founding: Founding, logStore: LogStore): Joining | undefined {
+  if (founding.state === 'joining') return founding.joining
+  const catalogue = logStore.groups().find(({ group }) => group === 0)
+  return founding.state === 'founded' && catalogue?.base.index === 0 ? founding.joined : undefined
 }
 
 function interrupted(dataDir: string): StartError {
@@ -165,6 +180,8 @@ export function memoryStorage(identity: NodeIdentity): Storage {
     snapshots,
     usage: undefined,
     foundingNodes: [identity.nodeId],
+    joining: undefined,
+    folder: '',
     beginServing: async () => {},
     close: async () => {
       await logStore.close()

@@ -2,16 +2,15 @@
 import { create } from '@bufbuild/protobuf'
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect'
 import {
-  ClusterNodeSchema,
+  AdmitNodeResponseSchema,
   type ClusterService,
-  type DescribeClusterResponse,
-  DescribeClusterResponseSchema,
   DiskStatusSchema,
   FollowerStatusSchema,
   type NodeStatusResponse,
   NodeStatusResponseSchema,
   type RefusedGroup,
   RefusedGroupSchema,
+  RemoveNodeResponseSchema,
   type ReplicaStatus,
   ReplicaStatusSchema,
   type SnapshotTransfer,
@@ -22,12 +21,14 @@ import {
 import type { TransferProgress } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
 import type { StartedGroup } from '@millrace/topics'
-import { type BrokerContext, PROTOCOL_MAX, PROTOCOL_MIN } from '../broker-context.ts'
+import type { BrokerContext } from '../broker-context.ts'
 import { notLeader } from '../cluster/not-leader.ts'
 import { checkPartition, findTopic } from '../cluster/topic-lookup.ts'
 import { sleep } from '../timing.ts'
 import { backUpGroup } from './backup-stream.ts'
+import { describeCluster } from './describe-cluster.ts'
 import { isForwarded } from './log-service.ts'
+import { admitNode, describeMembers, joinCluster, removeNode } from './membership-service.ts'
 
 export function clusterService(context: BrokerContext): ServiceImpl<typeof ClusterService> {
   return {
@@ -37,27 +38,18 @@ export function clusterService(context: BrokerContext): ServiceImpl<typeof Clust
       await transferLeadership(context, request, call)
       return create(TransferLeadershipResponseSchema)
     },
+    admitNode: async (request, call) => {
+      await admitNode(context, request, call)
+      return create(AdmitNodeResponseSchema)
+    },
+    joinCluster: (request, call) => joinCluster(context, request, call),
+    removeNode: async ({ node }, call) => {
+      await removeNode(context, node, call)
+      return create(RemoveNodeResponseSchema)
+    },
+    describeMembers: () => describeMembers(context),
     backUpGroup: (request, call) => backUpGroup(context, request, AbortSignal.any([call.signal, context.stopping])),
   }
-}
-
-export function describeCluster(context: BrokerContext): DescribeClusterResponse {
-  const { directory, nodeId } = context
-  return create(DescribeClusterResponseSchema, {
-    clusterId: context.clusterId,
-    node: nodeId,
-    nodes: directory.nodes.map(({ node, clientUrl, peerAddress }) =>
-      create(ClusterNodeSchema, {
-        node,
-        clientUrl,
-        peerAddress,
-        reachable: node === nodeId || context.isConnected(node),
-      }),
-    ),
-    protocolMin: PROTOCOL_MIN,
-    protocolMax: PROTOCOL_MAX,
-    version: context.version,
-  })
 }
 
 export function nodeStatus(context: BrokerContext): NodeStatusResponse {
@@ -109,14 +101,17 @@ function replicaStatus({ topic, partition, handle, highWatermark }: StartedGroup
     applied: BigInt(status.applied),
     lastIndex: BigInt(status.lastIndex),
     highWatermark: BigInt(highWatermark),
+    replica: status.replica,
     ...(status.receiving !== undefined && { receiving: transfer(status.receiving) }),
-    followers: status.followers.map(({ node, match, state, recentlyActive, snapshot }) =>
+    followers: status.followers.map(({ node, replica, learner, match, state, recentlyActive, snapshot }) =>
       create(FollowerStatusSchema, {
         node,
         match: BigInt(match),
         state,
         lag: BigInt(Math.max(0, status.lastIndex - match)),
         recentlyActive,
+        replica,
+        learner,
         ...(snapshot !== undefined && { snapshot: transfer(snapshot) }),
       }),
     ),

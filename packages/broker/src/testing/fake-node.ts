@@ -57,6 +57,7 @@ async function startFakeNode(
     version: '0.0.0',
     startedAt: 0,
     topics,
+    members: topics.members,
     readiness: new Readiness(topics, stop.signal),
     failedReplicas: () => [],
     diskUsedBytes: () => 0,

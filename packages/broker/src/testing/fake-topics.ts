@@ -1,7 +1,7 @@
 /** The catalogue and the partitions of one node, in memory, for tests of the edge. Several nodes may share a catalogue. */
 import type { GroupHandle } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
-import type { CreateTopic, Partition, StartedGroup, TopicInfo, Topics } from '@millrace/topics'
+import type { ClusterMembers, CreateTopic, Partition, StartedGroup, TopicInfo, Topics } from '@millrace/topics'
 import { FakePartition } from './fake-partition.ts'
 
 /** What all fake nodes of a test know. */
@@ -21,6 +21,14 @@ export class FakeCatalogue {
 
 export class FakeTopics implements Topics {
   readonly shared: FakeCatalogue
+  /** Nobody comes or goes. */
+  readonly members: ClusterMembers = {
+    admit: () => Promise.reject(fixed()),
+    claim: () => Promise.reject(fixed()),
+    remove: () => Promise.reject(fixed()),
+    nodes: () => this.shared.nodes.map(node => ({ node, admits: false, removed: false })),
+    groups: () => [],
+  }
   readonly #self: number
 
   constructor(shared: FakeCatalogue, self: number) {
@@ -125,4 +133,8 @@ export class FakeTopics implements Topics {
   }
 
   async shutdown(): Promise<void> {}
+}
+
+function fixed(): MillraceError {
+  return new MillraceError('UNSUPPORTED', 'the members of a fake cluster are fixed')
 }

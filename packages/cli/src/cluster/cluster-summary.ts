@@ -74,12 +74,11 @@ function summarizePartition(found: readonly { node: number; replica: ReplicaStat
   const leaders = found.filter(({ replica }) => replica.role === 'leader')
   const leader = leaders.toSorted((a, b) => Number(b.replica.term - a.replica.term))[0]
   const any = leader ?? found[0]!
-  const lag = new Map(
-    leader?.replica.followers.map(({ node, lag, recentlyActive }) => [
-      node,
-      recentlyActive ? Number(lag) : Number.POSITIVE_INFINITY,
-    ]),
-  )
+  const lag = new Map<number, number>()
+  for (const { node, lag: entries, recentlyActive } of leader?.replica.followers ?? []) {
+    // While a lost replica is replaced on its node, there are two: the one that is further behind counts.
+    lag.set(node, Math.max(lag.get(node) ?? 0, recentlyActive ? Number(entries) : Number.POSITIVE_INFINITY))
+  }
   const snapshots = new Map(
     leader?.replica.followers.flatMap(({ node, snapshot }) =>
       snapshot === undefined

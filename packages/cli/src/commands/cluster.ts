@@ -1,4 +1,4 @@
-/** `millrace cluster status`: who leads, who is behind and by how much, what is under-replicated, how the disks are. */
+/** `millrace cluster`: its commands about members, and `status`: who leads, who is behind and by how much, what is under-replicated, how the disks are. */
 import type { NodeStatusResponse } from '@millrace/proto'
 import { Command } from 'commander'
 import { type ClusterSummary, leadersPerNode, type PartitionSummary, summarize } from '../cluster/cluster-summary.ts'
@@ -8,6 +8,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts'
 import { formatBytes, formatCount } from '../quantities.ts'
 import { tableLines } from '../terminal/table.ts'
 import type { Terminal } from '../terminal/terminal.ts'
+import { memberCommands } from './cluster-members.ts'
 import { recoverCommand } from './cluster-recover.ts'
 import { jsonOption, urlOption, urlsFrom } from './common-options.ts'
 
@@ -18,7 +19,10 @@ interface StatusOptions {
 
 /** @param setExitCode called with `failed` when the cluster is not healthy, so that scripts can tell */
 export function clusterCommand(terminal: Terminal, setExitCode: (code: ExitCode) => void): Command {
-  const cluster = new Command('cluster').description('look at the cluster, and save what is left of one')
+  const cluster = new Command('cluster').description(
+    'look at the cluster, change who belongs to it, save what is left of one',
+  )
+  for (const command of memberCommands(terminal)) cluster.addCommand(command)
   cluster.addCommand(
     new Command('status')
       .description('who leads, who is behind, what is under-replicated; exit code 1 if anything is')

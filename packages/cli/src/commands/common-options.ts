@@ -19,13 +19,13 @@ export function jsonOption(what: string = 'print JSON'): Option {
 }
 
 /** The addresses to use. Any node will do: the others are found through it. */
-export function urlsFrom(option: string | undefined): readonly string[] {
+export function urlsFrom(option: string | undefined, name: string = '--url'): readonly string[] {
   if (option === undefined) return DEFAULT_URLS
   const urls = option.split(',').map(text => withScheme(text.trim().replace(/\/+$/, '')))
   for (const url of urls) {
     const protocol = URL.parse(url)?.protocol ?? ''
     if (protocol !== 'http:' && protocol !== 'https:')
-      throw new CliError(`--url: "${url}" is not a URL such as http://127.0.0.1:${DEFAULT_PORT}`, EXIT.usage)
+      throw new CliError(`${name}: "${url}" is not a URL such as http://127.0.0.1:${DEFAULT_PORT}`, EXIT.usage)
   }
   return urls
 }

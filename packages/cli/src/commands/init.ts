@@ -1,23 +1,39 @@
 /** `millrace init`: prepares the empty data folder of one node of a new cluster. */
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import type { Terminal } from '../terminal/terminal.ts'
-import { jsonOption } from './common-options.ts'
+import { jsonOption, urlsFrom } from './common-options.ts'
 import { addSettingOptions, type SettingFlags } from './node-settings.ts'
 
 interface InitFlags extends SettingFlags {
   readonly clusterId?: string
+  readonly join?: string
   readonly json?: boolean
 }
 
 export function initCommand(terminal: Terminal): Command {
   return addSettingOptions(new Command('init'))
-    .description('prepare the empty data folder of a node of a new cluster; the first serve of all nodes founds it')
+    .description(
+      'prepare the empty data folder of a node of a new cluster; the first serve of all nodes founds it. With --join, of a node of a cluster that runs',
+    )
     .option('--cluster-id <ID>', 'the same for every node of a cluster; init of the first node makes one and prints it')
+    .addOption(
+      new Option(
+        '--join <URLS>',
+        'client addresses of nodes of the cluster to join, which add-node or replace-node lets in',
+      ).conflicts('clusterId'),
+    )
     .addOption(jsonOption())
-    .action(async ({ config: file, set, clusterId: asked, json }: InitFlags) => {
+    .action(async ({ config: file, set, clusterId: asked, join, json }: InitFlags) => {
       // Loaded only here: the other commands start without the broker.
-      const { initNode, loadConfig } = await import('@millrace/broker')
+      const { initJoiningNode, initNode, loadConfig } = await import('@millrace/broker')
       const config = loadConfig({ ...(file === undefined ? {} : { file }), env: process.env, flags: set })
+      if (join !== undefined) {
+        const { clusterId } = await initJoiningNode(config, { urls: urlsFrom(join, '--join') })
+        if (json === true)
+          return terminal.print(JSON.stringify({ node: config.node, dataDir: config.dataDir, clusterId }))
+        const ready = `${config.dataDir} is ready to join; millrace serve runs it`
+        return terminal.note(`node ${config.node} of cluster ${clusterId}: ${ready}`)
+      }
       const { clusterId } = await initNode(config, asked === undefined ? {} : { clusterId: asked })
       if (json === true)
         return terminal.print(JSON.stringify({ node: config.node, dataDir: config.dataDir, clusterId }))

@@ -80,5 +80,7 @@ export async function catalogueAtEnd(
     topics: [...state.topics()],
     nodes: state.nodes(),
     deleted: [...state.deleted()],
+    members: state.members.list(),
+    catalogue: state.members.catalogue,
   }
 }

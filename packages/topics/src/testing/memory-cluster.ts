@@ -1,7 +1,7 @@
 /** Nodes of one cluster in this process: real Raft over an in-memory network, log and state kept over restarts. */
 import { MemoryLogStore, MemorySnapshotStores } from '@millrace/log-store/memory'
 import type { NodeEvent, RaftNode, Transport } from '@millrace/raft-node'
-import { birthGroup, createNode } from '@millrace/raft-node'
+import { birthGroup, createNode, joinGroup } from '@millrace/raft-node'
 import type { MemoryNetwork } from '@millrace/raft-node/memory'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
 import { MillraceError } from '@millrace/record'
@@ -23,7 +23,11 @@ interface RunningNode {
 export class MemoryCluster {
   readonly network: MemoryNetwork = createMemoryNetwork()
   readonly events: (NodeEvent & { readonly node: number })[] = []
+  /** Hears every event, from within a node. */
+  onEvent: (event: NodeEvent & { readonly node: number }) => void = () => undefined
   readonly #ids: readonly number[]
+  /** Ids of the folders of nodes that joined. */
+  readonly #folders = new Map<number, string>()
   readonly #logStores = new Map<number, MemoryLogStore>()
   readonly #snapshots = new Map<number, MemorySnapshotStores>()
   readonly #running = new Map<number, RunningNode>()
@@ -59,7 +63,9 @@ export class MemoryCluster {
     const logStore = this.#logStores.get(nodeId)!
     const log = (event: NodeEvent): void => {
       // What a killed node says, while it winds down without its disk, nobody would have heard.
-      if (logStore === this.#logStores.get(nodeId)) this.events.push({ ...event, node: nodeId })
+      if (logStore !== this.#logStores.get(nodeId)) return
+      this.events.push({ ...event, node: nodeId })
+      this.onEvent({ ...event, node: nodeId })
     }
     const transport = this.network.transport(nodeId)
     const timing = { heartbeatMs: 50, electionTimeoutMinMs: 500, checkpointIntervalMs: this.#checkpointIntervalMs }
@@ -74,10 +80,40 @@ export class MemoryCluster {
       snapshots,
       nodeId,
       clusterId: CLUSTER_ID,
+      folder: this.#folders.get(nodeId) ?? '',
       nodes,
       log,
     })
     this.#running.set(nodeId, { node, topics, stateStore, transport })
+  }
+
+  /**
+   * Starts a node with nothing on its disk, once the catalogue has given it its replica.
+   *
+   * @param folder of the new disk
+   */
+  async join(nodeId: number, folder: string): Promise<void> {
+    const address = { node: nodeId, clientUrl: `http://node-${nodeId}`, peerAddress: `node-${nodeId}:7080` }
+    const replica = await this.surely(leader => leader.members.claim({ ...address, folder }))
+    const logStore = new MemoryLogStore()
+    await joinGroup(logStore, { group: 0, replica: replica.catalogueReplica })
+    this.#logStores.set(nodeId, logStore)
+    this.#snapshots.set(nodeId, new MemorySnapshotStores())
+    this.#folders.set(nodeId, folder)
+    await this.start(nodeId)
+  }
+
+  /** What the catalogue's leader answers, as soon as one does. */
+  async surely<T>(ask: (leader: TopicHost) => Promise<T>): Promise<T> {
+    for (;;) {
+      const leader = this.catalogueLeader()
+      try {
+        if (leader !== undefined) return await ask(leader)
+      } catch (error) {
+        if (!(error instanceof MillraceError && error.retryable)) throw error
+      }
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
   }
 
   /** Ends a node in the middle of things: what its disk has is all that is left. */

@@ -10,7 +10,257 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/cluster.proto.
  */
 export const file_millrace_v1alpha1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MWFscGhhMS9jbHVzdGVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSIjChJCYWNrVXBHcm91cFJlcXVlc3QSDQoFZ3JvdXAYASABKAQibwoTQmFja1VwR3JvdXBSZXNwb25zZRItCgRoZWFkGAEgASgLMh0ubWlsbHJhY2UudjFhbHBoYTEuQmFja3VwSGVhZEgAEg8KBXN0YXRlGAIgASgMSAASEAoGZnJhbWVzGAMgASgMSABCBgoEcGFydCL1AQoKQmFja3VwSGVhZBISCgpjbHVzdGVyX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDQoFZ3JvdXAYAyABKAQSLwoEYmFzZRgEIAEoCzIhLm1pbGxyYWNlLnYxYWxwaGExLkJhY2t1cFBvc2l0aW9uEhoKEmJhc2VfY29uZmlndXJhdGlvbhgFIAEoDBIgChhiYXNlX2NvbmZpZ3VyYXRpb25faW5kZXgYBiABKAQSMAoFcG9pbnQYByABKAsyIS5taWxscmFjZS52MWFscGhhMS5CYWNrdXBQb3NpdGlvbhISCgpzdGF0ZV9oYXNoGAggASgHImQKDkJhY2t1cFBvc2l0aW9uEg0KBWluZGV4GAEgASgEEgwKBHRlcm0YAiABKAQSDQoFY2hhaW4YAyABKAcSEQoJdGltZXN0YW1wGAQgASgDEhMKC25leHRfb2Zmc2V0GAUgASgEIhgKFkRlc2NyaWJlQ2x1c3RlclJlcXVlc3QipwEKF0Rlc2NyaWJlQ2x1c3RlclJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAkSDAoEbm9kZRgCIAEoDRItCgVub2RlcxgDIAMoCzIeLm1pbGxyYWNlLnYxYWxwaGExLkNsdXN0ZXJOb2RlEhQKDHByb3RvY29sX21pbhgEIAEoDRIUCgxwcm90b2NvbF9tYXgYBSABKA0SDwoHdmVyc2lvbhgGIAEoCSJYCgtDbHVzdGVyTm9kZRIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJEhEKCXJlYWNoYWJsZRgEIAEoCCITChFOb2RlU3RhdHVzUmVxdWVzdCKgAgoSTm9kZVN0YXR1c1Jlc3BvbnNlEgwKBG5vZGUYASABKA0SEgoKY2x1c3Rlcl9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEhIKCnN0YXJ0ZWRfYXQYBCABKAMSMgoIcmVwbGljYXMYBSADKAsyIC5taWxscmFjZS52MWFscGhhMS5SZXBsaWNhU3RhdHVzEisKBGRpc2sYBiABKAsyHS5taWxscmFjZS52MWFscGhhMS5EaXNrU3RhdHVzEjAKB3JlZnVzZWQYByADKAsyHy5taWxscmFjZS52MWFscGhhMS5SZWZ1c2VkR3JvdXASGAoQcmVjb3Jkc19hcHBlbmRlZBgIIAEoBBIWCg5yZXNpZGVudF9ieXRlcxgJIAEoBCKsAgoNUmVwbGljYVN0YXR1cxINCgVncm91cBgBIAEoBBINCgV0b3BpYxgCIAEoCRIRCglwYXJ0aXRpb24YAyABKA0SDAoEcm9sZRgEIAEoCRITCgtsZWFkZXJfbm9kZRgFIAEoDRIMCgR0ZXJtGAYgASgEEg4KBmNvbW1pdBgHIAEoBBIPCgdhcHBsaWVkGAggASgEEhIKCmxhc3RfaW5kZXgYCSABKAQSFgoOaGlnaF93YXRlcm1hcmsYCiABKAQSNAoJZm9sbG93ZXJzGAsgAygLMiEubWlsbHJhY2UudjFhbHBoYTEuRm9sbG93ZXJTdGF0dXMSNgoJcmVjZWl2aW5nGAwgASgLMiMubWlsbHJhY2UudjFhbHBoYTEuU25hcHNob3RUcmFuc2ZlciKZAQoORm9sbG93ZXJTdGF0dXMSDAoEbm9kZRgBIAEoDRINCgVtYXRjaBgCIAEoBBINCgVzdGF0ZRgDIAEoCRILCgNsYWcYBCABKAQSFwoPcmVjZW50bHlfYWN0aXZlGAUgASgIEjUKCHNuYXBzaG90GAYgASgLMiMubWlsbHJhY2UudjFhbHBoYTEuU25hcHNob3RUcmFuc2ZlciJFChBTbmFwc2hvdFRyYW5zZmVyEg0KBWluZGV4GAEgASgEEg0KBWJ5dGVzGAIgASgEEhMKC2J5dGVzX3RvdGFsGAMgASgEInQKCkRpc2tTdGF0dXMSEgoKZnJlZV9ieXRlcxgBIAEoBBISCgp1c2VkX2J5dGVzGAIgASgEEg4KBmZzeW5jcxgDIAEoBBIVCg1mc3luY19tc19tZWFuGAQgASgBEhcKD2FjY2VwdHNfYXBwZW5kcxgFIAEoCCItCgxSZWZ1c2VkR3JvdXASDQoFZ3JvdXAYASABKAQSDgoGcmVhc29uGAIgASgJIk4KGVRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QSDQoFdG9waWMYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEg8KB3RvX25vZGUYAyABKA0iHAoaVHJhbnNmZXJMZWFkZXJzaGlwUmVzcG9uc2UyqAMKDkNsdXN0ZXJTZXJ2aWNlEmgKD0Rlc2NyaWJlQ2x1c3RlchIpLm1pbGxyYWNlLnYxYWxwaGExLkRlc2NyaWJlQ2x1c3RlclJlcXVlc3QaKi5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZUNsdXN0ZXJSZXNwb25zZRJZCgpOb2RlU3RhdHVzEiQubWlsbHJhY2UudjFhbHBoYTEuTm9kZVN0YXR1c1JlcXVlc3QaJS5taWxscmFjZS52MWFscGhhMS5Ob2RlU3RhdHVzUmVzcG9uc2UScQoSVHJhbnNmZXJMZWFkZXJzaGlwEiwubWlsbHJhY2UudjFhbHBoYTEuVHJhbnNmZXJMZWFkZXJzaGlwUmVxdWVzdBotLm1pbGxyYWNlLnYxYWxwaGExLlRyYW5zZmVyTGVhZGVyc2hpcFJlc3BvbnNlEl4KC0JhY2tVcEdyb3VwEiUubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXNwb25zZTABYgZwcm90bzM");
+  fileDesc("Ch9taWxscmFjZS92MWFscGhhMS9jbHVzdGVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSIxChBBZG1pdE5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKA0SDwoHcmVwbGFjZRgCIAEoCCITChFBZG1pdE5vZGVSZXNwb25zZSJwChJKb2luQ2x1c3RlclJlcXVlc3QSDAoEbm9kZRgBIAEoDRIOCgZmb2xkZXIYAiABKAkSEgoKY2xpZW50X3VybBgDIAEoCRIUCgxwZWVyX2FkZHJlc3MYBCABKAkSEgoKY2x1c3Rlcl9pZBgFIAEoCSJfChNKb2luQ2x1c3RlclJlc3BvbnNlEhkKEWNhdGFsb2d1ZV9yZXBsaWNhGAEgASgNEi0KBW5vZGVzGAIgAygLMh4ubWlsbHJhY2UudjFhbHBoYTEuQ2x1c3Rlck5vZGUiIQoRUmVtb3ZlTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoDSIUChJSZW1vdmVOb2RlUmVzcG9uc2UiGAoWRGVzY3JpYmVNZW1iZXJzUmVxdWVzdCJ3ChdEZXNjcmliZU1lbWJlcnNSZXNwb25zZRIsCgVub2RlcxgBIAMoCzIdLm1pbGxyYWNlLnYxYWxwaGExLk1lbWJlck5vZGUSLgoGZ3JvdXBzGAIgAygLMh4ubWlsbHJhY2UudjFhbHBoYTEuTWVtYmVyR3JvdXAiOwoKTWVtYmVyTm9kZRIMCgRub2RlGAEgASgNEg4KBmFkbWl0cxgCIAEoCBIPCgdyZW1vdmVkGAMgASgIInIKC01lbWJlckdyb3VwEg0KBWdyb3VwGAEgASgEEg0KBXRvcGljGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoDRIyCghyZXBsaWNhcxgEIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLk1lbWJlclJlcGxpY2EiLgoNTWVtYmVyUmVwbGljYRIPCgdyZXBsaWNhGAEgASgNEgwKBG5vZGUYAiABKA0iIwoSQmFja1VwR3JvdXBSZXF1ZXN0Eg0KBWdyb3VwGAEgASgEIm8KE0JhY2tVcEdyb3VwUmVzcG9uc2USLQoEaGVhZBgBIAEoCzIdLm1pbGxyYWNlLnYxYWxwaGExLkJhY2t1cEhlYWRIABIPCgVzdGF0ZRgCIAEoDEgAEhAKBmZyYW1lcxgDIAEoDEgAQgYKBHBhcnQi9QEKCkJhY2t1cEhlYWQSEgoKY2x1c3Rlcl9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEg0KBWdyb3VwGAMgASgEEi8KBGJhc2UYBCABKAsyIS5taWxscmFjZS52MWFscGhhMS5CYWNrdXBQb3NpdGlvbhIaChJiYXNlX2NvbmZpZ3VyYXRpb24YBSABKAwSIAoYYmFzZV9jb25maWd1cmF0aW9uX2luZGV4GAYgASgEEjAKBXBvaW50GAcgASgLMiEubWlsbHJhY2UudjFhbHBoYTEuQmFja3VwUG9zaXRpb24SEgoKc3RhdGVfaGFzaBgIIAEoByJkCg5CYWNrdXBQb3NpdGlvbhINCgVpbmRleBgBIAEoBBIMCgR0ZXJtGAIgASgEEg0KBWNoYWluGAMgASgHEhEKCXRpbWVzdGFtcBgEIAEoAxITCgtuZXh0X29mZnNldBgFIAEoBCIYChZEZXNjcmliZUNsdXN0ZXJSZXF1ZXN0IqcBChdEZXNjcmliZUNsdXN0ZXJSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgJEgwKBG5vZGUYAiABKA0SLQoFbm9kZXMYAyADKAsyHi5taWxscmFjZS52MWFscGhhMS5DbHVzdGVyTm9kZRIUCgxwcm90b2NvbF9taW4YBCABKA0SFAoMcHJvdG9jb2xfbWF4GAUgASgNEg8KB3ZlcnNpb24YBiABKAkiWAoLQ2x1c3Rlck5vZGUSDAoEbm9kZRgBIAEoDRISCgpjbGllbnRfdXJsGAIgASgJEhQKDHBlZXJfYWRkcmVzcxgDIAEoCRIRCglyZWFjaGFibGUYBCABKAgiEwoRTm9kZVN0YXR1c1JlcXVlc3QioAIKEk5vZGVTdGF0dXNSZXNwb25zZRIMCgRub2RlGAEgASgNEhIKCmNsdXN0ZXJfaWQYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRISCgpzdGFydGVkX2F0GAQgASgDEjIKCHJlcGxpY2FzGAUgAygLMiAubWlsbHJhY2UudjFhbHBoYTEuUmVwbGljYVN0YXR1cxIrCgRkaXNrGAYgASgLMh0ubWlsbHJhY2UudjFhbHBoYTEuRGlza1N0YXR1cxIwCgdyZWZ1c2VkGAcgAygLMh8ubWlsbHJhY2UudjFhbHBoYTEuUmVmdXNlZEdyb3VwEhgKEHJlY29yZHNfYXBwZW5kZWQYCCABKAQSFgoOcmVzaWRlbnRfYnl0ZXMYCSABKAQivQIKDVJlcGxpY2FTdGF0dXMSDQoFZ3JvdXAYASABKAQSDQoFdG9waWMYAiABKAkSEQoJcGFydGl0aW9uGAMgASgNEgwKBHJvbGUYBCABKAkSEwoLbGVhZGVyX25vZGUYBSABKA0SDAoEdGVybRgGIAEoBBIOCgZjb21taXQYByABKAQSDwoHYXBwbGllZBgIIAEoBBISCgpsYXN0X2luZGV4GAkgASgEEhYKDmhpZ2hfd2F0ZXJtYXJrGAogASgEEjQKCWZvbGxvd2VycxgLIAMoCzIhLm1pbGxyYWNlLnYxYWxwaGExLkZvbGxvd2VyU3RhdHVzEjYKCXJlY2VpdmluZxgMIAEoCzIjLm1pbGxyYWNlLnYxYWxwaGExLlNuYXBzaG90VHJhbnNmZXISDwoHcmVwbGljYRgNIAEoDSK7AQoORm9sbG93ZXJTdGF0dXMSDAoEbm9kZRgBIAEoDRINCgVtYXRjaBgCIAEoBBINCgVzdGF0ZRgDIAEoCRILCgNsYWcYBCABKAQSFwoPcmVjZW50bHlfYWN0aXZlGAUgASgIEjUKCHNuYXBzaG90GAYgASgLMiMubWlsbHJhY2UudjFhbHBoYTEuU25hcHNob3RUcmFuc2ZlchIPCgdyZXBsaWNhGAcgASgNEg8KB2xlYXJuZXIYCCABKAgiRQoQU25hcHNob3RUcmFuc2ZlchINCgVpbmRleBgBIAEoBBINCgVieXRlcxgCIAEoBBITCgtieXRlc190b3RhbBgDIAEoBCJ0CgpEaXNrU3RhdHVzEhIKCmZyZWVfYnl0ZXMYASABKAQSEgoKdXNlZF9ieXRlcxgCIAEoBBIOCgZmc3luY3MYAyABKAQSFQoNZnN5bmNfbXNfbWVhbhgEIAEoARIXCg9hY2NlcHRzX2FwcGVuZHMYBSABKAgiLQoMUmVmdXNlZEdyb3VwEg0KBWdyb3VwGAEgASgEEg4KBnJlYXNvbhgCIAEoCSJOChlUcmFuc2ZlckxlYWRlcnNoaXBSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRIPCgd0b19ub2RlGAMgASgNIhwKGlRyYW5zZmVyTGVhZGVyc2hpcFJlc3BvbnNlMqMGCg5DbHVzdGVyU2VydmljZRJoCg9EZXNjcmliZUNsdXN0ZXISKS5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZUNsdXN0ZXJSZXF1ZXN0GioubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVDbHVzdGVyUmVzcG9uc2USWQoKTm9kZVN0YXR1cxIkLm1pbGxyYWNlLnYxYWxwaGExLk5vZGVTdGF0dXNSZXF1ZXN0GiUubWlsbHJhY2UudjFhbHBoYTEuTm9kZVN0YXR1c1Jlc3BvbnNlEnEKElRyYW5zZmVyTGVhZGVyc2hpcBIsLm1pbGxyYWNlLnYxYWxwaGExLlRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QaLS5taWxscmFjZS52MWFscGhhMS5UcmFuc2ZlckxlYWRlcnNoaXBSZXNwb25zZRJWCglBZG1pdE5vZGUSIy5taWxscmFjZS52MWFscGhhMS5BZG1pdE5vZGVSZXF1ZXN0GiQubWlsbHJhY2UudjFhbHBoYTEuQWRtaXROb2RlUmVzcG9uc2USXAoLSm9pbkNsdXN0ZXISJS5taWxscmFjZS52MWFscGhhMS5Kb2luQ2x1c3RlclJlcXVlc3QaJi5taWxscmFjZS52MWFscGhhMS5Kb2luQ2x1c3RlclJlc3BvbnNlElkKClJlbW92ZU5vZGUSJC5taWxscmFjZS52MWFscGhhMS5SZW1vdmVOb2RlUmVxdWVzdBolLm1pbGxyYWNlLnYxYWxwaGExLlJlbW92ZU5vZGVSZXNwb25zZRJoCg9EZXNjcmliZU1lbWJlcnMSKS5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZU1lbWJlcnNSZXF1ZXN0GioubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVNZW1iZXJzUmVzcG9uc2USXgoLQmFja1VwR3JvdXASJS5taWxscmFjZS52MWFscGhhMS5CYWNrVXBHcm91cFJlcXVlc3QaJi5taWxscmFjZS52MWFscGhhMS5CYWNrVXBHcm91cFJlc3BvbnNlMAFiBnByb3RvMw");
+
+/**
+ * @generated from message millrace.v1alpha1.AdmitNodeRequest
+ */
+export type AdmitNodeRequest = Message<"millrace.v1alpha1.AdmitNodeRequest"> & {
+  /**
+   * @generated from field: uint32 node = 1;
+   */
+  node: number;
+
+  /**
+   * @generated from field: bool replace = 2;
+   */
+  replace: boolean;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.AdmitNodeRequest.
+ * Use `create(AdmitNodeRequestSchema)` to create a new message.
+ */
+export const AdmitNodeRequestSchema: GenMessage<AdmitNodeRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 0);
+
+/**
+ * @generated from message millrace.v1alpha1.AdmitNodeResponse
+ */
+export type AdmitNodeResponse = Message<"millrace.v1alpha1.AdmitNodeResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1alpha1.AdmitNodeResponse.
+ * Use `create(AdmitNodeResponseSchema)` to create a new message.
+ */
+export const AdmitNodeResponseSchema: GenMessage<AdmitNodeResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 1);
+
+/**
+ * @generated from message millrace.v1alpha1.JoinClusterRequest
+ */
+export type JoinClusterRequest = Message<"millrace.v1alpha1.JoinClusterRequest"> & {
+  /**
+   * @generated from field: uint32 node = 1;
+   */
+  node: number;
+
+  /**
+   * Id of the data folder, random.
+   *
+   * @generated from field: string folder = 2;
+   */
+  folder: string;
+
+  /**
+   * @generated from field: string client_url = 3;
+   */
+  clientUrl: string;
+
+  /**
+   * @generated from field: string peer_address = 4;
+   */
+  peerAddress: string;
+
+  /**
+   * @generated from field: string cluster_id = 5;
+   */
+  clusterId: string;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.JoinClusterRequest.
+ * Use `create(JoinClusterRequestSchema)` to create a new message.
+ */
+export const JoinClusterRequestSchema: GenMessage<JoinClusterRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 2);
+
+/**
+ * @generated from message millrace.v1alpha1.JoinClusterResponse
+ */
+export type JoinClusterResponse = Message<"millrace.v1alpha1.JoinClusterResponse"> & {
+  /**
+   * Id of the node's replica of the catalogue.
+   *
+   * @generated from field: uint32 catalogue_replica = 1;
+   */
+  catalogueReplica: number;
+
+  /**
+   * @generated from field: repeated millrace.v1alpha1.ClusterNode nodes = 2;
+   */
+  nodes: ClusterNode[];
+};
+
+/**
+ * Describes the message millrace.v1alpha1.JoinClusterResponse.
+ * Use `create(JoinClusterResponseSchema)` to create a new message.
+ */
+export const JoinClusterResponseSchema: GenMessage<JoinClusterResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 3);
+
+/**
+ * @generated from message millrace.v1alpha1.RemoveNodeRequest
+ */
+export type RemoveNodeRequest = Message<"millrace.v1alpha1.RemoveNodeRequest"> & {
+  /**
+   * @generated from field: uint32 node = 1;
+   */
+  node: number;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.RemoveNodeRequest.
+ * Use `create(RemoveNodeRequestSchema)` to create a new message.
+ */
+export const RemoveNodeRequestSchema: GenMessage<RemoveNodeRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 4);
+
+/**
+ * @generated from message millrace.v1alpha1.RemoveNodeResponse
+ */
+export type RemoveNodeResponse = Message<"millrace.v1alpha1.RemoveNodeResponse"> & {
+};
+
+/**
+ * Describes the message millrace.v1alpha1.RemoveNodeResponse.
+ * Use `create(RemoveNodeResponseSchema)` to create a new message.
+ */
+export const RemoveNodeResponseSchema: GenMessage<RemoveNodeResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 5);
+
+/**
+ * @generated from message millrace.v1alpha1.DescribeMembersRequest
+ */
+export type DescribeMembersRequest = Message<"millrace.v1alpha1.DescribeMembersRequest"> & {
+};
+
+/**
+ * Describes the message millrace.v1alpha1.DescribeMembersRequest.
+ * Use `create(DescribeMembersRequestSchema)` to create a new message.
+ */
+export const DescribeMembersRequestSchema: GenMessage<DescribeMembersRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 6);
+
+/**
+ * @generated from message millrace.v1alpha1.DescribeMembersResponse
+ */
+export type DescribeMembersResponse = Message<"millrace.v1alpha1.DescribeMembersResponse"> & {
+  /**
+   * @generated from field: repeated millrace.v1alpha1.MemberNode nodes = 1;
+   */
+  nodes: MemberNode[];
+
+  /**
+   * The catalogue's own group where somebody ever changed it, and all partitions.
+   *
+   * @generated from field: repeated millrace.v1alpha1.MemberGroup groups = 2;
+   */
+  groups: MemberGroup[];
+};
+
+/**
+ * Describes the message millrace.v1alpha1.DescribeMembersResponse.
+ * Use `create(DescribeMembersResponseSchema)` to create a new message.
+ */
+export const DescribeMembersResponseSchema: GenMessage<DescribeMembersResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 7);
+
+/**
+ * @generated from message millrace.v1alpha1.MemberNode
+ */
+export type MemberNode = Message<"millrace.v1alpha1.MemberNode"> & {
+  /**
+   * @generated from field: uint32 node = 1;
+   */
+  node: number;
+
+  /**
+   * A new folder may join as this node.
+   *
+   * @generated from field: bool admits = 2;
+   */
+  admits: boolean;
+
+  /**
+   * @generated from field: bool removed = 3;
+   */
+  removed: boolean;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.MemberNode.
+ * Use `create(MemberNodeSchema)` to create a new message.
+ */
+export const MemberNodeSchema: GenMessage<MemberNode> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 8);
+
+/**
+ * @generated from message millrace.v1alpha1.MemberGroup
+ */
+export type MemberGroup = Message<"millrace.v1alpha1.MemberGroup"> & {
+  /**
+   * @generated from field: uint64 group = 1;
+   */
+  group: bigint;
+
+  /**
+   * Empty for the catalogue.
+   *
+   * @generated from field: string topic = 2;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: uint32 partition = 3;
+   */
+  partition: number;
+
+  /**
+   * @generated from field: repeated millrace.v1alpha1.MemberReplica replicas = 4;
+   */
+  replicas: MemberReplica[];
+};
+
+/**
+ * Describes the message millrace.v1alpha1.MemberGroup.
+ * Use `create(MemberGroupSchema)` to create a new message.
+ */
+export const MemberGroupSchema: GenMessage<MemberGroup> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 9);
+
+/**
+ * @generated from message millrace.v1alpha1.MemberReplica
+ */
+export type MemberReplica = Message<"millrace.v1alpha1.MemberReplica"> & {
+  /**
+   * @generated from field: uint32 replica = 1;
+   */
+  replica: number;
+
+  /**
+   * @generated from field: uint32 node = 2;
+   */
+  node: number;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.MemberReplica.
+ * Use `create(MemberReplicaSchema)` to create a new message.
+ */
+export const MemberReplicaSchema: GenMessage<MemberReplica> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 10);
 
 /**
  * @generated from message millrace.v1alpha1.BackUpGroupRequest
@@ -29,7 +279,7 @@ export type BackUpGroupRequest = Message<"millrace.v1alpha1.BackUpGroupRequest">
  * Use `create(BackUpGroupRequestSchema)` to create a new message.
  */
 export const BackUpGroupRequestSchema: GenMessage<BackUpGroupRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 0);
+  messageDesc(file_millrace_v1alpha1_cluster, 11);
 
 /**
  * @generated from message millrace.v1alpha1.BackUpGroupResponse
@@ -68,7 +318,7 @@ export type BackUpGroupResponse = Message<"millrace.v1alpha1.BackUpGroupResponse
  * Use `create(BackUpGroupResponseSchema)` to create a new message.
  */
 export const BackUpGroupResponseSchema: GenMessage<BackUpGroupResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 1);
+  messageDesc(file_millrace_v1alpha1_cluster, 12);
 
 /**
  * @generated from message millrace.v1alpha1.BackupHead
@@ -124,7 +374,7 @@ export type BackupHead = Message<"millrace.v1alpha1.BackupHead"> & {
  * Use `create(BackupHeadSchema)` to create a new message.
  */
 export const BackupHeadSchema: GenMessage<BackupHead> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 2);
+  messageDesc(file_millrace_v1alpha1_cluster, 13);
 
 /**
  * Where a log stands after an entry.
@@ -163,7 +413,7 @@ export type BackupPosition = Message<"millrace.v1alpha1.BackupPosition"> & {
  * Use `create(BackupPositionSchema)` to create a new message.
  */
 export const BackupPositionSchema: GenMessage<BackupPosition> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 3);
+  messageDesc(file_millrace_v1alpha1_cluster, 14);
 
 /**
  * @generated from message millrace.v1alpha1.DescribeClusterRequest
@@ -176,7 +426,7 @@ export type DescribeClusterRequest = Message<"millrace.v1alpha1.DescribeClusterR
  * Use `create(DescribeClusterRequestSchema)` to create a new message.
  */
 export const DescribeClusterRequestSchema: GenMessage<DescribeClusterRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 4);
+  messageDesc(file_millrace_v1alpha1_cluster, 15);
 
 /**
  * @generated from message millrace.v1alpha1.DescribeClusterResponse
@@ -220,7 +470,7 @@ export type DescribeClusterResponse = Message<"millrace.v1alpha1.DescribeCluster
  * Use `create(DescribeClusterResponseSchema)` to create a new message.
  */
 export const DescribeClusterResponseSchema: GenMessage<DescribeClusterResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 5);
+  messageDesc(file_millrace_v1alpha1_cluster, 16);
 
 /**
  * @generated from message millrace.v1alpha1.ClusterNode
@@ -254,7 +504,7 @@ export type ClusterNode = Message<"millrace.v1alpha1.ClusterNode"> & {
  * Use `create(ClusterNodeSchema)` to create a new message.
  */
 export const ClusterNodeSchema: GenMessage<ClusterNode> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 6);
+  messageDesc(file_millrace_v1alpha1_cluster, 17);
 
 /**
  * @generated from message millrace.v1alpha1.NodeStatusRequest
@@ -267,7 +517,7 @@ export type NodeStatusRequest = Message<"millrace.v1alpha1.NodeStatusRequest"> &
  * Use `create(NodeStatusRequestSchema)` to create a new message.
  */
 export const NodeStatusRequestSchema: GenMessage<NodeStatusRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 7);
+  messageDesc(file_millrace_v1alpha1_cluster, 18);
 
 /**
  * @generated from message millrace.v1alpha1.NodeStatusResponse
@@ -326,7 +576,7 @@ export type NodeStatusResponse = Message<"millrace.v1alpha1.NodeStatusResponse">
  * Use `create(NodeStatusResponseSchema)` to create a new message.
  */
 export const NodeStatusResponseSchema: GenMessage<NodeStatusResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 8);
+  messageDesc(file_millrace_v1alpha1_cluster, 19);
 
 /**
  * @generated from message millrace.v1alpha1.ReplicaStatus
@@ -399,6 +649,13 @@ export type ReplicaStatus = Message<"millrace.v1alpha1.ReplicaStatus"> & {
    * @generated from field: millrace.v1alpha1.SnapshotTransfer receiving = 12;
    */
   receiving?: SnapshotTransfer | undefined;
+
+  /**
+   * Id of this replica.
+   *
+   * @generated from field: uint32 replica = 13;
+   */
+  replica: number;
 };
 
 /**
@@ -406,7 +663,7 @@ export type ReplicaStatus = Message<"millrace.v1alpha1.ReplicaStatus"> & {
  * Use `create(ReplicaStatusSchema)` to create a new message.
  */
 export const ReplicaStatusSchema: GenMessage<ReplicaStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 9);
+  messageDesc(file_millrace_v1alpha1_cluster, 20);
 
 /**
  * @generated from message millrace.v1alpha1.FollowerStatus
@@ -447,6 +704,18 @@ export type FollowerStatus = Message<"millrace.v1alpha1.FollowerStatus"> & {
    * @generated from field: millrace.v1alpha1.SnapshotTransfer snapshot = 6;
    */
   snapshot?: SnapshotTransfer | undefined;
+
+  /**
+   * @generated from field: uint32 replica = 7;
+   */
+  replica: number;
+
+  /**
+   * It has no vote.
+   *
+   * @generated from field: bool learner = 8;
+   */
+  learner: boolean;
 };
 
 /**
@@ -454,7 +723,7 @@ export type FollowerStatus = Message<"millrace.v1alpha1.FollowerStatus"> & {
  * Use `create(FollowerStatusSchema)` to create a new message.
  */
 export const FollowerStatusSchema: GenMessage<FollowerStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 10);
+  messageDesc(file_millrace_v1alpha1_cluster, 21);
 
 /**
  * @generated from message millrace.v1alpha1.SnapshotTransfer
@@ -485,7 +754,7 @@ export type SnapshotTransfer = Message<"millrace.v1alpha1.SnapshotTransfer"> & {
  * Use `create(SnapshotTransferSchema)` to create a new message.
  */
 export const SnapshotTransferSchema: GenMessage<SnapshotTransfer> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 11);
+  messageDesc(file_millrace_v1alpha1_cluster, 22);
 
 /**
  * @generated from message millrace.v1alpha1.DiskStatus
@@ -522,7 +791,7 @@ export type DiskStatus = Message<"millrace.v1alpha1.DiskStatus"> & {
  * Use `create(DiskStatusSchema)` to create a new message.
  */
 export const DiskStatusSchema: GenMessage<DiskStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 12);
+  messageDesc(file_millrace_v1alpha1_cluster, 23);
 
 /**
  * @generated from message millrace.v1alpha1.RefusedGroup
@@ -544,7 +813,7 @@ export type RefusedGroup = Message<"millrace.v1alpha1.RefusedGroup"> & {
  * Use `create(RefusedGroupSchema)` to create a new message.
  */
 export const RefusedGroupSchema: GenMessage<RefusedGroup> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 13);
+  messageDesc(file_millrace_v1alpha1_cluster, 24);
 
 /**
  * @generated from message millrace.v1alpha1.TransferLeadershipRequest
@@ -575,7 +844,7 @@ export type TransferLeadershipRequest = Message<"millrace.v1alpha1.TransferLeade
  * Use `create(TransferLeadershipRequestSchema)` to create a new message.
  */
 export const TransferLeadershipRequestSchema: GenMessage<TransferLeadershipRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 14);
+  messageDesc(file_millrace_v1alpha1_cluster, 25);
 
 /**
  * @generated from message millrace.v1alpha1.TransferLeadershipResponse
@@ -588,7 +857,7 @@ export type TransferLeadershipResponse = Message<"millrace.v1alpha1.TransferLead
  * Use `create(TransferLeadershipResponseSchema)` to create a new message.
  */
 export const TransferLeadershipResponseSchema: GenMessage<TransferLeadershipResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 15);
+  messageDesc(file_millrace_v1alpha1_cluster, 26);
 
 /**
  * The cluster as the node that answers sees it.
@@ -625,6 +894,46 @@ export const ClusterService: GenService<{
     methodKind: "unary";
     input: typeof TransferLeadershipRequestSchema;
     output: typeof TransferLeadershipResponseSchema;
+  },
+  /**
+   * Allows one new data folder to join as a node that comes (`replace` false), or whose folder was lost.
+   *
+   * @generated from rpc millrace.v1alpha1.ClusterService.AdmitNode
+   */
+  admitNode: {
+    methodKind: "unary";
+    input: typeof AdmitNodeRequestSchema;
+    output: typeof AdmitNodeResponseSchema;
+  },
+  /**
+   * A node with a new folder takes the place that it was admitted to. May be asked again with the same folder.
+   *
+   * @generated from rpc millrace.v1alpha1.ClusterService.JoinCluster
+   */
+  joinCluster: {
+    methodKind: "unary";
+    input: typeof JoinClusterRequestSchema;
+    output: typeof JoinClusterResponseSchema;
+  },
+  /**
+   * Moves the replicas of a node to others, and takes it out of the cluster.
+   *
+   * @generated from rpc millrace.v1alpha1.ClusterService.RemoveNode
+   */
+  removeNode: {
+    methodKind: "unary";
+    input: typeof RemoveNodeRequestSchema;
+    output: typeof RemoveNodeResponseSchema;
+  },
+  /**
+   * Which replicas every group is to have, as the catalogue wishes it: what the groups have is in NodeStatus.
+   *
+   * @generated from rpc millrace.v1alpha1.ClusterService.DescribeMembers
+   */
+  describeMembers: {
+    methodKind: "unary";
+    input: typeof DescribeMembersRequestSchema;
+    output: typeof DescribeMembersResponseSchema;
   },
   /**
    * One group of this node up to a point that is committed, at or after the call: head, state, frames, in this order. For

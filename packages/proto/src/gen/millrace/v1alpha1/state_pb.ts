@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/state.proto.
  */
 export const file_millrace_v1alpha1_state: GenFile = /*@__PURE__*/
-  fileDesc("Ch1taWxscmFjZS92MWFscGhhMS9zdGF0ZS5wcm90bxIRbWlsbHJhY2UudjFhbHBoYTEimwMKEENhdGFsb2d1ZUNvbW1hbmQSPQoMY3JlYXRlX3RvcGljGAEgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNDb21tYW5kSAASPQoMZGVsZXRlX3RvcGljGAIgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRGVsZXRlVG9waWNDb21tYW5kSAASOwoLYWx0ZXJfdG9waWMYAyABKAsyJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljQ29tbWFuZEgAEj8KDXJlZ2lzdGVyX25vZGUYBCABKAsyJi5taWxscmFjZS52MWFscGhhMS5SZWdpc3Rlck5vZGVDb21tYW5kSAASPQoMZm9yZ2V0X25vZGVzGAcgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRm9yZ2V0Tm9kZXNDb21tYW5kSAASQQoOcGxhY2VfcmVwbGljYXMYCCABKAsyJy5taWxscmFjZS52MWFscGhhMS5QbGFjZVJlcGxpY2FzQ29tbWFuZEgAQgkKB2NvbW1hbmQieAoSQ3JlYXRlVG9waWNDb21tYW5kEgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWcSFQoNaWZfbm90X2V4aXN0cxgDIAEoCBINCgVub2RlcxgEIAMoDSIiChJEZWxldGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCSJRChFBbHRlclRvcGljQ29tbWFuZBIMCgRuYW1lGAEgASgJEi4KBmNvbmZpZxgCIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlRvcGljQ29uZmlnIk0KE1JlZ2lzdGVyTm9kZUNvbW1hbmQSDAoEbm9kZRgBIAEoDRISCgpjbGllbnRfdXJsGAIgASgJEhQKDHBlZXJfYWRkcmVzcxgDIAEoCSIjChJGb3JnZXROb2Rlc0NvbW1hbmQSDQoFbm9kZXMYASADKA0iRgoUUGxhY2VSZXBsaWNhc0NvbW1hbmQSLgoGZ3JvdXBzGAEgAygLMh4ubWlsbHJhY2UudjFhbHBoYTEuUGxhY2VkR3JvdXAiUwoLUGxhY2VkR3JvdXASDQoFZ3JvdXAYASABKAQSNQoIcmVwbGljYXMYAiADKAsyIy5taWxscmFjZS52MWFscGhhMS5DYXRhbG9ndWVSZXBsaWNhIjsKDkNhdGFsb2d1ZVN0YXRlEhIKCm5leHRfZ3JvdXAYASABKAQSFQoNbmV4dF90b3BpY19pZBgCIAEoBCJnCgxEZWxldGVkVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRITCgtmaXJzdF9ncm91cBgDIAEoBBISCgpwYXJ0aXRpb25zGAQgASgNEhQKDGRlbGV0ZV9pbmRleBgFIAEoBCLAAQoOQ2F0YWxvZ3VlVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRIuCgZjb25maWcYAyABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxI5CgpwYXJ0aXRpb25zGAQgAygLMiUubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlUGFydGl0aW9uEhQKDGNyZWF0ZV9pbmRleBgFIAEoBBITCgtjcmVhdGVfdGltZRgGIAEoAyKDAQoSQ2F0YWxvZ3VlUGFydGl0aW9uEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVncm91cBgCIAEoBBI1CghyZXBsaWNhcxgDIAMoCzIjLm1pbGxyYWNlLnYxYWxwaGExLkNhdGFsb2d1ZVJlcGxpY2ESFAoMbmV4dF9yZXBsaWNhGAQgASgNIjEKEENhdGFsb2d1ZVJlcGxpY2ESDwoHcmVwbGljYRgBIAEoDRIMCgRub2RlGAIgASgNIm4KDkNoZWNrcG9pbnRNZXRhEg4KBmZvcm1hdBgBIAEoDRIVCg1hcHBsaWVkX2luZGV4GAIgASgEEhQKDGFwcGxpZWRfdGVybRgDIAEoBBIPCgdlbnRyaWVzGAQgASgNEg4KBmRpZ2VzdBgFIAEoByI/Cg5QYXJ0aXRpb25TdGF0ZRIYChBsb2dfc3RhcnRfb2Zmc2V0GAEgASgEEhMKC25leHRfb2Zmc2V0GAIgASgEYgZwcm90bzM", [file_millrace_v1alpha1_topics]);
+  fileDesc("Ch1taWxscmFjZS92MWFscGhhMS9zdGF0ZS5wcm90bxIRbWlsbHJhY2UudjFhbHBoYTEizgQKEENhdGFsb2d1ZUNvbW1hbmQSPQoMY3JlYXRlX3RvcGljGAEgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNDb21tYW5kSAASPQoMZGVsZXRlX3RvcGljGAIgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRGVsZXRlVG9waWNDb21tYW5kSAASOwoLYWx0ZXJfdG9waWMYAyABKAsyJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljQ29tbWFuZEgAEj8KDXJlZ2lzdGVyX25vZGUYBCABKAsyJi5taWxscmFjZS52MWFscGhhMS5SZWdpc3Rlck5vZGVDb21tYW5kSAASPQoMZm9yZ2V0X25vZGVzGAcgASgLMiUubWlsbHJhY2UudjFhbHBoYTEuRm9yZ2V0Tm9kZXNDb21tYW5kSAASQQoOcGxhY2VfcmVwbGljYXMYCCABKAsyJy5taWxscmFjZS52MWFscGhhMS5QbGFjZVJlcGxpY2FzQ29tbWFuZEgAEjkKCmFkbWl0X25vZGUYCSABKAsyIy5taWxscmFjZS52MWFscGhhMS5BZG1pdE5vZGVDb21tYW5kSAASOQoKY2xhaW1fbm9kZRgKIAEoCzIjLm1pbGxyYWNlLnYxYWxwaGExLkNsYWltTm9kZUNvbW1hbmRIABI7CgtyZW1vdmVfbm9kZRgLIAEoCzIkLm1pbGxyYWNlLnYxYWxwaGExLlJlbW92ZU5vZGVDb21tYW5kSABCCQoHY29tbWFuZCJ4ChJDcmVhdGVUb3BpY0NvbW1hbmQSDAoEbmFtZRgBIAEoCRIuCgZjb25maWcYAiABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxIVCg1pZl9ub3RfZXhpc3RzGAMgASgIEg0KBW5vZGVzGAQgAygNIiIKEkRlbGV0ZVRvcGljQ29tbWFuZBIMCgRuYW1lGAEgASgJIlEKEUFsdGVyVG9waWNDb21tYW5kEgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWciTQoTUmVnaXN0ZXJOb2RlQ29tbWFuZBIMCgRub2RlGAEgASgNEhIKCmNsaWVudF91cmwYAiABKAkSFAoMcGVlcl9hZGRyZXNzGAMgASgJIiMKEkZvcmdldE5vZGVzQ29tbWFuZBINCgVub2RlcxgBIAMoDSJGChRQbGFjZVJlcGxpY2FzQ29tbWFuZBIuCgZncm91cHMYASADKAsyHi5taWxscmFjZS52MWFscGhhMS5QbGFjZWRHcm91cCJTCgtQbGFjZWRHcm91cBINCgVncm91cBgBIAEoBBI1CghyZXBsaWNhcxgCIAMoCzIjLm1pbGxyYWNlLnYxYWxwaGExLkNhdGFsb2d1ZVJlcGxpY2EiZwoQQWRtaXROb2RlQ29tbWFuZBIMCgRub2RlGAEgASgNEg8KB3JlcGxhY2UYAiABKAgSNAoJY2F0YWxvZ3VlGAMgASgLMiEubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlR3JvdXAiWgoQQ2xhaW1Ob2RlQ29tbWFuZBIMCgRub2RlGAEgASgNEg4KBmZvbGRlchgCIAEoCRISCgpjbGllbnRfdXJsGAMgASgJEhQKDHBlZXJfYWRkcmVzcxgEIAEoCSJXChFSZW1vdmVOb2RlQ29tbWFuZBIMCgRub2RlGAEgASgNEjQKCWNhdGFsb2d1ZRgCIAEoCzIhLm1pbGxyYWNlLnYxYWxwaGExLkNhdGFsb2d1ZUdyb3VwIl0KDkNhdGFsb2d1ZUdyb3VwEjUKCHJlcGxpY2FzGAEgAygLMiMubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlUmVwbGljYRIUCgxuZXh0X3JlcGxpY2EYAiABKA0iUAoPQ2F0YWxvZ3VlTWVtYmVyEgwKBG5vZGUYASABKA0SDgoGZm9sZGVyGAIgASgJEg4KBmFkbWl0cxgDIAEoCBIPCgdyZW1vdmVkGAQgASgIIjsKDkNhdGFsb2d1ZVN0YXRlEhIKCm5leHRfZ3JvdXAYASABKAQSFQoNbmV4dF90b3BpY19pZBgCIAEoBCJnCgxEZWxldGVkVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRITCgtmaXJzdF9ncm91cBgDIAEoBBISCgpwYXJ0aXRpb25zGAQgASgNEhQKDGRlbGV0ZV9pbmRleBgFIAEoBCLAAQoOQ2F0YWxvZ3VlVG9waWMSCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRIuCgZjb25maWcYAyABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxI5CgpwYXJ0aXRpb25zGAQgAygLMiUubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlUGFydGl0aW9uEhQKDGNyZWF0ZV9pbmRleBgFIAEoBBITCgtjcmVhdGVfdGltZRgGIAEoAyK6AQoSQ2F0YWxvZ3VlUGFydGl0aW9uEhEKCXBhcnRpdGlvbhgBIAEoDRINCgVncm91cBgCIAEoBBI1CghyZXBsaWNhcxgDIAMoCzIjLm1pbGxyYWNlLnYxYWxwaGExLkNhdGFsb2d1ZVJlcGxpY2ESFAoMbmV4dF9yZXBsaWNhGAQgASgNEjUKCGZvdW5kaW5nGAUgAygLMiMubWlsbHJhY2UudjFhbHBoYTEuQ2F0YWxvZ3VlUmVwbGljYSIxChBDYXRhbG9ndWVSZXBsaWNhEg8KB3JlcGxpY2EYASABKA0SDAoEbm9kZRgCIAEoDSJuCg5DaGVja3BvaW50TWV0YRIOCgZmb3JtYXQYASABKA0SFQoNYXBwbGllZF9pbmRleBgCIAEoBBIUCgxhcHBsaWVkX3Rlcm0YAyABKAQSDwoHZW50cmllcxgEIAEoDRIOCgZkaWdlc3QYBSABKAciPwoOUGFydGl0aW9uU3RhdGUSGAoQbG9nX3N0YXJ0X29mZnNldBgBIAEoBBITCgtuZXh0X29mZnNldBgCIAEoBGIGcHJvdG8z", [file_millrace_v1alpha1_topics]);
 
 /**
  * Payload of a `command` frame in group 0.
@@ -59,6 +59,24 @@ export type CatalogueCommand = Message<"millrace.v1alpha1.CatalogueCommand"> & {
      */
     value: PlaceReplicasCommand;
     case: "placeReplicas";
+  } | {
+    /**
+     * @generated from field: millrace.v1alpha1.AdmitNodeCommand admit_node = 9;
+     */
+    value: AdmitNodeCommand;
+    case: "admitNode";
+  } | {
+    /**
+     * @generated from field: millrace.v1alpha1.ClaimNodeCommand claim_node = 10;
+     */
+    value: ClaimNodeCommand;
+    case: "claimNode";
+  } | {
+    /**
+     * @generated from field: millrace.v1alpha1.RemoveNodeCommand remove_node = 11;
+     */
+    value: RemoveNodeCommand;
+    case: "removeNode";
   } | { case: undefined; value?: undefined };
 };
 
@@ -234,6 +252,163 @@ export const PlacedGroupSchema: GenMessage<PlacedGroup> = /*@__PURE__*/
   messageDesc(file_millrace_v1alpha1_state, 7);
 
 /**
+ * From now on one new data folder may claim to be the node: for a node that comes, or whose folder was lost.
+ *
+ * @generated from message millrace.v1alpha1.AdmitNodeCommand
+ */
+export type AdmitNodeCommand = Message<"millrace.v1alpha1.AdmitNodeCommand"> & {
+  /**
+   * @generated from field: uint32 node = 1;
+   */
+  node: number;
+
+  /**
+   * The node is one of the cluster, else it must not be.
+   *
+   * @generated from field: bool replace = 2;
+   */
+  replace: boolean;
+
+  /**
+   * The members of group 0, which it says of itself only: counts where the catalogue does not know them yet.
+   *
+   * @generated from field: millrace.v1alpha1.CatalogueGroup catalogue = 3;
+   */
+  catalogue?: CatalogueGroup | undefined;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.AdmitNodeCommand.
+ * Use `create(AdmitNodeCommandSchema)` to create a new message.
+ */
+export const AdmitNodeCommandSchema: GenMessage<AdmitNodeCommand> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 8);
+
+/**
+ * A data folder takes the node that was admitted, and with it new replica ids in every group that the node belongs to.
+ *
+ * @generated from message millrace.v1alpha1.ClaimNodeCommand
+ */
+export type ClaimNodeCommand = Message<"millrace.v1alpha1.ClaimNodeCommand"> & {
+  /**
+   * @generated from field: uint32 node = 1;
+   */
+  node: number;
+
+  /**
+   * Random, made when the folder was prepared.
+   *
+   * @generated from field: string folder = 2;
+   */
+  folder: string;
+
+  /**
+   * @generated from field: string client_url = 3;
+   */
+  clientUrl: string;
+
+  /**
+   * @generated from field: string peer_address = 4;
+   */
+  peerAddress: string;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.ClaimNodeCommand.
+ * Use `create(ClaimNodeCommandSchema)` to create a new message.
+ */
+export const ClaimNodeCommandSchema: GenMessage<ClaimNodeCommand> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 9);
+
+/**
+ * The node's replicas go to other nodes, under new ids, and the node is none of the cluster any more.
+ *
+ * @generated from message millrace.v1alpha1.RemoveNodeCommand
+ */
+export type RemoveNodeCommand = Message<"millrace.v1alpha1.RemoveNodeCommand"> & {
+  /**
+   * @generated from field: uint32 node = 1;
+   */
+  node: number;
+
+  /**
+   * As in AdmitNodeCommand.
+   *
+   * @generated from field: millrace.v1alpha1.CatalogueGroup catalogue = 2;
+   */
+  catalogue?: CatalogueGroup | undefined;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.RemoveNodeCommand.
+ * Use `create(RemoveNodeCommandSchema)` to create a new message.
+ */
+export const RemoveNodeCommandSchema: GenMessage<RemoveNodeCommand> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 10);
+
+/**
+ * The wish for group 0, which belongs to no topic; and in commands.
+ *
+ * @generated from message millrace.v1alpha1.CatalogueGroup
+ */
+export type CatalogueGroup = Message<"millrace.v1alpha1.CatalogueGroup"> & {
+  /**
+   * @generated from field: repeated millrace.v1alpha1.CatalogueReplica replicas = 1;
+   */
+  replicas: CatalogueReplica[];
+
+  /**
+   * @generated from field: uint32 next_replica = 2;
+   */
+  nextReplica: number;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.CatalogueGroup.
+ * Use `create(CatalogueGroupSchema)` to create a new message.
+ */
+export const CatalogueGroupSchema: GenMessage<CatalogueGroup> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 11);
+
+/**
+ * A node of which more is known than its addresses: one whose folder claimed it, or may, or that was removed.
+ *
+ * @generated from message millrace.v1alpha1.CatalogueMember
+ */
+export type CatalogueMember = Message<"millrace.v1alpha1.CatalogueMember"> & {
+  /**
+   * @generated from field: uint32 node = 1;
+   */
+  node: number;
+
+  /**
+   * Empty: that of the founding.
+   *
+   * @generated from field: string folder = 2;
+   */
+  folder: string;
+
+  /**
+   * Another folder may claim the node.
+   *
+   * @generated from field: bool admits = 3;
+   */
+  admits: boolean;
+
+  /**
+   * @generated from field: bool removed = 4;
+   */
+  removed: boolean;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.CatalogueMember.
+ * Use `create(CatalogueMemberSchema)` to create a new message.
+ */
+export const CatalogueMemberSchema: GenMessage<CatalogueMember> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_state, 12);
+
+/**
  * The catalogue's counters, as checkpointed. Topics, nodes and deleted topics are entries of their own beside it.
  *
  * @generated from message millrace.v1alpha1.CatalogueState
@@ -255,7 +430,7 @@ export type CatalogueState = Message<"millrace.v1alpha1.CatalogueState"> & {
  * Use `create(CatalogueStateSchema)` to create a new message.
  */
 export const CatalogueStateSchema: GenMessage<CatalogueState> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 8);
+  messageDesc(file_millrace_v1alpha1_state, 13);
 
 /**
  * What stays of a deleted topic: the proof that its groups may be removed. Groups are never removed for any other reason.
@@ -296,7 +471,7 @@ export type DeletedTopic = Message<"millrace.v1alpha1.DeletedTopic"> & {
  * Use `create(DeletedTopicSchema)` to create a new message.
  */
 export const DeletedTopicSchema: GenMessage<DeletedTopic> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 9);
+  messageDesc(file_millrace_v1alpha1_state, 14);
 
 /**
  * @generated from message millrace.v1alpha1.CatalogueTopic
@@ -340,7 +515,7 @@ export type CatalogueTopic = Message<"millrace.v1alpha1.CatalogueTopic"> & {
  * Use `create(CatalogueTopicSchema)` to create a new message.
  */
 export const CatalogueTopicSchema: GenMessage<CatalogueTopic> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 10);
+  messageDesc(file_millrace_v1alpha1_state, 15);
 
 /**
  * @generated from message millrace.v1alpha1.CataloguePartition
@@ -369,6 +544,13 @@ export type CataloguePartition = Message<"millrace.v1alpha1.CataloguePartition">
    * @generated from field: uint32 next_replica = 4;
    */
   nextReplica: number;
+
+  /**
+   * What the group is born with, where `replicas` has changed since.
+   *
+   * @generated from field: repeated millrace.v1alpha1.CatalogueReplica founding = 5;
+   */
+  founding: CatalogueReplica[];
 };
 
 /**
@@ -376,7 +558,7 @@ export type CataloguePartition = Message<"millrace.v1alpha1.CataloguePartition">
  * Use `create(CataloguePartitionSchema)` to create a new message.
  */
 export const CataloguePartitionSchema: GenMessage<CataloguePartition> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 11);
+  messageDesc(file_millrace_v1alpha1_state, 16);
 
 /**
  * @generated from message millrace.v1alpha1.CatalogueReplica
@@ -398,7 +580,7 @@ export type CatalogueReplica = Message<"millrace.v1alpha1.CatalogueReplica"> & {
  * Use `create(CatalogueReplicaSchema)` to create a new message.
  */
 export const CatalogueReplicaSchema: GenMessage<CatalogueReplica> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 12);
+  messageDesc(file_millrace_v1alpha1_state, 17);
 
 /**
  * What every checkpoint of a group says about itself; written in the same transaction as the entries it describes.
@@ -443,7 +625,7 @@ export type CheckpointMeta = Message<"millrace.v1alpha1.CheckpointMeta"> & {
  * Use `create(CheckpointMetaSchema)` to create a new message.
  */
 export const CheckpointMetaSchema: GenMessage<CheckpointMeta> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 13);
+  messageDesc(file_millrace_v1alpha1_state, 18);
 
 /**
  * A partition's checkpoint, apart from its producers, which have a fixed form (docs/internals/state-machines.md).
@@ -467,5 +649,5 @@ export type PartitionState = Message<"millrace.v1alpha1.PartitionState"> & {
  * Use `create(PartitionStateSchema)` to create a new message.
  */
 export const PartitionStateSchema: GenMessage<PartitionState> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_state, 14);
+  messageDesc(file_millrace_v1alpha1_state, 19);
 

@@ -1,0 +1,54 @@
+import { create } from '@bufbuild/protobuf'
+import { DescribeMembersResponseSchema, NodeStatusResponseSchema } from '@millrace/proto'
+import { expect, test } from 'vitest'
+import { memberProgress } from './member-progress.ts'
+
+const members = (admits: boolean, replicas: readonly (readonly [number, number])[]) =>
+  create(DescribeMembersResponseSchema, {
+    nodes: [{ node: 2, admits }],
+    groups: [{ group: 7n, topic: 'a', replicas: replicas.map(([replica, node]) => ({ replica, node })) }],
+  })
+
+function leader(
+  node: number,
+  replica: number,
+  followers: readonly { node: number; replica: number; learner?: boolean }[],
+) {
+  const status = { group: 7n, role: 'leader', term: 3n, replica, followers: followers.map(follower => follower) }
+  return create(NodeStatusResponseSchema, { node, replicas: [status] })
+}
+
+const REPLACED = members(false, [
+  [1, 1],
+  [4, 2],
+])
+
+test.each([
+  ['the lost replica is still there', [{ node: 2, replica: 2 }], 0],
+  [
+    'the new one catches up',
+    [
+      { node: 2, replica: 2 },
+      { node: 2, replica: 4, learner: true },
+    ],
+    0,
+  ],
+  ['the new one is the only one, without a vote', [{ node: 2, replica: 4, learner: true }], 0],
+  ['the new one votes', [{ node: 2, replica: 4 }], 1],
+])('a replacement: %s', (_, followers, settled) => {
+  expect(memberProgress(REPLACED, [leader(1, 1, followers)], 2)).toEqual({ admits: false, groups: 1, settled })
+})
+
+test('the new replica may lead', () => {
+  expect(memberProgress(REPLACED, [leader(2, 4, [{ node: 1, replica: 1 }])], 2).settled).toBe(1)
+})
+
+test('a group whose leader does not answer is not settled', () => {
+  expect(memberProgress(members(true, [[1, 1]]), [], 2)).toEqual({ admits: true, groups: 1, settled: 0 })
+})
+
+test('a removal is over when no group has a replica there', () => {
+  const wish = members(false, [[1, 1]])
+  expect(memberProgress(wish, [leader(1, 1, [{ node: 2, replica: 2 }])], 2)).toMatchObject({ groups: 1, settled: 0 })
+  expect(memberProgress(wish, [leader(1, 1, [])], 2)).toMatchObject({ groups: 0, settled: 0 })
+})
