@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { NodeConfig } from '../config/node-config.ts'
@@ -97,13 +97,20 @@ describe('a backup', { timeout: 90_000 }, () => {
 
   test('that is restored in part runs nowhere until it is restored as a whole', async () => {
     const [config] = freshFolders([node])
-    await restoreBackup(out, config!)
-    writeFileSync(
-      join(config!.dataDir, 'unfinished'),
-      JSON.stringify({ what: 'a restore', advice: 'empty the folder' }),
-    )
+    const path = join(out, 'groups/2.frames')
+    const whole = readFileSync(path)
+    // The file rots between its verification and its use.
+    const onProgress = (read: number, total: number) => {
+      if (read === total) writeFileSync(path, whole.subarray(0, whole.length - 8))
+    }
+    await expect(restoreBackup(out, config!, { onProgress })).rejects.toMatchObject({ code: 'DAMAGED' })
+    writeFileSync(path, whole)
     await expect(serveNode(config!, silent)).rejects.toThrow(/a restore was interrupted there; empty the folder/)
     await expect(initNode(config!)).rejects.toMatchObject({ code: 'FOLDER_NOT_EMPTY' })
     await expect(restoreBackup(out, config!)).rejects.toMatchObject({ code: 'FOLDER_NOT_EMPTY' })
+    rmSync(config!.dataDir, { recursive: true })
+    await restoreBackup(out, config!)
+    const [restored] = await startAll([config!])
+    await restored!.close()
   })
 })

@@ -1,4 +1,15 @@
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { openSnapshotFolder } from '@millrace/log-store'
 import { verifyDataFolder } from '@millrace/log-store/offline'
@@ -189,9 +200,12 @@ test('without the flag nothing is changed: the node still waits for its majority
 test('interrupted, it runs nowhere, and goes on where it is asked again', async () => {
   await loseAll()
   const config = cluster.configs[1]!
-  await recoverNode(config, { acceptDataLoss: true })
-  writeFileSync(join(config.dataDir, 'unfinished'), JSON.stringify({ what: 'a recovery', advice: 'run it again' }))
-  await expect(serveNode(aloneConfig(2), silent)).rejects.toThrow(/a recovery was interrupted there; run it again/)
+  // The entries are written; the new identity cannot be.
+  const inTheWay = join(config.dataDir, 'identity.new')
+  mkdirSync(inTheWay)
+  await expect(recoverNode(config, { acceptDataLoss: true })).rejects.toThrow()
+  rmdirSync(inTheWay)
+  await expect(serveNode(aloneConfig(2), silent)).rejects.toThrow(/a recovery was interrupted there; run millrace/)
   await recoverNode(config, { acceptDataLoss: true })
   expect(existsSync(join(config.dataDir, 'unfinished'))).toBe(false)
   const node = await start(aloneConfig(2))
