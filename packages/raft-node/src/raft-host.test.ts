@@ -140,6 +140,27 @@ test('a state machine that throws halts its replica only', async () => {
   await c.append('good', 5)
 })
 
+test('a replica that has halted applies nothing more, and acknowledges nothing, whatever is committed after', async () => {
+  const c = await cluster()
+  const leader = await c.leader()
+  const [halting, other] = c.nodeIds.filter(id => id !== leader) as [number, number]
+  c.machine(halting).poison = 'bad'
+  await c.append('good')
+  await c.append('bad')
+  await until('it halts', () => c.handle(halting).status().halted !== undefined)
+  const { entries } = c.machine(halting)
+  const before = entries.length
+  const { index } = c.handle(halting).log.durable
+  for (let i = 0; i < 5; i++) await c.append(`after ${i}`)
+  await until('the other one has all', () => c.machine(other).entries.length === 7)
+  expect([entries.length, c.handle(halting).log.durable.index]).toEqual([before, index])
+  // It counts for nothing: without the other one nothing is committed.
+  await c.kill(other)
+  const alone = propose(c.handle(leader), 'alone')
+  await until('the leader steps down', () => !c.handle(leader).leading)
+  expect(alone.ending?.type).not.toBe('applied')
+})
+
 test('a frame of an unknown kind halts the replica and names the kind', async () => {
   const c = await cluster({ nodes: [1] })
   await c.leader()
