@@ -345,3 +345,23 @@ test('at a start with everybody there a whole replica campaigns first', async ()
   silent.clear()
   await c.converged(3)
 })
+
+test('the same range damaged on all replicas: the group goes on, and nobody serves the range', async () => {
+  const { c, damage } = await memoryCluster()
+  const { header } = await c.append('a')
+  await c.append('b')
+  await c.converged(2)
+  for (const node of c.nodeIds) await (c.handle(node) as RaftGroupHandle).replica.applier.checkpoint()
+  for (const node of c.nodeIds) await damage(node, header.index, header.index)
+  for (const node of c.nodeIds) await c.startNode(node)
+  await c.append('c')
+  await c.converged(3)
+  const leader = await c.leader()
+  const { term } = c.handle(leader)
+  for (const node of c.nodeIds) {
+    await expect(c.handle(node).log.read(header.index, header.index + 1, 1)).rejects.toThrow('are damaged on this disk')
+    expect(damageOf(c, node)).toMatchObject({ entriesMissing: 1, framesRepaired: 0 })
+  }
+  await c.append('d')
+  expect(c.handle(leader)).toMatchObject({ leading: true, term })
+})

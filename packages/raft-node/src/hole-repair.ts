@@ -13,6 +13,7 @@ import type { GroupDamage } from './group-handle.ts'
 import { type FetchEnd, fetchHole } from './hole-fetch.ts'
 import type { Clock, NodeEvent } from './node.ts'
 import type { RepairBudget } from './repair-budget.ts'
+import { ReportOnce } from './report-once.ts'
 
 /** Pauses between two rounds of all peers. */
 const RETRY_MS_MIN = 200
@@ -52,6 +53,7 @@ export class HoleRepair {
   readonly #options: HoleRepairOptions
   /** As the core was told. */
   #holes: readonly HoleRange[]
+  readonly #once: ReportOnce
   #running = false
   #closed = false
   #pause: { readonly timer: { cancel(): void }; readonly end: () => void } | undefined
@@ -65,6 +67,7 @@ export class HoleRepair {
 
   constructor(options: HoleRepairOptions) {
     this.#options = options
+    this.#once = new ReportOnce(options.report)
     this.#holes = rangesOf(options.log)
   }
 
@@ -167,11 +170,13 @@ export class HoleRepair {
 
   #begin(): void {
     this.#running = true
-    void this.#run().finally(() => {
+    const ended = (error?: unknown): void => {
       this.#running = false
+      if (error !== undefined) this.#report('error', `the repair ended: ${String(error)}`)
       // Damage that was found while the last round ended.
-      if (this.isNeeded && !this.#closed) this.#begin()
-    })
+      else if (this.isNeeded && !this.#closed) this.#begin()
+    }
+    this.#run().then(() => ended(), ended)
   }
 
   async #run(): Promise<void> {
@@ -209,7 +214,7 @@ export class HoleRepair {
     try {
       return await fetchHole({ log, source, patched: frames => this.#patched(node, frames) }, hole)
     } catch (error) {
-      if (!this.#closed) this.#report('warn', `node ${node} did not help to repair ${textOf(hole)}: ${String(error)}`)
+      if (!this.#closed) this.#warnOnce(`node ${node} did not help to repair ${textOf(hole)}: ${String(error)}`)
       return 'absent'
     }
   }
@@ -257,6 +262,10 @@ export class HoleRepair {
 
   #wake(): void {
     this.#pause?.end()
+  }
+
+  #warnOnce(message: string): void {
+    this.#once.report({ level: 'warn', group: this.#options.log.group, message })
   }
 
   #reportHole({ first, last }: HoleRange): void {

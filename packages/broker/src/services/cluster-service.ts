@@ -6,6 +6,9 @@ import {
   type ClusterService,
   DiskStatusSchema,
   FollowerStatusSchema,
+  type LogDamage,
+  LogDamageSchema,
+  LogHoleSchema,
   type NodeStatusResponse,
   NodeStatusResponseSchema,
   type RefusedGroup,
@@ -18,7 +21,7 @@ import {
   type TransferLeadershipRequest,
   TransferLeadershipResponseSchema,
 } from '@millrace/proto'
-import type { TransferProgress } from '@millrace/raft-node'
+import type { GroupDamage, TransferProgress } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
 import type { StartedGroup } from '@millrace/topics'
 import type { BrokerContext } from '../broker-context.ts'
@@ -102,6 +105,7 @@ function replicaStatus({ topic, partition, handle, highWatermark }: StartedGroup
     lastIndex: BigInt(status.lastIndex),
     highWatermark: BigInt(highWatermark),
     replica: status.replica,
+    ...(status.damage !== undefined && { damage: logDamage(status.damage) }),
     ...(status.receiving !== undefined && { receiving: transfer(status.receiving) }),
     followers: status.followers.map(({ node, replica, learner, match, state, recentlyActive, snapshot }) =>
       create(FollowerStatusSchema, {
@@ -115,6 +119,15 @@ function replicaStatus({ topic, partition, handle, highWatermark }: StartedGroup
         ...(snapshot !== undefined && { snapshot: transfer(snapshot) }),
       }),
     ),
+  })
+}
+
+function logDamage({ holes, entriesMissing, framesRepaired, lastSource }: GroupDamage): LogDamage {
+  return create(LogDamageSchema, {
+    holes: holes.map(({ first, last }) => create(LogHoleSchema, { first: BigInt(first), last: BigInt(last) })),
+    entriesMissing: BigInt(entriesMissing),
+    entriesRepaired: BigInt(framesRepaired),
+    lastSource,
   })
 }
 

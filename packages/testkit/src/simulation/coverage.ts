@@ -83,6 +83,8 @@ export const TRANSITIONS = [
   'certain',
   'restarted',
   'replicaRefused',
+  'holeFound',
+  'holeFilled',
   'fetched',
   'proposalDropped',
   'readConfirmed',

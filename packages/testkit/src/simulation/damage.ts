@@ -9,7 +9,9 @@ import type { SimGroup } from './sim-group.ts'
 export function damagedReplicas(group: SimGroup): Set<ReplicaId> {
   const damaged = new Set(group.lost)
   for (const replica of group.replicas.values()) {
-    if (replica.disk.uncertainUntil !== undefined || replica.disk.isDamaged) damaged.add(replica.id)
+    const { disk } = replica
+    const hasHoles = disk.holed !== undefined && disk.holed.holes.length > 0
+    if (disk.uncertainUntil !== undefined || disk.isDamaged || hasHoles) damaged.add(replica.id)
   }
   return damaged
 }

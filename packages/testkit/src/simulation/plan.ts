@@ -131,7 +131,7 @@ function votersOf(random: RandomStream, nodes: number): number {
 
 /** What the real host does not let others do to it, or what takes changes of membership to get over. */
 const NOT_HOSTED: readonly (FaultName | OperationName)[] = [
-  ...(['duplication', 'reordering', 'readError', 'snapshotLost', 'bitRot', 'wipe'] as const),
+  ...(['duplication', 'reordering', 'readError', 'snapshotLost', 'wipe'] as const),
   ...(['forwardProposal', 'campaign', 'forgetLeader', 'compact', 'offerSnapshot', 'addLearner'] as const),
   ...(['addVoter', 'demote', 'remove', 'jointChange', 'leaveJoint', 'staleChange'] as const),
 ]

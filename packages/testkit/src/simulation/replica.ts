@@ -109,7 +109,7 @@ export class Replica implements Observed {
     try {
       const end = recovered.last.index + 1
       for (let next = recovered.base.index + 1; next < end; next = recovered.base.index + 1 + entries.length) {
-        for (const frame of await log.read(next, end, READ_BYTES)) entries.push(entryOf(frame))
+        entries.push(...(await this.readFrom(log, next, end)))
       }
     } catch (error) {
       if (!(error instanceof LogError)) throw error
@@ -117,7 +117,13 @@ export class Replica implements Observed {
       return false
     }
     this.disk.found(recovered, entries)
+    this.disk.opened(log)
     return true
+  }
+
+  /** @throws LogError where they cannot be read */
+  protected async readFrom(log: GroupLog, from: number, to: number): Promise<readonly SimEntry[]> {
+    return (await log.read(from, to, READ_BYTES)).map(entryOf)
   }
 
   /** Starts with the log that {@link read} has read. */
@@ -142,9 +148,14 @@ export class Replica implements Observed {
     this.#storage = new ReplicaStorage(this.#world, this, log)
   }
 
+  /** Somebody has damaged its log. */
+  protected get mayBeDamaged(): boolean {
+    return this.disk.isDamaged || this.disk.hasRot
+  }
+
   /** The log of this replica cannot be used any more: its id will never be seen again. */
   lose(reason: LogError): void {
-    if (!this.disk.isDamaged && !this.disk.hasRot) {
+    if (!this.mayBeDamaged) {
       throw new Violation('what was acknowledged survives', `${this.name} cannot run: ${reason.message}`)
     }
     this.#world.coverage.hit('replicaRefused')

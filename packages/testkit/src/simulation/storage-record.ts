@@ -3,7 +3,7 @@
  * own account: what a recovery brings back has to be what was answered, with at most the first few of the requests that
  * were still under way, each of them whole. Nothing of it is given to the code under test.
  */
-import type { Ballot, RecoveredLog } from '@millrace/log-store'
+import type { Ballot, GroupLog, Hole, LogPosition, RecoveredLog } from '@millrace/log-store'
 import type { AppendTask, LogIndex, ReplicaId, Term } from '@millrace/raft-core'
 import { invariant } from './invariants/violation.ts'
 import { baseOf, type LogBase, LogImage } from './log-image.ts'
@@ -44,6 +44,8 @@ export class StorageRecord {
   checkpoint: StateImage
   /** A part of the log was destroyed on purpose: less than was durable may be found, if that is said. */
   isDamaged = false
+  /** The log as it was last opened, for as long as it has holes: then it counts as damaged. */
+  holed: Pick<GroupLog, 'holes'> | undefined
   /** A bit of the log has flipped, and may be found at any later start: not everything is looked at in each. */
   hasRot = false
   /** A store was seen to hold this replica. */
@@ -163,6 +165,22 @@ export class StorageRecord {
     )
     this.term = term
     this.vote = vote
+  }
+
+  /**
+   * What was asked for in place of a hole, for comparison: what a store cannot read, it can neither prove to be what it was.
+   *
+   * @returns undefined where the ends of the hole are not those of anything that was asked for
+   */
+  entriesIn({ before, last }: Hole): readonly SimEntry[] | undefined {
+    const holds = ({ index, chain }: LogPosition, log: LogImage): boolean => log.position(index)?.chain === chain
+    const log = [this.durable, this.view].find(image => holds(before, image) && holds(last, image))
+    return log?.entries.filter(({ index }) => before.index < index && index <= last.index)
+  }
+
+  /** The log has been opened; it may have holes. */
+  opened(log: Pick<GroupLog, 'holes'>): void {
+    this.holed = log.holes.length > 0 ? log : undefined
   }
 
   #count(done: StorageRequest): void {

@@ -2,7 +2,7 @@
  * A replica that the real host runs: `GroupReplica` of raft-node and everything under it. What clients and faults do to
  * it goes through its `GroupHandle`; the invariants see its core, its log, its messages and its state machine.
  */
-import type { GroupLog, LogWrite } from '@millrace/log-store'
+import { type GroupLog, LogDamaged, type LogWrite } from '@millrace/log-store'
 import type { Input, Message, RaftGroup, StepResult } from '@millrace/raft-core'
 import type { AppliedPosition, GroupHandle, StateMachine as HostMachine, ProposeResult } from '@millrace/raft-node'
 import type { FrameBody } from '@millrace/record'
@@ -77,6 +77,18 @@ export class HostedReplica extends Replica {
       },
       (error: unknown) => this.#world.fail(error),
     )
+  }
+
+  /** The host repairs what the store cannot read. */
+  protected override async readFrom(log: GroupLog, from: number, to: number): Promise<readonly SimEntry[]> {
+    try {
+      return await super.readFrom(log, from, to)
+    } catch (error) {
+      const missing = error instanceof LogDamaged && this.mayBeDamaged ? this.disk.entriesIn(error.hole) : undefined
+      if (missing === undefined) throw error
+      this.#world.coverage.hit('holeFound')
+      return missing
+    }
   }
 
   override crash(): void {

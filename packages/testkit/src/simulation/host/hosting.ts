@@ -82,6 +82,7 @@ export class RaftNodeHosting implements Hosting {
 
   /** A replica that halts has lost its way, or found that another has. */
   #heard(node: SimNode, { level, message, group }: NodeEvent): void {
+    if (/are repaired from node/.test(message)) this.#world.coverage.hit('holeFilled')
     if (level !== 'error' || !/halted|dropped an append/.test(message)) return
     this.#world.fail(new Violation('replicas do not halt', `group ${group} on node ${node.id}: ${message}`))
   }
