@@ -23,6 +23,7 @@ export default defineConfig({
             'packages/*/src/**/*.test.ts',
             'packages/*/conformance/**/*.test.ts',
             'test/contracts/**/*.test.ts',
+            'bench/src/**/*.test.ts',
             'test/docs/**/*.test.ts',
             'test/linearizability/**/*.test.ts',
             'test/log-reader/**/*.test.ts',

@@ -1,0 +1,63 @@
+/**
+ * The client of one system as a process of its own, so that no system pays for the garbage and the threads of another's
+ * client. Argument: its configuration as JSON. Takes orders over IPC, one at a time, and ends with the channel.
+ */
+import type { BenchClient } from './client.ts'
+import { bareClient } from './clients/bare.ts'
+import { kafkaClient } from './clients/kafka.ts'
+import { millraceClient } from './clients/millrace.ts'
+import { natsClient } from './clients/nats.ts'
+import type { ClientConfig, FromClient, Measured, ToClient } from './orders.ts'
+import { Workloads } from './workloads.ts'
+
+function clientOf(config: ClientConfig): Promise<BenchClient> {
+  switch (config.system) {
+    case 'millrace':
+      return millraceClient(config)
+    case 'bare':
+      return bareClient(config)
+    case 'nats':
+      return natsClient(config)
+    case 'kafka':
+      return kafkaClient(config)
+  }
+}
+
+function say(message: FromClient): void {
+  process.send?.(message)
+}
+
+let killed = Promise.withResolvers<number>()
+
+async function carryOut(workloads: Workloads, order: Exclude<ToClient, { type: 'killed' }>): Promise<Measured> {
+  switch (order.type) {
+    case 'append':
+      return await workloads.append(order, order.metered)
+    case 'read':
+      return await workloads.read(order, order.metered)
+    case 'pace':
+      return await workloads.pace(order, order.metered)
+    case 'failover':
+      killed = Promise.withResolvers<number>()
+      return await workloads.failover(order, node => say({ type: 'leading', node }), killed.promise)
+    case 'verify':
+      return await workloads.verify()
+  }
+}
+
+function explained(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause === undefined ? error.message : `${error.message} (${explained(error.cause)})`
+}
+
+process.on('disconnect', () => process.exit(0))
+const client = await clientOf(JSON.parse(process.argv[2] ?? '') as ClientConfig)
+const workloads = new Workloads(client)
+process.on('message', (message: ToClient) => {
+  if (message.type === 'killed') return killed.resolve(message.atMs)
+  carryOut(workloads, message).then(
+    measured => say({ type: 'measured', measured }),
+    error => say({ type: 'failed', message: explained(error) }),
+  )
+})
+say({ type: 'ready' })

@@ -1,0 +1,74 @@
+/** What a client of any measured system can do: the workloads are written against this, once. */
+
+/** A value on its way to a partition. */
+export interface Outgoing {
+  readonly partition: number
+  readonly value: Buffer
+}
+
+export interface Appender {
+  /** Records that one call takes. */
+  readonly callRecords: number
+  /** Calls that are to be in flight for the best throughput. */
+  readonly callsInFlight: number
+  /** Resolves when all of them are on the disks of a majority, or, for streams, when more may be sent. */
+  send(records: readonly Outgoing[]): Promise<unknown>
+  /** Where calls resolve earlier: sends a last record, and resolves when all are on the disks of a majority. */
+  last?(record: Outgoing): Promise<unknown>
+  close(): Promise<void>
+}
+
+export type OnRecord = (partition: number, value: Uint8Array) => void
+
+/** Ways to append and to read, by the name that the table shows. */
+export type Ways<T> = Readonly<Record<string, (topic: string) => T>>
+
+export interface BenchClient {
+  readonly appends: Ways<Promise<Appender>>
+  /** Read from the start until `done` says so, or until the end that the topic had; each resolves when it has ended. */
+  readonly reads: Readonly<Record<string, (topic: string, onRecord: OnRecord, done: () => boolean) => Promise<void>>>
+  /** One record at a time, each call with the result of its record, and an end to its patience: for failovers. */
+  retrying(topic: string): Promise<Appender>
+  /** Creates it with three replicas; resolves when every partition takes records. */
+  createTopic(topic: string, partitions: number): Promise<void>
+  deleteTopic(topic: string): Promise<void>
+  /** Node, from 1, that leads partition 0. */
+  leader(topic: string): Promise<number>
+  /**
+   * Records in the topic, as the servers count them, when every partition has a leader again. Absent where reads end by
+   * themselves at the last record that is committed.
+   */
+  stored?(topic: string): Promise<number>
+  /** Reads from the start and goes on; resolves with the way to end it. */
+  follow(topic: string, onRecord: OnRecord): Promise<() => Promise<void>>
+  close(): Promise<void>
+}
+
+/** Reads by following from the start until `done` says so: for clients that know no end. */
+export function readByFollowing(follow: BenchClient['follow']): BenchClient['reads'][string] {
+  return async (topic, onRecord, done) => {
+    const { promise: enough, resolve } = Promise.withResolvers<void>()
+    const close = await follow(topic, (partition, value) => {
+      onRecord(partition, value)
+      if (done()) resolve()
+    })
+    await enough
+    await close()
+  }
+}
+
+/** Asks again until it answers without an error: of a cluster that has lost a node a moment ago. */
+export async function untilAnswered<T>(what: string, ask: () => Promise<T | undefined>, limitMs = 60_000): Promise<T> {
+  const deadlineMs = performance.now() + limitMs
+  let last: unknown
+  for (;;) {
+    try {
+      const answer = await ask()
+      if (answer !== undefined) return answer
+    } catch (error) {
+      last = error
+    }
+    if (performance.now() > deadlineMs) throw new Error(`${what}: nothing within ${limitMs / 1_000} s`, { cause: last })
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+}

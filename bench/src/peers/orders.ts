@@ -1,0 +1,101 @@
+/** What the benchmark and the process of one system's client tell each other. */
+import type { BareConfig } from './clients/bare.ts'
+import type { KafkaConfig } from './clients/kafka.ts'
+import type { MillraceConfig } from './clients/millrace.ts'
+import type { NatsConfig } from './clients/nats.ts'
+import type { Pace } from './open-loop.ts'
+import type { Faults } from './stamped-records.ts'
+
+/** Which client, and where its servers are: the argument of the process, as JSON. */
+export type ClientConfig =
+  | ({ readonly system: 'millrace' } & MillraceConfig)
+  | ({ readonly system: 'bare' } & BareConfig)
+  | ({ readonly system: 'nats' } & NatsConfig)
+  | ({ readonly system: 'kafka' } & KafkaConfig)
+
+export type SystemName = ClientConfig['system']
+
+/** Processes whose processor time is counted. */
+export interface Metered {
+  readonly servers: readonly number[]
+  /** Servers of the other systems, which should be idle. */
+  readonly others: readonly number[]
+}
+
+/** Append for a while; then everything is read back and checked. */
+export interface AppendOrder {
+  readonly type: 'append'
+  /** A name among the client's ways to append. */
+  readonly way: string
+  readonly recordBytes: number
+  readonly partitions: number
+  /** 1: latencies are measured too. Absent: as many as the client takes for throughput. */
+  readonly callsInFlight?: number
+  readonly durationMs: number
+  /** Ends earlier when so many are sent. */
+  readonly recordsMax: number
+}
+
+/** Read a topic of so many records from the start; it is made when first asked for. */
+export interface ReadOrder {
+  readonly type: 'read'
+  readonly way: string
+  readonly fillWay: string
+  readonly recordBytes: number
+  readonly records: number
+}
+
+/** Append at a fixed rate, and read what comes. */
+export interface PaceOrder {
+  readonly type: 'pace'
+  readonly way: string
+  readonly recordBytes: number
+  readonly pace: Pace
+}
+
+/** Append one at a time; says who leads, expects to be told when that node was killed, and goes on for a while. */
+export interface FailoverOrder {
+  readonly type: 'failover'
+  readonly recordBytes: number
+}
+
+/** Read back what the last failover left; every node runs again. */
+export interface VerifyOrder {
+  readonly type: 'verify'
+}
+
+export type Order = AppendOrder | ReadOrder | PaceOrder | FailoverOrder | VerifyOrder
+
+export type ToClient = (Order & { readonly metered: Metered }) | { readonly type: 'killed'; readonly atMs: number }
+
+export interface Latency {
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly p999Ms: number
+  readonly maxMs: number
+}
+
+/** What one turn of one workload gave. Times and processor time are of the measured part alone. */
+export interface Measured {
+  readonly records: number
+  readonly recordBytes: number
+  readonly ms: number
+  readonly serverCpuMs?: number
+  readonly clientCpuMs?: number
+  /** Share of one core that the servers of other systems took meanwhile. */
+  readonly othersCores?: number
+  readonly latency?: Latency
+  /** From when a record was due to its acknowledgement, where `latency` is to its arrival. */
+  readonly acknowledged?: Latency
+  /** From the death of the leader to the next acknowledgement. */
+  readonly failoverMs?: number
+  /** Not acknowledged, with an error; such a record may be stored or not. */
+  readonly refused: number
+  readonly faults: Faults
+}
+
+export type FromClient =
+  | { readonly type: 'ready' }
+  | { readonly type: 'leading'; readonly node: number }
+  | { readonly type: 'measured'; readonly measured: Measured }
+  | { readonly type: 'failed'; readonly message: string }

@@ -1,0 +1,32 @@
+/** Three nodes of this checkout, with their defaults: durable on a majority before an acknowledgement. */
+import { execFileSync } from 'node:child_process'
+import { startCluster } from '@millrace/testkit'
+import type { Cluster } from '../cluster.ts'
+
+export async function startMillraceCluster(folder: string): Promise<Cluster> {
+  const cluster = await startCluster({ dir: folder })
+  return {
+    version: `commit ${commit()}`,
+    client: { system: 'millrace', urls: cluster.urls },
+    pids: () => cluster.nodes.map(node => (node.running ? node.pid : 0)),
+    kill: node => cluster.nodes[node - 1]!.crash(),
+    restart: node => cluster.nodes[node - 1]!.restart(),
+    [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose](),
+  }
+}
+
+function commit(): string {
+  const git = (...args: string[]): string =>
+    execFileSync('git', args, {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim()
+  try {
+    const changed = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : ' with changes'
+    return git('rev-parse', '--short', 'HEAD') + changed
+  } catch {
+    // An unpacked archive is as good a source, and has no commit to name.
+    return 'unknown'
+  }
+}

@@ -1,0 +1,344 @@
+/** The workloads, as one client carries them out: the same for every system. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Appender, BenchClient } from './client.ts'
+import { Histogram } from './histogram.ts'
+import { openLoop } from './open-loop.ts'
+import type { AppendOrder, FailoverOrder, Measured, Metered, PaceOrder, ReadOrder } from './orders.ts'
+import { cpuMsOf, monotonicMs } from './process-figures.ts'
+import { type Faults, NO_FAULTS, SequenceCheck, StampedRecords } from './stamped-records.ts'
+
+/** How long a read may bring nothing new before what is missing counts as lost. */
+const SILENCE_MS = 30_000
+/** How long records sent at a fixed rate may take to arrive after the last one was sent. */
+const ARRIVAL_MS = 15_000
+const AFTER_FAILOVER_MS = 1_000
+const FAILOVER_LIMIT_MS = 60_000
+const AFTER_REFUSAL_MS = 5
+
+/** What a failover left, to be read back when all nodes run again. */
+interface Leftover {
+  readonly topic: string
+  readonly records: StampedRecords
+  readonly acknowledged: readonly boolean[]
+}
+
+export class Workloads {
+  readonly #client: BenchClient
+  readonly #filled = new Map<number, { topic: string; records: StampedRecords }>()
+  readonly #warm = new Set<string>()
+  #leftover: Leftover | undefined
+  #serial = 0
+
+  constructor(client: BenchClient) {
+    this.#client = client
+  }
+
+  async append(order: AppendOrder, metered: Metered): Promise<Measured> {
+    const { way, recordBytes } = order
+    if (!this.#warm.has(`${way} ${recordBytes}`)) {
+      this.#warm.add(`${way} ${recordBytes}`)
+      await this.#append({ ...order, durationMs: order.durationMs / 4, recordsMax: order.recordsMax / 4 }, metered)
+    }
+    return await this.#append(order, metered)
+  }
+
+  async #append(order: AppendOrder, metered: Metered): Promise<Measured> {
+    const { recordBytes, partitions } = order
+    const topic = await this.#newTopic(partitions)
+    const records = new StampedRecords(recordBytes)
+    const appender = await this.#appender(order.way, topic)
+    const latencies = new Histogram()
+    const meter = new Meter(metered)
+    const sent = await appendFor(appender, records, order, latencies)
+    const figures = meter.figures()
+    await appender.close()
+    const faults = await this.#verify(topic, records, sent)
+    await this.#client.deleteTopic(topic)
+    const latency = order.callsInFlight === 1 ? { latency: latencies.summary() } : {}
+    return { records: sent, recordBytes, ...figures, ...latency, refused: 0, faults }
+  }
+
+  async read(order: ReadOrder, metered: Metered): Promise<Measured> {
+    const { topic, records } = await this.#fill(order)
+    const read = wayOf(this.#client.reads, order.way)
+    const check = new SequenceCheck(records, order.records)
+    const turn = new ReadTurn(metered)
+    const onRecord = (partition: number, value: Uint8Array): void => {
+      turn.seen()
+      check.see(partition, value)
+      if (check.total === order.records) turn.end()
+    }
+    await unlessSilent(
+      read(topic, onRecord, () => check.total >= order.records),
+      () => check.total,
+    )
+    return { ...turn.figures(), recordBytes: order.recordBytes, refused: 0, faults: check.faults() }
+  }
+
+  async #fill({
+    recordBytes,
+    records: count,
+    fillWay,
+  }: ReadOrder): Promise<{ topic: string; records: StampedRecords }> {
+    const known = this.#filled.get(recordBytes)
+    if (known !== undefined) return known
+    const topic = await this.#newTopic(1)
+    const records = new StampedRecords(recordBytes)
+    const appender = await this.#appender(fillWay, topic)
+    const limits = { partitions: 1, durationMs: Number.POSITIVE_INFINITY, recordsMax: count }
+    await appendFor(appender, records, limits, new Histogram())
+    await appender.close()
+    this.#filled.set(recordBytes, { topic, records })
+    return { topic, records }
+  }
+
+  async pace(order: PaceOrder, metered: Metered): Promise<Measured> {
+    const { pace, recordBytes } = order
+    const topic = await this.#newTopic(1)
+    const records = new StampedRecords(recordBytes)
+    const appender = await this.#appender(order.way, topic)
+    // Connections, caches and the compiler, before anything counts.
+    const warmUp = Math.min(pace.records, pace.ratePerSecond)
+    const check = new SequenceCheck(records, warmUp + pace.records)
+    const [arrivals, acknowledgements] = [new Histogram(), new Histogram()]
+    // NaN: it has arrived.
+    const dueMs = new Float64Array(warmUp + pace.records)
+    const acknowledged: boolean[] = []
+    const stop = await this.#client.follow(topic, (partition, value) => {
+      check.see(partition, value)
+      const sequence = records.sequenceOf(value) ?? -1
+      const due = dueMs[sequence] ?? Number.NaN
+      if (Number.isNaN(due)) return
+      if (sequence >= warmUp) arrivals.record(performance.now() - due)
+      dueMs[sequence] = Number.NaN
+    })
+    const clock = { now: () => performance.now(), sleep }
+    const pending = new Set<Promise<void>>()
+    const send = (sequence: number, due: number): void => {
+      dueMs[sequence] = due
+      const settled = appender.send([{ partition: 0, value: records.make(sequence) }]).then(
+        () => {
+          acknowledged[sequence] = true
+          if (sequence >= warmUp) acknowledgements.record(performance.now() - due)
+        },
+        () => {
+          acknowledged[sequence] = false
+        },
+      )
+      pending.add(settled)
+      void settled.then(() => pending.delete(settled))
+    }
+    await openLoop({ ...pace, records: warmUp }, clock, send)
+    const meter = new Meter(metered)
+    await openLoop(pace, clock, (record, due) => send(warmUp + record, due))
+    const figures = meter.figures()
+    await Promise.race([Promise.all(pending), sleep(ARRIVAL_MS)])
+    const deadlineMs = performance.now() + ARRIVAL_MS
+    while (check.total < warmUp + pace.records && performance.now() < deadlineMs) await sleep(10)
+    // One that has not come is not one that counts for nothing.
+    for (const due of dueMs.subarray(warmUp)) if (!Number.isNaN(due)) arrivals.record(performance.now() - due)
+    await stop()
+    await appender.close()
+    const count = warmUp + pace.records
+    const isSafe = (sequence: number): boolean => acknowledged[sequence] === true
+    const faults = await this.#verify(topic, records, count, isSafe)
+    await this.#client.deleteTopic(topic)
+    const refused = count - acknowledged.filter(Boolean).length
+    const latency = arrivals.summary()
+    return {
+      ...figures,
+      records: pace.records,
+      recordBytes,
+      latency,
+      acknowledged: acknowledgements.summary(),
+      refused,
+      faults,
+    }
+  }
+
+  /**
+   * @param leading told which node leads when records are flowing
+   * @param killed when that node was killed, by the clock that all processes share
+   */
+  async failover(order: FailoverOrder, leading: (node: number) => void, killed: Promise<number>): Promise<Measured> {
+    const topic = await this.#newTopic(1)
+    const records = new StampedRecords(order.recordBytes)
+    const appender = await this.#client.retrying(topic)
+    const acknowledged: boolean[] = []
+    let killedMs: number | undefined
+    let nextMs: number | undefined
+    void killed.then(atMs => {
+      killedMs = atMs
+    })
+    leading(await this.#client.leader(topic))
+    const startedMs = monotonicMs()
+    while (nextMs === undefined || monotonicMs() - nextMs < AFTER_FAILOVER_MS) {
+      if (monotonicMs() - startedMs > FAILOVER_LIMIT_MS)
+        throw new Error('no acknowledgement within a minute of the kill')
+      const sequence = acknowledged.length
+      acknowledged[sequence] = await appender.send([{ partition: 0, value: records.make(sequence) }]).then(
+        () => true,
+        () => sleep(AFTER_REFUSAL_MS, false),
+      )
+      // What the dead node had written to its socket arrives at once; no failover is that fast.
+      const late = killedMs !== undefined && monotonicMs() - killedMs > AFTER_REFUSAL_MS
+      if (acknowledged[sequence] && late) nextMs ??= monotonicMs()
+    }
+    await appender.close()
+    this.#leftover = { topic, records, acknowledged }
+    const refused = acknowledged.filter(safe => !safe).length
+    const facts = { records: acknowledged.length, recordBytes: order.recordBytes, ms: monotonicMs() - startedMs }
+    return { ...facts, failoverMs: nextMs - killedMs!, refused, faults: NO_FAULTS }
+  }
+
+  async verify(): Promise<Measured> {
+    const leftover = this.#leftover
+    if (leftover === undefined) throw new Error('there was no failover to be verified')
+    const { topic, records, acknowledged } = leftover
+    const isSafe = (sequence: number): boolean => acknowledged[sequence] === true
+    const faults = await this.#verify(topic, records, acknowledged.length, isSafe)
+    await this.#client.deleteTopic(topic)
+    return { records: acknowledged.length, recordBytes: records.recordBytes, ms: 0, refused: 0, faults }
+  }
+
+  /** Reads everything back. Records that are stored beyond those that were sent are read too, and count as faults. */
+  async #verify(
+    topic: string,
+    records: StampedRecords,
+    sent: number,
+    isSafe?: (sequence: number) => boolean,
+  ): Promise<Faults> {
+    const stored = await this.#client.stored?.(topic)
+    const check = new SequenceCheck(records, sent, isSafe)
+    const [read] = Object.values(this.#client.reads)
+    const onRecord = (partition: number, value: Uint8Array): void => check.see(partition, value)
+    const done = (): boolean => check.total >= (stored ?? Number.POSITIVE_INFINITY)
+    if (stored !== 0) await unlessSilent(read!(topic, onRecord, done), () => check.total)
+    if (stored !== undefined && check.total !== stored)
+      throw new Error(`${topic} has ${stored} records, and ${check.total} were read`)
+    return check.faults()
+  }
+
+  async #newTopic(partitions: number): Promise<string> {
+    this.#serial++
+    // Another process of this client may have been here before.
+    const topic = `bench-${process.pid}-${this.#serial}`
+    await this.#client.createTopic(topic, partitions)
+    return topic
+  }
+
+  #appender(way: string, topic: string): Promise<Appender> {
+    return wayOf(this.#client.appends, way)(topic)
+  }
+}
+
+function wayOf<T>(ways: Readonly<Record<string, T>>, name: string): T {
+  const way = ways[name]
+  if (way === undefined) throw new Error(`the client has no way ${name}; there are ${Object.keys(ways).join(', ')}`)
+  return way
+}
+
+/** @returns the number of records that were sent; all of them are acknowledged */
+async function appendFor(
+  appender: Appender,
+  records: StampedRecords,
+  order: Pick<AppendOrder, 'partitions' | 'callsInFlight' | 'durationMs' | 'recordsMax'>,
+  latencies: Histogram,
+): Promise<number> {
+  const { partitions, callsInFlight = appender.callsInFlight } = order
+  const limitMs = performance.now() + order.durationMs
+  // The last record of a stream is sent by other means.
+  const countMax = Math.floor(order.recordsMax) - (appender.last === undefined ? 0 : 1)
+  let sent = 0
+  let failed = false
+  const next = (): { partition: number; value: Buffer } => {
+    const sequence = sent++
+    return { partition: sequence % partitions, value: records.make(sequence) }
+  }
+  const worker = async (): Promise<void> => {
+    while (!failed && sent < countMax) {
+      const beganMs = performance.now()
+      if (beganMs >= limitMs) return
+      const call = Array.from({ length: Math.min(appender.callRecords, countMax - sent) }, next)
+      await appender.send(call)
+      latencies.record(performance.now() - beganMs)
+    }
+  }
+  try {
+    await Promise.all(Array.from({ length: callsInFlight }, worker))
+  } finally {
+    failed = true
+  }
+  await appender.last?.(next())
+  return sent
+}
+
+/** Waits for a read, but not for ever: one that lacks records would never end. */
+async function unlessSilent(reading: Promise<void>, progress: () => number): Promise<void> {
+  let newest = progress()
+  let changedMs = performance.now()
+  const ended = reading.then(() => true)
+  // It may still fail when nobody waits for it any more.
+  ended.catch(() => undefined)
+  while (!(await Promise.race([ended, sleep(100, false)]))) {
+    if (progress() !== newest) {
+      newest = progress()
+      changedMs = performance.now()
+    } else if (performance.now() - changedMs > SILENCE_MS) return
+  }
+}
+
+/** Time and processor time from its making until `figures`. */
+class Meter {
+  readonly #metered: Metered
+  readonly #startedMs = performance.now()
+  readonly #cpu = process.cpuUsage()
+  readonly #serversMs: number
+  readonly #othersMs: number
+
+  constructor(metered: Metered) {
+    this.#metered = metered
+    this.#serversMs = cpuMsOf(metered.servers)
+    this.#othersMs = cpuMsOf(metered.others)
+  }
+
+  figures(): Required<Pick<Measured, 'ms' | 'serverCpuMs' | 'clientCpuMs' | 'othersCores'>> {
+    const ms = performance.now() - this.#startedMs
+    const { user, system } = process.cpuUsage(this.#cpu)
+    return {
+      ms,
+      serverCpuMs: cpuMsOf(this.#metered.servers) - this.#serversMs,
+      clientCpuMs: (user + system) / 1_000,
+      othersCores: (cpuMsOf(this.#metered.others) - this.#othersMs) / ms,
+    }
+  }
+}
+
+/**
+ * Measures a read from its first record to its last: joining a group takes some systems seconds, and is another question.
+ */
+class ReadTurn {
+  readonly #metered: Metered
+  #records = 0
+  #meter: Meter | undefined
+  #figures: ReturnType<Meter['figures']> | undefined
+
+  constructor(metered: Metered) {
+    this.#metered = metered
+  }
+
+  seen(): void {
+    if (this.#meter === undefined) this.#meter = new Meter(this.#metered)
+    else this.#records++
+  }
+
+  end(): void {
+    this.#figures ??= this.#meter?.figures()
+  }
+
+  figures(): Pick<Measured, 'records' | 'ms' | 'serverCpuMs' | 'clientCpuMs' | 'othersCores'> {
+    this.end()
+    if (this.#figures === undefined) throw new Error('not one record was read')
+    return { records: this.#records, ...this.#figures }
+  }
+}
