@@ -42,6 +42,9 @@ interface Contestant {
 /** Systems that run, and for the others why not. */
 type Contestants = ReadonlyMap<SystemName, Contestant | string>
 
+/** A system that is installed and does not start: its own words say more than a stack. */
+class StartError extends Error {}
+
 /** `pnpm bench peers [--systems …] [--workloads …] [--quick] [--turns N] [--peers DIR] [--dir FOLDER] [--json FILE]` */
 export async function benchPeers(args: readonly string[]): Promise<void> {
   let options: PeerOptions
@@ -59,9 +62,13 @@ export async function benchPeers(args: readonly string[]): Promise<void> {
   try {
     await run(options, stop.signal)
   } catch (error) {
-    if (!stop.signal.aborted) throw error
-    progress('interrupted; everything that was started has ended')
-    process.exitCode = EXIT_INTERRUPTED
+    if (stop.signal.aborted) {
+      progress('interrupted; everything that was started has ended')
+      process.exitCode = EXIT_INTERRUPTED
+    } else if (error instanceof StartError) {
+      progress(`bench peers: ${error.message}`)
+      process.exitCode = EXIT_FAILED
+    } else throw error
   } finally {
     for (const name of signals) process.off(name, onSignal)
   }
@@ -114,7 +121,9 @@ async function startAll(
     progress(`starting ${system}`)
     const own = join(folder, system)
     mkdirSync(own)
-    const cluster = await START[system](own, options.peers)
+    const cluster = await START[system](own, options.peers).catch(error => {
+      throw new StartError(`${system} cannot be started: ${(error as Error).message}`, { cause: error })
+    })
     if ('notRun' in cluster) {
       progress(`${system} is not run: ${cluster.notRun}`)
       contestants.set(system, cluster.notRun)
@@ -136,8 +145,8 @@ async function connectTo(system: SystemName, cluster: Cluster, signal: AbortSign
     return await ClientHandle.start(cluster.client, check, signal)
   } catch (error) {
     if (signal.aborted) throw error
-    const logs = cluster.servers?.map(server => server.lastLines).join('\n---\n') ?? ''
-    throw new Error(`${system} did not start; the ends of its logs:\n${logs}`, { cause: error })
+    const logs = (cluster.servers ?? []).map(server => `\n--- end of the log of ${server.name}\n${server.lastLines}`)
+    throw new StartError(`${system} did not start: ${(error as Error).message}${logs.join('')}`, { cause: error })
   }
 }
 

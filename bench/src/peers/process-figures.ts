@@ -4,9 +4,6 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 /** USER_HZ, which is 100 on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100
 
-/** Whether there is a /proc that tells. */
-export const PROCESSES_ARE_SHOWN: boolean = existsSync('/proc/self/stat')
-
 /** Milliseconds of processor time that the processes have used since their start; ended ones count as 0. */
 export function cpuMsOf(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + cpuMs(pid), 0)

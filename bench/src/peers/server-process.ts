@@ -8,15 +8,16 @@ const LAST_LINES = 12
 const KILL_AFTER_MS = 5_000
 
 export class ServerProcess {
+  /** For messages. */
+  readonly name: string
   readonly pid: number
   readonly #child: ChildProcess
-  readonly #name: string
   readonly #logFile: string
   readonly #exited: Promise<void>
   #running = true
 
   private constructor(name: string, child: ChildProcess, logFile: string) {
-    this.#name = name
+    this.name = name
     this.#child = child
     this.#logFile = logFile
     this.pid = child.pid ?? 0
@@ -45,9 +46,9 @@ export class ServerProcess {
     }
   }
 
-  /** @throws Error with the end of its log where it has ended */
+  /** @throws Error where it has ended */
   check(): void {
-    if (!this.#running) throw new Error(`${this.#name} has ended; the end of its log:\n${lastLines(this.#logFile)}`)
+    if (!this.#running) throw new Error(`${this.name} has ended`)
   }
 
   /** The end of its log, for messages. */

@@ -147,7 +147,11 @@ export async function kafkaClient({ brokers, modules }: KafkaConfig): Promise<Be
       ]
       const config = { topic, numPartitions: partitions, replicationFactor: REPLICAS, configEntries }
       // Its own wait for leaders takes a broker that has not heard of the topic yet for an error.
-      await admin.createTopics({ waitForLeaders: false, timeout: 60_000, topics: [config] })
+      // Nor do all brokers take part from the first moment.
+      await untilAnswered(`the creation of ${topic}`, async () => {
+        await admin.createTopics({ waitForLeaders: false, timeout: 60_000, topics: [config] })
+        return true
+      })
       await partitionsOf(topic)
     },
     deleteTopic: async topic => void (await admin.deleteTopics({ topics: [topic], timeout: 60_000 })),

@@ -30,7 +30,7 @@ interface StreamInfo {
 interface Manager {
   getAccountInfo(): Promise<object>
   readonly streams: {
-    add(config: object): Promise<unknown>
+    add(config: object): Promise<object>
     delete(name: string): Promise<unknown>
     info(name: string): Promise<StreamInfo>
   }
@@ -137,7 +137,8 @@ export async function natsClient({ urls, modules }: NatsConfig): Promise<BenchCl
       for (let partition = 0; partition < partitions; partition++) {
         const stream = streamOf(name, partition)
         const storage = { num_replicas: REPLICAS, storage: 'file', allow_direct: true, allow_batched: true }
-        await manager.streams.add({ name: stream, subjects: [stream], ...storage })
+        const config = { name: stream, subjects: [stream], ...storage }
+        await untilAnswered(`the creation of ${stream}`, () => manager.streams.add(config))
         await info(stream)
       }
     },

@@ -33,6 +33,8 @@ export async function startKafkaCluster(folder: string, { home, scripts }: PeerF
   const clusterId = randomBytes(16).toString('base64url')
   const tool = ['-Xmx256m', '-cp', join(jars, '*'), 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c']
   for (const config of configs) execFileSync('java', [...tool, config], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const kafka = readdirSync(jars).find(name => name.startsWith('kafka-clients-')) ?? 'kafka-clients-?'
+  const clients = ['@platformatic/kafka', 'kafkajs'].map(name => `${name} ${installedVersion(modules, name)}`)
   const servers: ServerProcess[] = []
   const start = async (node: number): Promise<void> => {
     const command = ['java', ...HEAP, ...JVM, '-cp', join(jars, '*'), 'kafka.Kafka', configs[node - 1]!]
@@ -44,8 +46,6 @@ export async function startKafkaCluster(folder: string, { home, scripts }: PeerF
     await Promise.all(servers.map(server => server.kill()))
     throw error
   }
-  const kafka = readdirSync(jars).find(name => name.startsWith('kafka-clients-')) ?? 'kafka-clients-?'
-  const clients = ['@platformatic/kafka', 'kafkajs'].map(name => `${name} ${installedVersion(modules, name)}`)
   return {
     version: [`Kafka ${kafka.replace(/^kafka-clients-|\.jar$/g, '')}`, ...clients].join(', '),
     client: { system: 'kafka', brokers: brokerPorts.map(port => `127.0.0.1:${port}`), modules },

@@ -16,6 +16,7 @@ export async function startNatsCluster(folder: string, { home, scripts }: PeerFo
     return { notRun: `${missing} is not there; install it with ${join(scripts, 'nats', 'setup.sh')}` }
   const ports = await freePorts(2 * NODES)
   const [clientPorts, routePorts] = [ports.slice(0, NODES), ports.slice(NODES)]
+  const version = execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim()
   const servers: ServerProcess[] = []
   const start = async (node: number): Promise<void> => {
     const config = join(folder, `n${node}.conf`)
@@ -29,7 +30,6 @@ export async function startNatsCluster(folder: string, { home, scripts }: PeerFo
     await Promise.all(servers.map(server => server.kill()))
     throw error
   }
-  const version = execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim()
   return {
     version: `${version}, @nats-io/jetstream ${installedVersion(modules, '@nats-io/jetstream')}`,
     client: { system: 'nats', urls: clientPorts.map(port => `127.0.0.1:${port}`), modules },
