@@ -1,7 +1,7 @@
 /**
  * Segments that nobody needs any more, kept as space for new ones: writing over blocks that a file has already spares the
  * file system the change of a size, which costs large rounds most of their time. Figures:
- * docs/decisions/0011-trimmed-segments-as-space.md.
+ * docs/decisions/0012-trimmed-segments-as-space.md.
  *
  * A file comes here from the trash, once its time there is over, and leaves to become a segment of any group. Nothing in
  * it is believed: rounds carry the salt of their segment. What a process leaves here the next one deletes.
