@@ -100,6 +100,28 @@ test('nothing is acknowledged before its fdatasync', async () => {
   expect(answers).toEqual(['frames', 'empty', 'ballot'])
 })
 
+test('no frame is written before the ballot that it came with is in both copies', async () => {
+  const { disk, log, source } = await openNew()
+  await written(log, { frames: source.append(1) })
+  const syncs: string[] = []
+  const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  disk.faults.delay = (operation, path) => {
+    if (operation === 'writev' && path.endsWith('.log')) syncs.push('frames')
+    if (operation !== 'datasync' || !path.endsWith('/votes')) return undefined
+    syncs.push('votes')
+    return gates[syncs.length - 1]!.promise
+  }
+  const done = written(log, { frames: source.append(1, { term: 2 }), ballot: { term: 2, vote: 3 } })
+  await turns()
+  expect(syncs).toEqual(['votes'])
+  gates[0]!.resolve()
+  await turns()
+  expect(syncs).toEqual(['votes', 'votes'])
+  gates[1]!.resolve()
+  await done
+  expect(syncs).toEqual(['votes', 'votes', 'frames'])
+})
+
 test('what gathers while a round runs shares the next one', async () => {
   const gate = { open: true, running: 0, runningMax: 0, waiting: [] }
   const { store, log, source } = await openNew(disk => gated(disk, gate))
