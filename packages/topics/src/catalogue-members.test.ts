@@ -141,6 +141,24 @@ describe('nodes that come and go', () => {
     run({ type: 'forgetNodes', nodes: [3] })
     admit(2)
     claim(2, 'a')
-    expect(replicaOn(1, 2)).toBe(4)
+    expect([1, 2].map(group => replicaOn(group, 2))).toEqual([4, 4])
+    expect(foundingOf(state.topic('orders')!, state.topic('orders')!.info.partitions[0]!).length).toBe(2)
   })
+})
+
+test('groups that are placed anew belong to the folders of a new founding; ids go on from where they were', () => {
+  admit(2)
+  claim(2, 'a')
+  for (const node of [4, 5]) {
+    admit(node, false)
+    claim(node, 'a')
+  }
+  remove(5)
+  const places = [1, 2, 3].map(node => ({ replica: node, node }))
+  expect(run({ type: 'placeReplicas', groups: [{ group: 1, replicas: places }] })).toEqual({ type: 'placed' })
+  expect(state.members.list()).toEqual([])
+  expect(state.members.catalogue).toBeUndefined()
+  expect(state.placeableNodes()).toEqual([1, 2, 3, 4])
+  expect(wantedReplicas(state, 2, '').plans.get(1)).toMatchObject({ replica: 2, founding: places })
+  expect(groupWishes(state).get(1)).toEqual({ replicas: places, nextReplica: 5 })
 })

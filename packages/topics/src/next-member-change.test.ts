@@ -124,6 +124,15 @@ test('a leader that goes hands over first', () => {
   expect(group.configuration.voters).toEqual([2, 3])
 })
 
+test('a leader that goes keeps its vote while its successor gets one', () => {
+  const wish = replaced(FOUNDING, 1, 9)!
+  const group = new ModelGroup(FOUNDING.replicas)
+  step(group, wish, 1)
+  expect(step(group, wish, 1)).toMatchObject({ change: { steps: [{ kind: 'addVoter', id: 4 }] } })
+  expect(group.configuration.voters).toEqual([1, 2, 3, 4])
+  expect(next(group, wish, 1)).toMatchObject({ type: 'handOver' })
+})
+
 describe('any history of wishes', () => {
   const change = fc.record({ kind: fc.constantFrom('replace', 'move', 'add', 'drop'), from: fc.nat(9), to: fc.nat(9) })
 

@@ -304,8 +304,6 @@ class Host implements TopicHost {
     const { state } = this.#machine
     const missing = this.#options.nodes.filter(info => {
       const known = state.node(info.node)
-      // Who was removed stays out, whatever the configuration of this node still says.
-      if (known !== undefined && !state.isMember(info.node)) return false
       return known?.clientUrl !== info.clientUrl || known.peerAddress !== info.peerAddress
     })
     await Promise.all(missing.map(info => proposeToCatalogue(this.#handle, { type: 'registerNode', ...info })))
