@@ -137,6 +137,25 @@ describe('nodes that come and go', () => {
     expect(claim(4, 'b')).toEqual({ type: 'claimed', catalogueReplica: 5 })
   })
 
+  test('partitions that lost replicas for good get them back from nodes that come', () => {
+    create('single', 1, [1])
+    run({ type: 'forgetNodes', nodes: [2, 3] })
+    for (const node of [7, 8, 9]) {
+      admit(node, false)
+      claim(node, 'a')
+    }
+    const replicas = [1, 2].map(group => groupWishes(state).get(group)!.replicas)
+    expect(replicas.map(nodesOf)).toEqual([
+      [1, 7, 8],
+      [1, 7, 8],
+    ])
+    expect(replicas.map(places => places.slice(1).map(({ replica }) => replica))).toEqual([
+      [4, 5],
+      [4, 5],
+    ])
+    expect(nodesOf(groupWishes(state).get(3)!.replicas)).toEqual([1])
+  })
+
   test('ids of replicas that were struck from the places are not given again', () => {
     run({ type: 'forgetNodes', nodes: [3] })
     admit(2)

@@ -8,7 +8,7 @@
 import type { ReplicaPlace } from '@millrace/raft-node'
 import type { CatalogueTopicEntry } from './catalogue-state.ts'
 import type { GroupWish } from './group-wish.ts'
-import { nextReplicaAfter, replaced, withoutNodes } from './group-wish.ts'
+import { extended, nextReplicaAfter, replaced, withoutNodes } from './group-wish.ts'
 import type { PartitionInfo } from './topics.ts'
 
 /** Of a partition whose replicas have changed since. */
@@ -27,9 +27,15 @@ export function foundingOf({ births }: CatalogueTopicEntry, partition: Partition
   return births.get(partition.partition)?.founding ?? partition.replicas
 }
 
-/** A new data folder is the node: new replicas in the place of all that it had. */
+/**
+ * A new data folder is the node: new replicas in the place of all that it had, and one more for each partition that has fewer
+ * than its topic is to have, since nodes were lost for good.
+ */
 export function withNewReplicasOn(topic: CatalogueTopicEntry, node: number): CatalogueTopicEntry {
-  return withWishes(topic, (_, wish) => replaced(wish, node, node))
+  const { replication } = topic.info.config
+  return withWishes(topic, ({ replicas }, wish) => {
+    return replaced(wish, node, node) ?? (replicas.length < replication ? extended(wish, node) : undefined)
+  })
 }
 
 /** @param load replicas per node that may take some; counts those that are moved here */

@@ -1,7 +1,8 @@
 /** A node comes and another one goes under load: real sockets, real files. The new one is told of itself only. */
 import pino from 'pino'
 import { afterEach, expect, test } from 'vitest'
-import { clusterConfigs, type DurableCluster, durableClusterOf } from '../testing/durable-cluster.ts'
+import { recoverNode } from '../recovery/recover-node.ts'
+import { clusterConfigs, type DurableCluster, durableCluster, durableClusterOf } from '../testing/durable-cluster.ts'
 import { clusterClient, expectStoredOnce, hostOf, loseAndPrepare, PATIENCE, settled } from '../testing/membership.ts'
 import { ProducerLoad } from '../testing/producer-load.ts'
 import type { RunningNode } from './running-node.ts'
@@ -12,9 +13,12 @@ const FLAGS = { 'raft.heartbeatMs': 50, 'raft.electionTimeoutMinMs': 500 }
 let cluster: DurableCluster
 let fourth: RunningNode | undefined
 let load: ProducerLoad
+const recovered: RunningNode[] = []
 afterEach(async () => {
   await load.stop()
   await fourth?.close()
+  fourth = undefined
+  await Promise.all(recovered.splice(0).map(node => node.close()))
   await cluster.close()
 })
 
@@ -60,6 +64,46 @@ test('a fourth node joins by the address of one, takes over from the first, and 
   await expect.poll(() => load.acked.length, PATIENCE).toBeGreaterThan(acked + 20)
   await load.stop()
   for (const node of [cluster.nodes[1]!, cluster.nodes[2]!, fourth]) await expectStoredOnce(node, load.acked)
+}, 40_000)
+
+test('the survivor of a lost majority gets two nodes again, and each partition its three replicas', async () => {
+  cluster = await durableCluster(3, FLAGS)
+  await Promise.all([1, 2, 3].map(node => cluster.start(node)))
+  const urls = cluster.configs.map(({ listen }) => `http://${listen.client}`)
+  const create = () =>
+    fetch(`${urls[0]}/v1/topics`, { method: 'POST', body: '{"name":"orders","partitions":2,"ifNotExists":true}' })
+  await expect.poll(async () => (await create()).ok, PATIENCE).toBe(true)
+  load = new ProducerLoad(urls)
+  load.start({ orders: 2 })
+  await expect.poll(() => load.acked.length, PATIENCE).toBeGreaterThan(30)
+  await load.stop()
+  await expectStoredOnce(cluster.nodes[0]!, load.acked)
+  await cluster.close()
+  const alone = cluster.configs.map(config => ({
+    ...config,
+    cluster: { nodes: config.cluster.nodes.filter(({ node }) => node === config.node) },
+  }))
+  await recoverNode(alone[0]!, { acceptDataLoss: true })
+  const serve = async (node: number) => {
+    const running = await serveNode(alone[node - 1]!, { onFatal: fail, log: pino({ level: 'silent' }) })
+    recovered.push(running)
+    return running
+  }
+  const survivor = await serve(1)
+  for (const node of [2, 3]) {
+    await loseAndPrepare(alone[node - 1]!, [survivor.url])
+    const add = async () => {
+      await clusterClient(survivor.url).admitNode({ node, replace: false })
+      return true
+    }
+    await expect.poll(add, PATIENCE).toBe(true)
+    await serve(node)
+  }
+  const groups = hostOf(survivor)
+    .describe('orders')
+    .partitions.map(({ group }) => group)
+  await settled(recovered, [0, ...groups], ['1', '2:4', '3:5'])
+  for (const node of recovered) await expectStoredOnce(node, load.acked)
 }, 40_000)
 
 function fail(error: Error): never {
