@@ -1,4 +1,5 @@
 /** Kafka through its two JavaScript clients. kafkajs does the administration, whichever of them is measured. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Appender, type BenchClient, readByFollowing, untilAnswered } from '../client.ts'
 import { importPeer } from '../peer-module.ts'
 import { RecordGatherer } from './record-gatherer.ts'
@@ -7,6 +8,8 @@ const CALL_RECORDS = 500
 const CALLS_IN_FLIGHT = 5
 const RECORDS_IN_FLIGHT = 1_000
 const REPLICAS = 3
+/** Until what one broker says of a new topic is known to all. */
+const OTHER_BROKERS_MS = 2_000
 const FETCH_BYTES_MAX = 4 << 20
 // A topic that was made a moment ago is not known to every broker, nor has every group a coordinator.
 const KAFKAJS_RETRIES = { retries: 1_000, initialRetryTime: 50, maxRetryTime: 200 }
@@ -153,6 +156,8 @@ export async function kafkaClient({ brokers, modules }: KafkaConfig): Promise<Be
         return true
       })
       await partitionsOf(topic)
+      // One broker has said so; a request to one that has not heard yet is repeated whole, its records twice.
+      await sleep(OTHER_BROKERS_MS)
     },
     deleteTopic: async topic => void (await admin.deleteTopics({ topics: [topic], timeout: 60_000 })),
     leader: async topic => (await partitionsOf(topic))[0]!.leader,
