@@ -125,6 +125,28 @@ test('a node whose disk is lost is replaced under load; nobody else gets what it
   await expectStoredOnce(2, load)
 }, 40_000)
 
+test('a folder whose place another one has taken opens no partition, and says so', async () => {
+  const load = await underLoad()
+  await load.stop()
+  await cluster.surely(topics => topics.members.admit(2, true))
+  lose(2)
+  await cluster.join(2, 'new')
+  await settle(REPLACED)
+  await until(() => cluster.topics(2).replicas().length === 3)
+  await cluster.stop(2)
+  await cluster.start(2, '')
+  await until(() => cluster.events.some(({ message }) => message.includes('another data folder has taken the place')))
+  expect(
+    cluster
+      .topics(2)
+      .replicas()
+      .map(({ topic }) => topic),
+  ).toEqual([''])
+  await cluster.stop(2)
+  await cluster.start(2)
+  await until(() => cluster.topics(2).replicas().length === 3)
+}, 40_000)
+
 test.each([
   ['after the new replica was added', /is added$/],
   ['while the vote passes', /takes the vote of/],

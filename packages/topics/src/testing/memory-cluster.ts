@@ -59,7 +59,8 @@ export class MemoryCluster {
     return cluster
   }
 
-  async start(nodeId: number): Promise<void> {
+  /** @param folder id of the data folder, as it says itself */
+  async start(nodeId: number, folder: string = this.#folders.get(nodeId) ?? ''): Promise<void> {
     const logStore = this.#logStores.get(nodeId)!
     const log = (event: NodeEvent): void => {
       // What a killed node says, while it winds down without its disk, nobody would have heard.
@@ -80,7 +81,7 @@ export class MemoryCluster {
       snapshots,
       nodeId,
       clusterId: CLUSTER_ID,
-      folder: this.#folders.get(nodeId) ?? '',
+      folder,
       nodes,
       log,
     })
