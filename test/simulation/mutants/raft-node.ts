@@ -69,6 +69,11 @@ const defects: readonly Omit<Mutant, 'hosted'>[] = [
     ],
   },
   {
+    name: 'host-leaves-holes',
+    says: 'a log with holes is opened, and nobody repairs it',
+    edits: [{ file: 'raft-node/hole-repair.ts', from: 'else this.#begin()', to: 'else this.#note()' }],
+  },
+  {
     name: 'host-merges-appends-of-two-terms',
     says: 'appends that do not continue each other become one message',
     edits: [

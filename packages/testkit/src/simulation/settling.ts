@@ -123,6 +123,7 @@ function differenceOf(leader: Replica, replica: Replica): string | undefined {
   }
   if (replica.machine.state.hash !== leader.machine.state.hash) return 'has another state than the leader'
   if (replica.disk.uncertainUntil !== undefined) return 'is still uncertain of the end of its log'
+  if (replica.disk.holed !== undefined && replica.disk.holed.holes.length > 0) return 'still has holes in its log'
   if (!sameConfiguration(status.configuration, leader.status.configuration)) return 'is under another configuration'
   return undefined
 }
