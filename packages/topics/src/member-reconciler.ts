@@ -47,6 +47,8 @@ export class MemberReconciler {
   readonly #options: MemberReconcilerOptions
   /** Groups that are led here and not as they are to be. */
   readonly #work = new Map<number, Work>()
+  /** Groups that are as they are to be, and by which wish: not looked at again before that changes. */
+  readonly #settled = new Map<number, { readonly term: number; readonly wish: GroupWish }>()
   #timer: { cancel(): void } | undefined
 
   constructor(options: MemberReconcilerOptions) {
@@ -66,11 +68,21 @@ export class MemberReconciler {
 
   /** One look at all groups led here. */
   reconcile(): void {
+    const led = new Set<number>()
     for (const handle of this.#options.groups()) {
       const wish = handle.leading ? this.#options.wishOf(handle.group) : undefined
-      if (wish === undefined) this.#work.delete(handle.group)
-      else this.#towards(wish, handle)
+      if (wish === undefined) continue
+      led.add(handle.group)
+      if (!this.#isSettled(wish, handle)) this.#towards(wish, handle)
     }
+    for (const groups of [this.#work, this.#settled]) {
+      for (const group of groups.keys()) if (!led.has(group)) groups.delete(group)
+    }
+  }
+
+  #isSettled(wish: GroupWish, { group, term }: GroupHandle): boolean {
+    const settled = this.#settled.get(group)
+    return settled?.term === term && settled.wish === wish
   }
 
   #towards(wish: GroupWish, handle: GroupHandle): void {
@@ -80,8 +92,10 @@ export class MemberReconciler {
     if (work?.pending === true) return
     const status = handle.status()
     const next = this.#next(wish, status, work)
-    if (next.type === 'none') {
+    this.#settled.delete(group)
+    if (next.type === 'settled' || next.type === 'wait') {
       this.#work.delete(group)
+      if (next.type === 'settled') this.#settled.set(group, { term, wish })
       return
     }
     if (work === undefined && this.#busy() >= TOPIC_LIMITS.memberChangesMax) return

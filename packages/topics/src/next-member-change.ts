@@ -14,7 +14,10 @@ export type NextChange =
   | { readonly type: 'catchUp'; readonly replica: number }
   /** This replica goes: another one has to lead. */
   | { readonly type: 'handOver'; readonly toNodes: readonly number[] }
-  | { readonly type: 'none' }
+  /** Nothing now. */
+  | { readonly type: 'wait' }
+  /** The members are what they are to be. */
+  | { readonly type: 'settled' }
   /** Nothing this leader can do. */
   | { readonly type: 'stuck'; readonly reason: string }
 
@@ -27,12 +30,10 @@ export interface GroupView {
   isCaughtUp(replica: number): boolean
 }
 
-const NONE: NextChange = { type: 'none' }
-
 export function nextChange({ replicas, nextReplica }: GroupWish, view: GroupView): NextChange {
   const { voters, votersOutgoing, learners } = view.configuration
   const members = [...voters, ...learners]
-  if (votersOutgoing.length > 0 || members.some(member => member >= nextReplica)) return NONE
+  if (votersOutgoing.length > 0 || members.some(member => member >= nextReplica)) return { type: 'wait' }
   const wished = new Map(replicas.map(place => [place.replica, place]))
   const obsolete = learners.find(learner => !wished.has(learner))
   if (obsolete !== undefined) {
@@ -74,7 +75,7 @@ function removal(wished: ReadonlyMap<number, { readonly node: number }>, view: G
   const going = view.configuration.voters.filter(voter => !wished.has(voter))
   const [first] = going.filter(voter => voter !== view.self)
   if (first !== undefined) return changeOf(view, `replica ${first} is removed`, [{ kind: 'remove', id: first }])
-  if (going.length === 0) return NONE
+  if (going.length === 0) return { type: 'settled' }
   return { type: 'handOver', toNodes: [...wished.values()].map(({ node }) => node) }
 }
 
