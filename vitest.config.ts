@@ -28,6 +28,8 @@ export default defineConfig({
             'test/linearizability/**/*.test.ts',
             'test/log-reader/**/*.test.ts',
           ],
+          // Two on two cores: most of the time goes to waiting for disks and timers.
+          maxWorkers: 2,
           // Real files and sockets on small machines: generous, since no test asserts speed.
           testTimeout: 30_000,
           hookTimeout: 30_000,
