@@ -43,18 +43,17 @@ export class BareFile {
   }
 }
 
-/** Appends to all files in turn, at most `slots` of them at once, until each has had `rounds`. */
+/** Appends each payload, to all files in turn, at most `slots` of them at once. */
 export async function appendInTurn(
   files: readonly BareFile[],
-  bytes: Uint8Array,
-  rounds: number,
+  payloads: readonly Uint8Array[],
   slots: number,
 ): Promise<void> {
   let next = 0
-  const total = files.length * rounds
   const busy = new Map<BareFile, Promise<void>>()
   const worker = async (): Promise<void> => {
-    while (next < total) {
+    while (next < payloads.length) {
+      const bytes = payloads[next] as Uint8Array
       const file = files[next++ % files.length] as BareFile
       const write = (busy.get(file) ?? Promise.resolve()).then(() => file.append(bytes))
       busy.set(file, write)
