@@ -141,11 +141,11 @@ function fenced(
   return cause === undefined ? refusal : { ...refusal, cause }
 }
 
+/** What is missing may be stored by another leader, and this batch as well: a gap that never was may not end a sequence. */
 function gap(at: ProducerPosition, next: number): AppendDecision {
-  return refuse('PRODUCER_SEQUENCE_GAP', `sequence ${at.sequence} came before ${next} of epoch ${at.epoch}`, {
-    sequence: at.sequence,
-    expectedSequence: next,
-  })
+  const message = `sequence ${at.sequence} came before ${next} of epoch ${at.epoch}`
+  const details = { sequence: at.sequence, expectedSequence: next }
+  return { ...refuse('PRODUCER_SEQUENCE_GAP', message, details), confirm: true }
 }
 
 function conflict(at: ProducerPosition): Refusal {

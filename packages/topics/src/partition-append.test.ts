@@ -138,10 +138,20 @@ describe('idempotence', () => {
     expect(retry).toEqual(['=0+2'])
   })
 
-  test('a gap is refused, and what follows once it is filled is taken', () => {
+  test('a gap is refused, and what follows once it is filled is taken', async () => {
     const answers = at.append(idempotent('a', 0), idempotent('c', 2), idempotent('b', 1), idempotent('c', 2))
+    expect(await answered(answers)).toEqual(['PRODUCER_SEQUENCE_GAP'])
     at.group.commit()
     expect(answers).toEqual(['PRODUCER_SEQUENCE_GAP', '0+1', '1+1', '2+1'])
+  })
+
+  test('a leader that was deposed unawares finds no gap', async () => {
+    at.append(idempotent('a', 0))
+    at.group.commit()
+    vi.spyOn(at.group, 'readIndex').mockRejectedValue(new Error('no quorum'))
+    expect(await answered(at.append(idempotent('c', 2)))).toEqual(['LEADER_STARTING'])
+    at.group.leaderNode = 2
+    expect(await answered(at.append(idempotent('c', 2)))).toEqual(['NOT_LEADER'])
   })
 
   test('an unknown producer with a sequence above 0 is never accepted', async () => {
@@ -153,10 +163,11 @@ describe('idempotence', () => {
     expect(await answered(at.append(idempotent('a', 1)))).toEqual(['LEADER_STARTING'])
   })
 
-  test('a new epoch starts at sequence 0 and fences the old one', () => {
+  test('a new epoch starts at sequence 0 and fences the old one', async () => {
     at.append(idempotent('a', 0), idempotent('b', 1))
     at.group.commit()
     const answers = at.append(idempotent('c', 1, 1), idempotent('c', 0, 1))
+    expect(await answered(answers)).toEqual(['PRODUCER_SEQUENCE_GAP'])
     at.group.commit()
     expect(answers).toEqual(['PRODUCER_SEQUENCE_GAP', '2+1'])
     expect(at.append(idempotent('d', 2, 0), idempotent('a', 0, 0))).toEqual(['PRODUCER_FENCED', 'PRODUCER_FENCED'])
