@@ -2,8 +2,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePorts, type TemporaryFolder, temporaryFolder, type WaitOptions, waitFor } from '../end-to-end/testkit.ts'
-import { type LinkState, PeerLink } from './peer-link.ts'
+import {
+  freePorts,
+  type LinkState,
+  TcpProxy,
+  type TemporaryFolder,
+  temporaryFolder,
+  type WaitOptions,
+  waitFor,
+} from '../end-to-end/testkit.ts'
 
 /** The example's own program. */
 export const KEY_VALUE_MAIN: string = join(import.meta.dirname, '../../examples/kv/src/main.ts')
@@ -20,7 +27,7 @@ export type NodeLinks = 'open' | 'cut' | 'stalled' | 'deaf'
 interface Link {
   readonly from: number
   readonly to: number
-  readonly link: PeerLink
+  readonly link: TcpProxy
 }
 
 export class KeyValueProcesses {
@@ -47,7 +54,7 @@ export class KeyValueProcesses {
     const ports = await freePorts(6)
     const pairs = NODES.flatMap(from => NODES.filter(to => to !== from).map(to => ({ from, to })))
     const links = await Promise.all(
-      pairs.map(async pair => ({ ...pair, link: await PeerLink.to(ports[pair.to - 1]!) })),
+      pairs.map(async pair => ({ ...pair, link: await TcpProxy.to(ports[pair.to - 1]!) })),
     )
     const httpPorts = ports.slice(3)
     for (const own of NODES) {

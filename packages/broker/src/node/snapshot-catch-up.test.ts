@@ -1,11 +1,11 @@
 /** A node that is far behind logs which were trimmed: real sockets, real files, the catalogue and partitions. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createClient } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-node'
 import { verifyDataFolder } from '@millrace/log-store/offline'
 import { ClusterService } from '@millrace/proto'
+import { TcpProxy } from '@millrace/raft-node/testing'
 import { crc32, MillraceError } from '@millrace/record'
 import type { Appended, StartedGroup, TopicHost } from '@millrace/topics'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
@@ -218,7 +218,7 @@ test('a transfer that is interrupted goes on where it was, and its progress is t
     'snapshots.bytesPerSecondMax': '128KiB',
     'snapshots.chunkBytes': '4KiB',
   })
-  const network = await CuttablePort.to(Number(configs[2]!.listen.peer.split(':')[1]))
+  const network = await TcpProxy.to(Number(configs[2]!.listen.peer.split(':')[1]))
   onTestFinished(() => network.close())
   const third = { ...configs[2]!.cluster.nodes[2]!, peerAddress: network.address }
   await withoutThird(
@@ -266,48 +266,3 @@ test('a transfer that is interrupted goes on where it was, and its progress is t
   expect(received).toBeLessThanOrEqual(total)
   expect(sent - received).toBeLessThan(Math.min(...cutAt))
 })
-
-/** A port in front of another one, whose connections can be cut. */
-class CuttablePort {
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-
-  private constructor(server: Server) {
-    this.#server = server
-  }
-
-  static async to(port: number): Promise<CuttablePort> {
-    const server = createServer()
-    const cuttable = new CuttablePort(server)
-    server.on('connection', socket => cuttable.#pass(socket, connect(port, '127.0.0.1')))
-    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-    return cuttable
-  }
-
-  get address(): string {
-    const address = this.#server.address()
-    if (address === null || typeof address === 'string') throw new Error('no port')
-    return `127.0.0.1:${address.port}`
-  }
-
-  cut(): void {
-    for (const socket of this.#sockets) socket.destroy()
-  }
-
-  close(): Promise<void> {
-    this.cut()
-    return new Promise(resolve => this.#server.close(() => resolve()))
-  }
-
-  #pass(a: Socket, b: Socket): void {
-    for (const [from, to] of [[a, b] as const, [b, a] as const]) {
-      this.#sockets.add(from)
-      from.pipe(to)
-      from.on('error', () => to.destroy())
-      from.on('close', () => {
-        this.#sockets.delete(from)
-        to.destroy()
-      })
-    }
-  }
-}

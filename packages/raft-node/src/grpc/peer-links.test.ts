@@ -4,7 +4,7 @@ import { afterEach, expect, test } from 'vitest'
 import { entryOfFrame } from '../entry-frame.ts'
 import { payloadCopies } from '../payload-copies.ts'
 import { joinedFrames } from '../testing/joined-frames.ts'
-import { StallingProxy } from '../testing/stalling-proxy.ts'
+import { TcpProxy } from '../testing/tcp-proxy.ts'
 import { RecordingHandler } from '../testing/transport-contract.ts'
 import { until } from '../testing/until.ts'
 import type { GroupMessage } from '../transport.ts'
@@ -29,8 +29,8 @@ async function start(
   return { transport, seen }
 }
 
-async function proxyTo(port: number): Promise<StallingProxy> {
-  const proxy = await StallingProxy.to(port)
+async function proxyTo(port: number): Promise<TcpProxy> {
+  const proxy = await TcpProxy.to(port)
   cleanup.push(() => proxy.close())
   return proxy
 }
