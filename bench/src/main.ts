@@ -5,6 +5,7 @@ import { benchFailover } from './failover.ts'
 import { benchIdleGroups } from './idle-groups.ts'
 import { benchLogStore } from './log-store.ts'
 import { benchPeers } from './peers.ts'
+import { benchProfile } from './profile.ts'
 import { benchRaftCore } from './raft-core.ts'
 import { benchRaftNode } from './raft-node.ts'
 
@@ -19,6 +20,7 @@ const BENCHMARKS: Readonly<
   'idle-groups': { what: 'processor time of 500 groups in which nothing happens (1 min)', run: benchIdleGroups },
   'log-store': { what: 'the log on this disk beside a bare loop (2 min; --quick, --dir FOLDER)', run: benchLogStore },
   peers: { what: 'Millrace beside NATS, Kafka and bare processes (1 h; --quick), see docs', run: benchPeers },
+  profile: { what: 'where the time goes: CPU profiles of leader, follower, client; W1, W2 or W3', run: benchProfile },
   'raft-core': { what: 'the algorithm alone: three replicas in one thread, no I/O (about 10 s)', run: benchRaftCore },
   'raft-node': {
     what: 'one group on three processes beside bare disk, TCP and gRPC (2 min; --quick)',

@@ -222,7 +222,7 @@ async function failOver(
   }
   let measured: Measured
   try {
-    measured = await client.carryOut(entry.order, metered, signal, killLeader)
+    measured = await client.carryOut(entry.order, metered, signal, { leading: killLeader })
   } finally {
     if (victim !== 0 && !signal.aborted) await cluster.restart(victim)
   }

@@ -1,10 +1,18 @@
 /** The process of one system's client, as the benchmark sees it: orders in, figures out. */
 import { type ChildProcess, fork } from 'node:child_process'
-import type { ClientConfig, FromClient, Measured, Metered, Order, ToClient } from './orders.ts'
+import type { ClientConfig, FromClient, Measured, Metered, Order, ToClient, WindowEdge } from './orders.ts'
 
 /** Above any turn: a workload with its warm-up and the check of everything it wrote. */
 const ORDER_LIMIT_MS = 300_000
 const START_LIMIT_MS = 90_000
+
+/** What a client has to wait for in the middle of an order. */
+export interface OrderEvents {
+  /** A node leads and records flow; resolves with the time at which it was killed. */
+  leading?(node: number): Promise<number>
+  /** What is measured begins when this has resolved, or has ended. */
+  window?(edge: WindowEdge): Promise<void>
+}
 
 export class ClientHandle {
   readonly #child: ChildProcess
@@ -49,28 +57,22 @@ export class ClientHandle {
     }
   }
 
-  /** @param leading what to do when a node leads and records flow; resolves with the time at which it was killed */
-  async carryOut(
-    order: Order,
-    metered: Metered,
-    signal: AbortSignal,
-    leading?: (node: number) => Promise<number>,
-  ): Promise<Measured> {
+  async carryOut(order: Order, metered: Metered, signal: AbortSignal, events: OrderEvents = {}): Promise<Measured> {
     const measured = this.#until(
       message => {
-        if (message.type === 'leading') {
-          leading?.(message.node).then(
-            atMs => this.#send({ type: 'killed', atMs }),
-            error => this.#lost(error as Error),
-          )
-        }
+        if (message.type === 'leading') this.#answer(events.leading?.(message.node), atMs => ({ type: 'killed', atMs }))
+        if (message.type === 'window') this.#answer(events.window?.(message), () => ({ type: 'proceed' }))
         return message.type === 'measured' ? message.measured : undefined
       },
       ORDER_LIMIT_MS,
       signal,
     )
-    this.#send({ ...order, metered })
+    this.#send({ ...order, metered, windowed: events.window !== undefined })
     return await measured
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
   }
 
   /** SIGKILL: there is nothing that it should still do. Resolves when it is gone. */
@@ -79,6 +81,13 @@ export class ClientHandle {
     const gone = new Promise<void>(resolve => this.#child.once('exit', () => resolve()))
     this.#child.kill('SIGKILL')
     await gone
+  }
+
+  #answer<T>(event: Promise<T> | undefined, answer: (result: T) => ToClient): void {
+    event?.then(
+      result => this.#send(answer(result)),
+      error => this.#lost(error as Error),
+    )
   }
 
   #send(message: ToClient): void {

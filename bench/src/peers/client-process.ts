@@ -8,7 +8,7 @@ import { kafkaClient } from './clients/kafka.ts'
 import { millraceClient } from './clients/millrace.ts'
 import { natsClient } from './clients/nats.ts'
 import type { ClientConfig, FromClient, Measured, ToClient } from './orders.ts'
-import { Workloads } from './workloads.ts'
+import { type Window, Workloads } from './workloads.ts'
 
 function clientOf(config: ClientConfig): Promise<BenchClient> {
   switch (config.system) {
@@ -28,13 +28,24 @@ function say(message: FromClient): void {
 }
 
 let killed = Promise.withResolvers<number>()
+let proceed = Promise.withResolvers<void>()
 
-async function carryOut(workloads: Workloads, order: Exclude<ToClient, { type: 'killed' }>): Promise<Measured> {
+/** Tells when what is measured begins and ends, and waits until whoever is told is ready. */
+const window: Window = async (edge, leader) => {
+  proceed = Promise.withResolvers<void>()
+  say({ type: 'window', edge, leader })
+  await proceed.promise
+}
+
+type AnyOrder = Exclude<ToClient, { type: 'killed' } | { type: 'proceed' }>
+
+async function carryOut(workloads: Workloads, order: AnyOrder): Promise<Measured> {
+  const onWindow = order.windowed ? window : undefined
   switch (order.type) {
     case 'append':
-      return await workloads.append(order, order.metered)
+      return await workloads.append(order, order.metered, onWindow)
     case 'read':
-      return await workloads.read(order, order.metered)
+      return await workloads.read(order, order.metered, onWindow)
     case 'pace':
       return await workloads.pace(order, order.metered)
     case 'failover':
@@ -54,6 +65,7 @@ process.on('disconnect', () => process.exit(0))
 const client = await clientOf(JSON.parse(process.argv[2] ?? '') as ClientConfig)
 const workloads = new Workloads(client)
 process.on('message', (message: ToClient) => {
+  if (message.type === 'proceed') return proceed.resolve()
   if (message.type === 'killed') return killed.resolve(message.atMs)
   carryOut(workloads, message).then(
     measured => say({ type: 'measured', measured }),

@@ -36,6 +36,13 @@ export interface AppendOrder {
   readonly recordsMax: number
 }
 
+/** The part of an order that is measured begins, or has ended. The client waits for an answer before it goes on. */
+export interface WindowEdge {
+  readonly edge: 'begin' | 'end'
+  /** Node, from 1, that leads partition 0. */
+  readonly leader: number
+}
+
 /** Read a topic of so many records from the start; it is made when first asked for. */
 export interface ReadOrder {
   readonly type: 'read'
@@ -43,6 +50,8 @@ export interface ReadOrder {
   readonly fillWay: string
   readonly recordBytes: number
   readonly records: number
+  /** Read it again and again for so long. Absent: once. */
+  readonly durationMs?: number
 }
 
 /** Append at a fixed rate, and read what comes. */
@@ -66,7 +75,11 @@ export interface VerifyOrder {
 
 export type Order = AppendOrder | ReadOrder | PaceOrder | FailoverOrder | VerifyOrder
 
-export type ToClient = (Order & { readonly metered: Metered }) | { readonly type: 'killed'; readonly atMs: number }
+export type ToClient =
+  /** `windowed`: the client says when what it measures begins and ends, of appends and reads. */
+  | (Order & { readonly metered: Metered; readonly windowed: boolean })
+  | { readonly type: 'killed'; readonly atMs: number }
+  | { readonly type: 'proceed' }
 
 export interface Latency {
   readonly p50Ms: number
@@ -97,5 +110,6 @@ export interface Measured {
 export type FromClient =
   | { readonly type: 'ready' }
   | { readonly type: 'leading'; readonly node: number }
+  | ({ readonly type: 'window' } & WindowEdge)
   | { readonly type: 'measured'; readonly measured: Measured }
   | { readonly type: 'failed'; readonly message: string }

@@ -1,5 +1,5 @@
 /** What Linux says about processes: processor time and memory. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 /** USER_HZ, which is 100 on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100
@@ -10,10 +10,36 @@ export function cpuMsOf(pids: readonly number[]): number {
 }
 
 function cpuMs(pid: number): number {
-  const text = read(`/proc/${pid}/stat`)
+  const stat = statOf(`/proc/${pid}/stat`)
+  return stat === undefined ? 0 : stat.userMs + stat.systemMs
+}
+
+/** Milliseconds of processor time of threads that have one name. */
+export interface ThreadCpu {
+  readonly userMs: number
+  readonly systemMs: number
+}
+
+/** What the threads of a process have used since their start, by their names; threads that have ended are not in it. */
+export function cpuOfThreads(pid: number): Map<string, ThreadCpu> {
+  const sums = new Map<string, ThreadCpu>()
+  for (const thread of existsSync(`/proc/${pid}/task`) ? readdirSync(`/proc/${pid}/task`) : []) {
+    const stat = statOf(`/proc/${pid}/task/${thread}/stat`)
+    if (stat === undefined) continue
+    const sum = sums.get(stat.name) ?? { userMs: 0, systemMs: 0 }
+    sums.set(stat.name, { userMs: sum.userMs + stat.userMs, systemMs: sum.systemMs + stat.systemMs })
+  }
+  return sums
+}
+
+function statOf(file: string): (ThreadCpu & { readonly name: string }) | undefined {
+  const text = read(file)
+  if (text === undefined) return undefined
   // The second field is the name in brackets, in which anything may stand.
-  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ')
-  return fields === undefined ? 0 : ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND
+  const nameEnd = text.lastIndexOf(')')
+  const fields = text.slice(nameEnd + 2).split(' ')
+  const ms = (field: number): number => (Number(fields[field]) * 1_000) / TICKS_PER_SECOND
+  return { name: text.slice(text.indexOf('(') + 1, nameEnd), userMs: ms(11), systemMs: ms(12) }
 }
 
 /** The most memory the process has had since its start or `forgetPeaks`, in bytes. */

@@ -2,9 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Appender, BenchClient } from './client.ts'
 import { Histogram } from './histogram.ts'
+import { Meter, ReadTurn, together } from './meter.ts'
 import { openLoop } from './open-loop.ts'
 import type { AppendOrder, FailoverOrder, Measured, Metered, PaceOrder, ReadOrder } from './orders.ts'
-import { cpuMsOf, monotonicMs } from './process-figures.ts'
+import { monotonicMs } from './process-figures.ts'
 import { type Faults, NO_FAULTS, SequenceCheck, StampedRecords } from './stamped-records.ts'
 
 /** How long a read may bring nothing new before what is missing counts as lost. */
@@ -15,6 +16,12 @@ const AFTER_FAILOVER_MS = 1_000
 const FAILOVER_LIMIT_MS = 60_000
 const AFTER_REFUSAL_MS = 5
 
+/** A topic to read, and what is in it. */
+interface Filled {
+  readonly topic: string
+  readonly records: StampedRecords
+}
+
 /** What a failover left, to be read back when all nodes run again. */
 interface Leftover {
   readonly topic: string
@@ -22,9 +29,15 @@ interface Leftover {
   readonly acknowledged: readonly boolean[]
 }
 
+/**
+ * Told, before a measurement begins and after it has ended, which node leads the topic; resolves when it may go on.
+ * Warm-ups and checks are outside.
+ */
+export type Window = (edge: 'begin' | 'end', leader: number) => Promise<void>
+
 export class Workloads {
   readonly #client: BenchClient
-  readonly #filled = new Map<number, { topic: string; records: StampedRecords }>()
+  readonly #filled = new Map<number, Filled>()
   readonly #warm = new Set<string>()
   #leftover: Leftover | undefined
   #serial = 0
@@ -33,24 +46,26 @@ export class Workloads {
     this.#client = client
   }
 
-  async append(order: AppendOrder, metered: Metered): Promise<Measured> {
+  async append(order: AppendOrder, metered: Metered, window?: Window): Promise<Measured> {
     const { way, recordBytes } = order
     if (!this.#warm.has(`${way} ${recordBytes}`)) {
       this.#warm.add(`${way} ${recordBytes}`)
       await this.#append({ ...order, durationMs: order.durationMs / 4, recordsMax: order.recordsMax / 4 }, metered)
     }
-    return await this.#append(order, metered)
+    return await this.#append(order, metered, window)
   }
 
-  async #append(order: AppendOrder, metered: Metered): Promise<Measured> {
+  async #append(order: AppendOrder, metered: Metered, window?: Window): Promise<Measured> {
     const { recordBytes, partitions } = order
     const topic = await this.#newTopic(partitions)
     const records = new StampedRecords(recordBytes)
     const appender = await this.#appender(order.way, topic)
     const latencies = new Histogram()
+    await window?.('begin', await this.#client.leader(topic))
     const meter = new Meter(metered)
     const sent = await appendFor(appender, records, order, latencies)
     const figures = meter.figures()
+    await window?.('end', await this.#client.leader(topic))
     await appender.close()
     const faults = await this.#verify(topic, records, sent)
     await this.#client.deleteTopic(topic)
@@ -58,8 +73,22 @@ export class Workloads {
     return { records: sent, recordBytes, ...figures, ...latency, refused: 0, faults }
   }
 
-  async read(order: ReadOrder, metered: Metered): Promise<Measured> {
-    const { topic, records } = await this.#fill(order)
+  async read(order: ReadOrder, metered: Metered, window?: Window): Promise<Measured> {
+    const filled = await this.#fill(order)
+    if (window === undefined) return await this.#read(order, filled, metered)
+    // Connections and the compiler, as a first turn of many would do.
+    await this.#read(order, filled, metered)
+    const leader = await this.#client.leader(filled.topic)
+    await window('begin', leader)
+    const turns: Measured[] = []
+    const endMs = performance.now() + (order.durationMs ?? 0)
+    do turns.push(await this.#read(order, filled, metered))
+    while (performance.now() < endMs)
+    await window('end', leader)
+    return turns.reduce(together)
+  }
+
+  async #read(order: ReadOrder, { topic, records }: Filled, metered: Metered): Promise<Measured> {
     const read = wayOf(this.#client.reads, order.way)
     const check = new SequenceCheck(records, order.records)
     const turn = new ReadTurn(metered)
@@ -75,11 +104,7 @@ export class Workloads {
     return { ...turn.figures(), recordBytes: order.recordBytes, refused: 0, faults: check.faults() }
   }
 
-  async #fill({
-    recordBytes,
-    records: count,
-    fillWay,
-  }: ReadOrder): Promise<{ topic: string; records: StampedRecords }> {
+  async #fill({ recordBytes, records: count, fillWay }: ReadOrder): Promise<Filled> {
     const known = this.#filled.get(recordBytes)
     if (known !== undefined) return known
     const topic = await this.#newTopic(1)
@@ -285,60 +310,5 @@ async function unlessSilent(reading: Promise<void>, progress: () => number): Pro
       newest = progress()
       changedMs = performance.now()
     } else if (performance.now() - changedMs > SILENCE_MS) return
-  }
-}
-
-/** Time and processor time from its making until `figures`. */
-class Meter {
-  readonly #metered: Metered
-  readonly #startedMs = performance.now()
-  readonly #cpu = process.cpuUsage()
-  readonly #serversMs: number
-  readonly #othersMs: number
-
-  constructor(metered: Metered) {
-    this.#metered = metered
-    this.#serversMs = cpuMsOf(metered.servers)
-    this.#othersMs = cpuMsOf(metered.others)
-  }
-
-  figures(): Required<Pick<Measured, 'ms' | 'serverCpuMs' | 'clientCpuMs' | 'othersCores'>> {
-    const ms = performance.now() - this.#startedMs
-    const { user, system } = process.cpuUsage(this.#cpu)
-    return {
-      ms,
-      serverCpuMs: cpuMsOf(this.#metered.servers) - this.#serversMs,
-      clientCpuMs: (user + system) / 1_000,
-      othersCores: (cpuMsOf(this.#metered.others) - this.#othersMs) / ms,
-    }
-  }
-}
-
-/**
- * Measures a read from its first record to its last: joining a group takes some systems seconds, and is another question.
- */
-class ReadTurn {
-  readonly #metered: Metered
-  #records = 0
-  #meter: Meter | undefined
-  #figures: ReturnType<Meter['figures']> | undefined
-
-  constructor(metered: Metered) {
-    this.#metered = metered
-  }
-
-  seen(): void {
-    if (this.#meter === undefined) this.#meter = new Meter(this.#metered)
-    else this.#records++
-  }
-
-  end(): void {
-    this.#figures ??= this.#meter?.figures()
-  }
-
-  figures(): Pick<Measured, 'records' | 'ms' | 'serverCpuMs' | 'clientCpuMs' | 'othersCores'> {
-    this.end()
-    if (this.#figures === undefined) throw new Error('not one record was read')
-    return { records: this.#records, ...this.#figures }
   }
 }
