@@ -377,3 +377,24 @@ test.each([1, 2, 3])('under faults of all kinds: outcomes are true, order per ke
   expect([...results.values()].filter(result => result === 'stored').length).toBeGreaterThan(200)
   expect(results.size).toBe(600)
 })
+
+describe('where the first node that answers holds no replica', () => {
+  beforeEach(() => {
+    cluster.strangers.add(1)
+    for (const partition of cluster.topics.get('orders')!) partition.leader = 3
+  })
+
+  test('replicas are asked who leads, for appends and reads', async () => {
+    const orders = open().topic('orders', { value: text })
+    const placed = await Promise.all([0, 1, 2].map(partition => orders.append({ partition, value: 'a' })))
+    expect(placed.map(({ offset }) => offset)).toEqual([0, 0, 0])
+    expect(await stored('orders')).toEqual(['a', 'a', 'a'])
+  })
+
+  test('a replica that is gone is not asked for ever', async () => {
+    await cluster.kill(2)
+    const orders = open().topic('orders', { value: text })
+    expect(await orders.append({ partition: 1, value: 'a' })).toMatchObject({ offset: 0 })
+    expect(await orders.append({ partition: 0, value: 'a' })).toMatchObject({ offset: 0 })
+  })
+})

@@ -3,6 +3,7 @@
  * leads them. Beliefs come from any node that answers and from NOT_LEADER errors; they may be stale, which costs a
  * redirect and never correctness. One question per topic is under way at a time.
  */
+import type { Partition } from '@millrace/proto'
 import { MillraceError } from '@millrace/record'
 import type { Connection, ConnectionPool } from './connection.ts'
 import { rpcError, type Sent } from './rpc-error.ts'
@@ -17,6 +18,8 @@ export interface TopicView {
   readonly at: number
   /** Base URL of each partition's leader; undefined: not known. */
   readonly leaderUrls: (string | undefined)[]
+  /** Base URLs of each partition's replicas, where the node that answered holds none and so knows nothing of a leader. */
+  readonly replicaUrls: readonly (readonly string[])[]
 }
 
 export interface DirectoryOptions {
@@ -33,6 +36,8 @@ export class ClusterDirectory {
   #nodes = new Map<number, string>()
   readonly #topics = new Map<string, TopicView>()
   readonly #lookups = new Map<string, Promise<TopicView>>()
+  /** How often some replica had to be asked, by topic and partition. */
+  readonly #turns = new Map<string, number>()
   /** URLs to ask: given ones first, then found ones. The one that answered last is asked first. */
   #urls: string[]
   #closed: MillraceError | undefined
@@ -71,14 +76,24 @@ export class ClusterDirectory {
     this.#topics.delete(topic)
   }
 
-  /** Base URL to turn to for a partition; undefined: no leader is known to anyone. */
+  /** Base URL to turn to for a partition: its leader, or a replica that can say who leads. Undefined: not now. */
   async leaderUrl(topic: string, partition: number, signal?: AbortSignal): Promise<string | undefined> {
     if (this.#options.routing === 'any') return this.#urls[0]
     const known = this.#topics.get(topic)?.leaderUrls[partition]
     if (known !== undefined) return known
-    const { leaderUrls, partitions } = await this.refresh(topic, signal)
-    if (partition < partitions) return leaderUrls[partition]
+    const view = await this.refresh(topic, signal)
+    const { leaderUrls, partitions } = view
+    if (partition < partitions) return leaderUrls[partition] ?? this.#replicaUrl(view, partition)
     throw new MillraceError('UNKNOWN_PARTITION', `${topic} has partitions 0 to ${partitions - 1}, not ${partition}`)
+  }
+
+  /** Another one each time: any of them may be gone. */
+  #replicaUrl({ name, replicaUrls }: TopicView, partition: number): string | undefined {
+    const urls = replicaUrls[partition] ?? []
+    const key = `${name}/${partition}`
+    const turn = this.#turns.get(key) ?? 0
+    if (urls.length > 0) this.#turns.set(key, turn + 1)
+    return urls[turn % urls.length]
   }
 
   /** A broker said who leads. */
@@ -145,13 +160,12 @@ export class ClusterDirectory {
   async #describe(name: string): Promise<TopicView> {
     const { topic } = await this.call(({ topics }, options) => topics.describeTopic({ name }, options))
     if (topic === undefined) throw new MillraceError('INTERNAL', `a broker describes ${name} with nothing`)
-    const nodes = topic.partitions.map(partition => partition.leaderNode)
-    if (this.#options.routing === 'leader' && nodes.some(node => node !== 0 && !this.#nodes.has(node))) {
-      await this.#learnNodes()
-    }
-    const leaderUrls: (string | undefined)[] = new Array(topic.partitions.length).fill(undefined)
-    for (const { partition, leaderNode } of topic.partitions) leaderUrls[partition] = this.#nodes.get(leaderNode)
-    const view: TopicView = { name, partitions: topic.partitions.length, at: performance.now(), leaderUrls }
+    const partitions = topic.partitions.toSorted((a, b) => a.partition - b.partition)
+    const named = partitions.flatMap(partition => nodesToAsk(partition))
+    if (this.#options.routing === 'leader' && named.some(node => !this.#nodes.has(node))) await this.#learnNodes()
+    const leaderUrls = partitions.map(({ leaderNode }) => this.#nodes.get(leaderNode))
+    const replicaUrls = partitions.map(partition => nodesToAsk(partition).flatMap(node => this.#nodes.get(node) ?? []))
+    const view: TopicView = { name, partitions: partitions.length, at: performance.now(), leaderUrls, replicaUrls }
     this.#topics.set(name, view)
     return view
   }
@@ -162,6 +176,15 @@ export class ClusterDirectory {
     const found = [...this.#nodes.values()].filter(url => !this.#urls.includes(url))
     this.#urls.push(...found)
   }
+}
+
+/**
+ * The leader where the node that answered knows one. A node that holds a replica (its term is above 0) and knows none is
+ * to be asked again: there is an election. Who holds none knows only where the replicas are.
+ */
+function nodesToAsk({ leaderNode, nodes, term }: Pick<Partition, 'leaderNode' | 'nodes' | 'term'>): readonly number[] {
+  if (leaderNode !== 0) return [leaderNode]
+  return term === 0n ? nodes : []
 }
 
 /** A call on whichever node it is given. */

@@ -44,6 +44,8 @@ export interface FakeNode {
 export class FakeCluster {
   readonly topics: Map<string, FakePartition[]> = new Map<string, FakePartition[]>()
   readonly nodes: FakeNode[] = []
+  /** Nodes that hold no replica of anything: they know who does, and not who leads. */
+  readonly strangers: Set<number> = new Set()
   /** Asked for every batch on a stream; undefined: no fault. */
   fault: (request: AppendStreamRequest, node: number) => Fault | undefined = () => undefined
   /** Batches that reached a node, in order of arrival. */
@@ -134,7 +136,7 @@ export class FakeCluster {
   #routes(router: ConnectRouter, node: number, down: AbortSignal): void {
     const known = (name: string): Topic => {
       this.partition(name, 0)
-      return this.#describe(name)
+      return this.#describe(name, node)
     }
     router.service(LogService, {
       append: request => {
@@ -153,10 +155,10 @@ export class FakeCluster {
         const exists = this.topics.has(name)
         if (exists && !ifNotExists) throw wireError(new MillraceError('TOPIC_EXISTS', `${name} exists`))
         if (!exists) this.addTopic(name, config?.partitions || 3)
-        return { topic: this.#describe(name), created: !exists }
+        return { topic: this.#describe(name, node), created: !exists }
       },
       describeTopic: ({ name }) => ({ topic: guarded(() => known(name)) }),
-      listTopics: () => ({ topics: [...this.topics.keys()].map(name => this.#describe(name)) }),
+      listTopics: () => ({ topics: [...this.topics.keys()].map(name => this.#describe(name, node)) }),
       deleteTopic: ({ name }) => {
         guarded(() => known(name))
         this.topics.delete(name)
@@ -173,11 +175,13 @@ export class FakeCluster {
     })
   }
 
-  #describe(name: string): Topic {
+  #describe(name: string, node: number): Topic {
+    const isStranger = this.strangers.has(node)
     const partitions = this.topics.get(name)!.map((partition, i) => ({
       partition: i,
-      leaderNode: this.node(partition.leader)?.down.signal.aborted ? 0 : partition.leader,
-      nodes: this.nodes.map(({ id }) => id),
+      leaderNode: isStranger || this.node(partition.leader)?.down.signal.aborted ? 0 : partition.leader,
+      term: isStranger ? 0n : 1n,
+      nodes: this.nodes.flatMap(({ id }) => (this.strangers.has(id) ? [] : [id])),
       highWatermark: BigInt(partition.highWatermark),
     }))
     return create(TopicSchema, { name, config: { partitions: partitions.length }, partitions })
@@ -186,6 +190,7 @@ export class FakeCluster {
   #lead(partition: FakePartition, node: number): void {
     if (partition.leader === node) return
     const { leader, name } = partition
+    if (this.strangers.has(node)) throw new MillraceError('NO_LEADER', `node ${node} knows no leader of ${name}`)
     const details = { leaderNode: leader, leaderUrl: this.node(leader).url }
     throw new MillraceError('NOT_LEADER', `node ${leader} leads ${name}`, { details })
   }
