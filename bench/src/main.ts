@@ -4,6 +4,7 @@ import { benchCluster } from './cluster.ts'
 import { benchFailover } from './failover.ts'
 import { benchIdleGroups } from './idle-groups.ts'
 import { benchLogStore } from './log-store.ts'
+import { benchMembership } from './membership.ts'
 import { benchPeers } from './peers.ts'
 import { benchProfile } from './profile.ts'
 import { benchRaftCore } from './raft-core.ts'
@@ -19,6 +20,10 @@ const BENCHMARKS: Readonly<
   },
   'idle-groups': { what: 'processor time of 500 groups in which nothing happens (1 min)', run: benchIdleGroups },
   'log-store': { what: 'the log on this disk beside a bare loop (2 min; --quick, --dir FOLDER)', run: benchLogStore },
+  membership: {
+    what: 'time without an acknowledgement while five nodes become three and five again (3 min; --quick)',
+    run: benchMembership,
+  },
   peers: { what: 'Millrace beside NATS, Kafka and bare processes (1 h; --quick), see docs', run: benchPeers },
   profile: { what: 'where the time goes: CPU profiles of leader, follower, client; W1, W2 or W3', run: benchProfile },
   'raft-core': { what: 'the algorithm alone: three replicas in one thread, no I/O (about 10 s)', run: benchRaftCore },

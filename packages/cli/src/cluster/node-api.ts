@@ -7,7 +7,6 @@ import { type DescMessage, fromBinary, fromJson, type JsonValue, type MessageSha
 import {
   type DescribeClusterResponse,
   DescribeClusterResponseSchema,
-  type ErrorDetail,
   ErrorDetailSchema,
   type NodeStatusResponse,
   NodeStatusResponseSchema,
@@ -95,19 +94,30 @@ function errorFrom(url: string, status: number, body: string): MillraceError {
   if (detail === undefined)
     return new MillraceError('INTERNAL', `${url} is not a Millrace node: it answered with status ${status}`)
   const code = isErrorCode(detail.code) ? detail.code : 'INTERNAL'
-  const outcome = detail.outcome === Outcome.NOT_STORED ? 'not_stored' : 'unknown'
-  return new MillraceError(code, detail.message, { outcome, details: detail.details })
+  return new MillraceError(code, detail.message, { outcome: detail.outcome, details: detail.details })
 }
 
-interface ConnectErrorBody {
+interface Refusal {
+  readonly code: string
+  readonly message: string
+  readonly outcome: MillraceError['outcome']
+  readonly details: MillraceError['details']
+}
+
+/** As Connect answers, or as a node that starts does, which has no services yet. */
+interface ErrorBody {
   readonly details?: readonly { readonly type: string; readonly value: string }[]
+  readonly error?: Refusal
 }
 
-function errorDetailOf(body: string): ErrorDetail | undefined {
+function errorDetailOf(body: string): Refusal | undefined {
   try {
-    const { details = [] } = JSON.parse(body) as ConnectErrorBody
+    const { details = [], error } = JSON.parse(body) as ErrorBody
+    if (error !== undefined) return error
     const detail = details.find(({ type }) => type === ErrorDetailSchema.typeName)
-    return detail && fromBinary(ErrorDetailSchema, Buffer.from(detail.value, 'base64'))
+    if (detail === undefined) return undefined
+    const { outcome, ...rest } = fromBinary(ErrorDetailSchema, Buffer.from(detail.value, 'base64'))
+    return { ...rest, outcome: outcome === Outcome.NOT_STORED ? 'not_stored' : 'unknown' }
   } catch {
     // Whoever answers there does not speak Connect: the caller says so.
     return undefined
