@@ -206,7 +206,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = {
     status: 503,
     connect: 'unavailable',
     meaning:
-      'A replica has not caught up: a new one in the time allowed (it stays a learner), or one whose log is behind its state (it is not read yet).',
+      'A replica has not caught up: a new one in the time allowed (it stays a learner), one whose log is behind its state (it is not read yet), or one that has known no leader for 30 s.',
   },
   APPEND_TIMEOUT: {
     outcome: 'unknown',

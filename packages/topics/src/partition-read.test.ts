@@ -93,6 +93,22 @@ describe('read', () => {
     }
   })
 
+  test('says for how long no leader was known', () => {
+    let nowMs = 1_000
+    at.group.leaderNode = 0
+    const replica = new PartitionReplica('orders', 0, at.machine, at.group, () => nowMs)
+    nowMs = 1_500
+    expect(replica.leaderlessMs).toBe(500)
+    at.group.hearLeader(0)
+    expect(replica.leaderlessMs).toBe(500)
+    at.group.hearLeader(2)
+    expect(replica.leaderlessMs).toBe(0)
+    nowMs = 2_000
+    at.group.hearLeader(0)
+    nowMs = 2_250
+    expect(replica.leaderlessMs).toBe(250)
+  })
+
   test('of a halted replica is refused', async () => {
     at.group.halt('bad chain')
     await expect(at.replica.read(0, 100)).rejects.toMatchObject({ code: 'PARTITION_HALTED' })

@@ -28,17 +28,30 @@ export class PartitionReplica implements Partition {
   readonly #leaderGone = (reason: string): MillraceError => notLeading(this.handle, this.#name, reason)
   /** The log is known to hold what is committed up to this index. */
   #heldTo = 0
+  readonly #nowMs: () => number
+  /** Undefined while a leader is known. */
+  #leaderlessSinceMs: number | undefined
   #halted: string | undefined
   #closed: MillraceError | undefined
 
-  constructor(topic: string, partition: number, machine: PartitionMachine, handle: GroupHandle) {
+  /** @param nowMs a clock that never goes back */
+  constructor(
+    topic: string,
+    partition: number,
+    machine: PartitionMachine,
+    handle: GroupHandle,
+    nowMs: () => number = () => performance.now(),
+  ) {
     this.topic = topic
     this.partition = partition
     this.machine = machine
     this.handle = handle
+    this.#nowMs = nowMs
     this.#halted = handle.status().halted
+    this.#noteLeader()
     handle.observe(event => {
       if (event.type === 'halted') this.#halt()
+      else if (event.type === 'leader') this.#noteLeader()
     })
   }
 
@@ -60,6 +73,10 @@ export class PartitionReplica implements Partition {
 
   get term(): number {
     return this.handle.term
+  }
+
+  get leaderlessMs(): number {
+    return this.#leaderlessSinceMs === undefined ? 0 : this.#nowMs() - this.#leaderlessSinceMs
   }
 
   get logStartOffset(): number {
@@ -200,6 +217,11 @@ export class PartitionReplica implements Partition {
     }
     this.#heldTo = broughtTo
     return undefined
+  }
+
+  #noteLeader(): void {
+    if (this.handle.leaderNode !== 0) this.#leaderlessSinceMs = undefined
+    else this.#leaderlessSinceMs ??= this.#nowMs()
   }
 
   #halt(): void {

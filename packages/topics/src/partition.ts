@@ -52,6 +52,8 @@ export interface Partition {
   readonly leading: boolean
   readonly leaderNode: number
   readonly term: number
+  /** For how long this replica has known no leader, in ms; 0 while it knows one. What it has may be old. */
+  readonly leaderlessMs: number
   readonly logStartOffset: number
   /** First offset that is not known to be committed and applied here; readers see what is below. */
   readonly highWatermark: number

@@ -62,6 +62,14 @@ export function checkPartition(topic: TopicInfo, partition: number): void {
   )
 }
 
+/** Whether the catalogue, as this node has it, places a replica here: one that is not to be here any more soon hears nothing. */
+export function isPlacedHere({ topics, nodeId }: Pick<Lookup, 'topics' | 'nodeId'>, partition: Partition): boolean {
+  const topic = knownTopic(topics, partition.topic)
+  // A topic that was deleted: its partition says so itself.
+  if (topic === undefined) return true
+  return topic.partitions[partition.partition]?.replicas.some(({ node }) => node === nodeId) ?? false
+}
+
 /** How long the replica of a topic that has just been created may take to open. */
 const OPEN_WAIT_MS = 2_000
 

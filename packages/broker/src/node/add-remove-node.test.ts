@@ -4,7 +4,7 @@ import { afterEach, expect, test } from 'vitest'
 import { recoverNode } from '../recovery/recover-node.ts'
 import { clusterConfigs, type DurableCluster, durableCluster, durableClusterOf } from '../testing/durable-cluster.ts'
 import { clusterClient, expectStoredOnce, hostOf, loseAndPrepare, PATIENCE, settled } from '../testing/membership.ts'
-import { ProducerLoad } from '../testing/producer-load.ts'
+import { logClient, ProducerLoad } from '../testing/producer-load.ts'
 import type { RunningNode } from './running-node.ts'
 import { serveNode } from './serve-node.ts'
 
@@ -56,6 +56,7 @@ test('a fourth node joins by the address of one, takes over from the first, and 
     [3, urls[2]],
     [4, fourth.url],
   ])
+  await readsFromOthers(cluster.nodes[0]!)
   await cluster.stop(1)
 
   await fourth.close()
@@ -105,6 +106,19 @@ test('the survivor of a lost majority gets two nodes again, and each partition i
   await settled(recovered, [0, ...groups], ['1', '2:4', '3:5'])
   for (const node of recovered) await expectStoredOnce(node, load.acked)
 }, 40_000)
+
+/** It is not one of the cluster any more, and its replicas hear nothing: what was appended since is read nevertheless. */
+async function readsFromOthers(removed: RunningNode): Promise<void> {
+  const acked = load.acked.length
+  await expect.poll(() => load.acked.length, PATIENCE).toBeGreaterThan(acked + 10)
+  for (const partition of [0, 1]) {
+    const last = Math.max(...load.acked.filter(batch => batch.partition === partition).map(({ offset }) => offset))
+    const ends: number[] = []
+    const read = logClient(removed.url).read({ topic: 'orders', partition, anyReplica: true, recordsMax: 1n })
+    for await (const { event } of read) if (event.case === 'subscribed') ends.push(Number(event.value.highWatermark))
+    expect(ends[0]).toBeGreaterThan(last)
+  }
+}
 
 function fail(error: Error): never {
   throw error

@@ -7,7 +7,7 @@ import { MillraceError } from '@millrace/record'
 import type { TopicInfo } from '@millrace/topics'
 import type { BrokerContext } from '../broker-context.ts'
 import { notLeader } from '../cluster/not-leader.ts'
-import { localPartition } from '../cluster/topic-lookup.ts'
+import { isPlacedHere, localPartition } from '../cluster/topic-lookup.ts'
 import { sleep } from '../timing.ts'
 import { type OpenRead, openPartitionRead, type ReadEvent, type ReadOptions } from './partition-read.ts'
 import { openRemoteRead } from './remote-read.ts'
@@ -95,8 +95,9 @@ async function open(
   const refusal = notLeader(directory, { what: `${topic.name}/${partition}`, leaderNode, term: local?.term ?? 0 })
   if (refusal.code === 'NOT_LEADER') return openAt(context, leaderNode, topic, partition, options)
   const other = topic.partitions[partition]?.replicas.find(replica => replica.node !== nodeId)?.node
-  if (local !== undefined || other === undefined) throw refusal
-  // No replica here and no leader known: any replica's refusal names it.
+  const isHere = local !== undefined && isPlacedHere(context, local)
+  if (isHere || other === undefined) throw refusal
+  // No replica here, or one that hears nothing any more, and no leader known: any replica's refusal names it.
   try {
     return await openAt(context, other, topic, partition, options)
   } catch (error) {

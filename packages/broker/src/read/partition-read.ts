@@ -6,8 +6,8 @@
 import { type Frame, MillraceError } from '@millrace/record'
 import type { Partition } from '@millrace/topics'
 import type { BrokerContext } from '../broker-context.ts'
-import type { NodeDirectory } from '../cluster/node-directory.ts'
 import { notLeader } from '../cluster/not-leader.ts'
+import { isPlacedHere } from '../cluster/topic-lookup.ts'
 import { confirmLeadership } from './leader-confirmation.ts'
 import { type StartPosition, startOffset } from './start-position.ts'
 
@@ -43,22 +43,29 @@ export interface OpenRead {
   readonly events: AsyncGenerator<ReadEvent>
 }
 
-/** How often a waiting read looks whether its node still leads. */
+type ReadContext = Pick<BrokerContext, 'topics' | 'directory' | 'nodeId'>
+
+/**
+ * A replica that has known no leader for so long is not read any more, not even by who takes what is old: nobody can say
+ * how old. Longer than any election takes.
+ */
+const LEADERLESS_MS = 30_000
+/** How often a waiting read looks whether its node may still serve it. */
 const LEADING_CHECK_MS = 500
 
 /**
  * Opens the read. Unless any replica may serve it, everything that was acknowledged before the call is in it.
  *
- * @throws MillraceError NOT_LEADER, LEADER_STARTING, NO_LEADER, OFFSET_OUT_OF_RANGE, PARTITION_HALTED
+ * @throws MillraceError NOT_LEADER, LEADER_STARTING, NO_LEADER, REPLICA_BEHIND, OFFSET_OUT_OF_RANGE, PARTITION_HALTED
  */
 export async function openPartitionRead(
-  { topics, directory }: Pick<BrokerContext, 'topics' | 'directory'>,
+  context: ReadContext,
   partition: Partition,
   options: ReadOptions,
 ): Promise<OpenRead> {
-  const mayServe = () => checkServes(partition, directory, options)
+  const mayServe = () => checkServes(context, partition, options)
   mayServe()
-  if (!options.anyReplica) await confirmLeadership(topics, partition)
+  if (!options.anyReplica) await confirmLeadership(context.topics, partition)
   const { highWatermark } = partition
   const start = await startOffset(partition, options.from)
   return {
@@ -70,10 +77,15 @@ export async function openPartitionRead(
   }
 }
 
-function checkServes(partition: Partition, directory: NodeDirectory, { anyReplica }: ReadOptions): void {
-  if (partition.leading || anyReplica) return
-  const { leaderNode, term } = partition
-  throw notLeader(directory, { what: `${partition.topic}/${partition.partition}`, leaderNode, term })
+function checkServes(context: ReadContext, partition: Partition, { anyReplica }: ReadOptions): void {
+  if (partition.leading) return
+  const what = `${partition.topic}/${partition.partition}`
+  const { leaderNode, term, leaderlessMs } = partition
+  if (!anyReplica || !isPlacedHere(context, partition)) throw notLeader(context.directory, { what, leaderNode, term })
+  if (leaderlessMs < LEADERLESS_MS) return
+  const seconds = Math.floor(leaderlessMs / 1_000)
+  const message = `node ${context.nodeId} has heard of no leader of ${what} for ${seconds} s, and what it has may be old; read from another replica, or try again`
+  throw new MillraceError('REPLICA_BEHIND', message, { details: { leaderlessMs: Math.floor(leaderlessMs) } })
 }
 
 async function* events(

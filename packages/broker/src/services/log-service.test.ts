@@ -334,6 +334,32 @@ describe('Read', () => {
     expect((await failure(live.next())).detail).toMatchObject({ code: 'NOT_LEADER', notLeader: { leaderNode: 2 } })
   })
 
+  test('a replica that has long known no leader is not read any more, live reads of it end', async () => {
+    const fake = nodes[1]!.topics.fake('demo', 0)
+    fake.leaderlessMs = 29_999
+    const live = log[1]!.read({ topic: 'demo', partition: 0, anyReplica: true, live: true })[Symbol.asyncIterator]()
+    await live.next()
+    fake.leaderlessMs = 30_000
+    expect((await failure(live.next())).detail).toMatchObject({ code: 'REPLICA_BEHIND', retryable: true })
+    const refused = await failure(collect(log[1]!.read({ topic: 'demo', partition: 0, anyReplica: true })))
+    expect(refused.detail).toMatchObject({ code: 'REPLICA_BEHIND', details: { leaderlessMs: '30000' } })
+  })
+
+  test('where the catalogue places no replica any more, any read is passed on to the leader', async () => {
+    const append = { topic: 'demo', partition: 0, body: { case: 'recordSet', value: set('a', 'b').bytes } } as const
+    await log[0]!.append(append)
+    const live = log[1]!.read({ topic: 'demo', partition: 0, anyReplica: true, live: true })[Symbol.asyncIterator]()
+    await live.next()
+    const { shared } = nodes[0]!.topics
+    const topic = shared.topics.get('demo')!
+    const partitions = topic.partitions.map(each => ({ ...each, replicas: [{ replica: 1, node: 1 }] }))
+    shared.topics.set('demo', { ...topic, partitions })
+    expect((await failure(live.next())).detail).toMatchObject({ code: 'NOT_LEADER', notLeader: { leaderNode: 1 } })
+    const passedOn = await collect(log[1]!.read({ topic: 'demo', partition: 0, anyReplica: true }))
+    expect(passedOn.map(({ event }) => event.case)).toEqual(['subscribed', 'frames'])
+    expect(passedOn[0]!.event).toMatchObject({ value: { highWatermark: 2n } })
+  })
+
   test('a leader that no majority confirms shows nothing', async () => {
     await log[0]!.append({ topic: 'demo', partition: 0, body: { case: 'recordSet', value: set('a').bytes } })
     nodes[0]!.topics.shared.majority = false

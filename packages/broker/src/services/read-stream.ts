@@ -16,8 +16,9 @@ import { frameBatchParts, type MessageParts } from '@millrace/proto/http2'
 import { type Frame, framePayload, MillraceError, RecordSetReader } from '@millrace/record'
 import type { BrokerContext } from '../broker-context.ts'
 import { notLeader } from '../cluster/not-leader.ts'
-import { checkPartition, findTopic, localPartition } from '../cluster/topic-lookup.ts'
-import { type OpenRead, openPartitionRead, type ReadEvent } from '../read/partition-read.ts'
+import { checkPartition, findTopic, isPlacedHere, localPartition } from '../cluster/topic-lookup.ts'
+import { openLeaderRead } from '../read/leader-read.ts'
+import { type OpenRead, openPartitionRead, type ReadEvent, type ReadOptions } from '../read/partition-read.ts'
 import { fromWirePosition } from '../read/start-position.ts'
 import { checkHello, serverHello } from './hello.ts'
 
@@ -51,19 +52,24 @@ async function open(context: BrokerContext, request: ReadRequest, signal: AbortS
   const topic = await findTopic(context, request.topic)
   checkPartition(topic, request.partition)
   const partition = await localPartition(context, topic, request.partition)
-  if (partition === undefined) {
-    const leaderNode = topics.leaderOf(topic.name, request.partition)
-    throw notLeader(directory, { what: `${topic.name}/${request.partition}`, leaderNode, term: 0 })
-  }
   const bufferMax = settings.limits.readBufferBytesMax
-  return openPartitionRead(context, partition, {
+  const options: ReadOptions = {
     from: fromWirePosition(request.from),
     live: request.live,
     anyReplica: request.anyReplica,
     batchBytesMax: request.batchBytesMax === 0 ? bufferMax : Math.min(request.batchBytesMax, bufferMax),
     idleMs: settings.readIdleMs,
     signal,
-  })
+  }
+  if (request.anyReplica) {
+    if (partition !== undefined && isPlacedHere(context, partition))
+      return openPartitionRead(context, partition, options)
+    // Who takes any node's answer did not choose this one for what it holds: it is passed on.
+    return openLeaderRead(context, topic, request.partition, { ...options, anyReplica: false })
+  }
+  if (partition !== undefined) return openPartitionRead(context, partition, options)
+  const leaderNode = topics.leaderOf(topic.name, request.partition)
+  throw notLeader(directory, { what: `${topic.name}/${request.partition}`, leaderNode, term: 0 })
 }
 
 /** As a message of protobuf-es: frames are joined, which copies them unless there is one. */

@@ -7,6 +7,7 @@ export class FakePartition implements Partition {
   readonly partition: number
   readonly group: number
   readonly frames: Frame[] = []
+  leaderlessMs = 0
   leaderNode: number
   term = 1
   logStartOffset = 0

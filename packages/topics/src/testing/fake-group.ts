@@ -134,6 +134,12 @@ export class FakeGroup implements GroupHandle {
     this.#apply(this.#written.slice(-count))
   }
 
+  /** This replica hears who leads; 0: nobody. */
+  hearLeader(node: number): void {
+    this.leaderNode = node
+    for (const observer of this.#observers) observer({ type: 'leader' })
+  }
+
   halt(reason: string): void {
     this.halted = reason
     this.leading = false

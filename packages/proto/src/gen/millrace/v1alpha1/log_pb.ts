@@ -522,7 +522,8 @@ export type ReadRequest = Message<"millrace.v1alpha1.ReadRequest"> & {
   hello?: ClientHello | undefined;
 
   /**
-   * Read from the node that was asked even if it does not lead (committed records only, perhaps behind).
+   * Read from the node that was asked even if it does not lead (committed records only, perhaps behind). One that is to
+   * hold no replica passes the read on to the leader.
    *
    * @generated from field: bool any_replica = 9;
    */
