@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Frame } from '@millrace/record'
 import { expect, test } from 'vitest'
 import { ProposalWaiters } from './proposal-waiters.ts'
@@ -55,4 +57,23 @@ test('thousands of waiters are let go of', () => {
   for (let i = 0; i < 5_000; i++) waiters.applied(frame(i, 1), i)
   expect(heard).toHaveLength(5_000)
   expect(waiters.size).toBe(0)
+})
+
+test('what was proposed is let go of as soon as its waiter has heard its end, while others wait', async () => {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  const waiters = new ProposalWaiters()
+  const add = (index: number): WeakRef<object> => {
+    const payload = new Uint8Array(100)
+    waiters.add(index, 1, { applied: () => payload.length, failed: () => payload.length })
+    return new WeakRef(payload)
+  }
+  const payloads = [1, 2, 3].map(add)
+  waiters.applied(frame(1, 1), undefined)
+  waiters.applied(frame(2, 1), undefined)
+  // A weak reference that was made or looked at holds on until the present job is over.
+  await new Promise(resolve => setImmediate(resolve))
+  collectGarbage()
+  expect(payloads.map(payload => payload.deref() === undefined)).toEqual([true, true, false])
+  expect(waiters.size).toBe(1)
 })

@@ -4,6 +4,8 @@
  * Proposals are accepted in rising (term, index), and entries are applied in rising (term, index) too, so one queue
  * suffices. A committed entry of a later term at or below a waiter's index proves that the waiter's entry is not in the
  * log and never will be: by log matching nothing of an earlier term can follow it.
+ *
+ * Never holds on to a waiter that has heard its end: with it would stay what it has proposed, up to megabytes each.
  */
 import type { LogIndex, Term } from '@millrace/raft-core'
 import type { Frame } from '@millrace/record'
@@ -18,7 +20,8 @@ interface Pending {
 const COMPACT_AT = 1_024
 
 export class ProposalWaiters {
-  #queue: Pending[] = []
+  /** Live from `#head` on; the places before it hold nothing. */
+  #queue: (Pending | undefined)[] = []
   #head = 0
 
   get size(): number {
@@ -55,6 +58,7 @@ export class ProposalWaiters {
   }
 
   #shift(): void {
+    this.#queue[this.#head] = undefined
     this.#head += 1
     if (this.#head < COMPACT_AT || this.#head * 2 < this.#queue.length) return
     this.#queue = this.#queue.slice(this.#head)
