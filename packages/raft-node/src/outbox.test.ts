@@ -24,7 +24,7 @@ function sent(...messages: readonly GroupMessage[]): readonly Message<Frame>[] {
   for (const message of messages) outbox.post(9, message)
   const out: GroupMessage[] = []
   const send = (_node: number, batch: readonly GroupMessage[]): void => void out.push(...batch)
-  outbox.flush({ send } as unknown as Transport)
+  outbox.flushAll({ send } as unknown as Transport)
   return out.map(({ message }) => message)
 }
 
@@ -63,4 +63,33 @@ test('heartbeats of ticks that were stepped together become one; others stay apa
   })
   const left = sent(heartbeat(1, 0), heartbeat(1, 0), heartbeat(1, 4), heartbeat(1, 4, 6), heartbeat(2, 4, 6))
   expect(left).toMatchObject([{ context: 0 }, { context: 4, commit: 5 }, { context: 4, commit: 6 }, { commit: 6 }])
+})
+
+test('news of a commit waits for an append to the same peer, or until everything is sent', () => {
+  const outbox = new Outbox()
+  const batches: [number, readonly GroupMessage[]][] = []
+  const transport = { send: (node: number, batch: readonly GroupMessage[]) => void batches.push([node, batch]) }
+  const flush = () => outbox.flush(transport as unknown as Transport)
+  outbox.post(8, append(4, [], 3))
+  outbox.post(9, append(4, [], 3))
+  expect([flush(), batches]).toEqual([true, []])
+  outbox.post(9, append(4, [entry(5)], 3))
+  expect(flush()).toBe(true)
+  expect(batches).toHaveLength(1)
+  expect(batches[0]).toMatchObject([9, [{ message: { prevIndex: 4, commit: 3, entries: [{ index: 5 }] } }]])
+  outbox.flushAll(transport as unknown as Transport)
+  expect(batches).toHaveLength(2)
+  expect(batches[1]).toMatchObject([8, [{ message: { commit: 3, entries: [] } }]])
+  expect(flush()).toBe(false)
+})
+
+test('an answer does not wait, and takes news of other groups along in order', () => {
+  const outbox = new Outbox()
+  const batches: (readonly GroupMessage[])[] = []
+  outbox.post(9, { ...append(4, [], 3), group: 3 })
+  outbox.post(9, acknowledgement(5))
+  outbox.flush({
+    send: (_node: number, batch: readonly GroupMessage[]) => void batches.push(batch),
+  } as unknown as Transport)
+  expect(batches).toMatchObject([[{ group: 3 }, { group: 7 }]])
 })

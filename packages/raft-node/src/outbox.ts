@@ -1,5 +1,6 @@
 /**
- * What a turn has to say to each peer, handed to the transport once, at the end of the turn's steps.
+ * What a turn has to say to each peer, handed to the transport once, at the end of the turn's steps. An append without
+ * entries, which tells of a commit, waits for company: the next append says the same.
  *
  * The core answers every input with messages of its own. Within a turn, appends of a group that continue each other
  * become one append, and of several acknowledgements or equal heartbeats the last one says it all, so a turn with 64
@@ -14,6 +15,8 @@ const APPEND_BYTES_MAX = 1024 * 1024
 
 interface PeerBox {
   messages: GroupMessage[]
+  /** Something here is more than news of a commit. */
+  urgent: boolean
   /** Entries of the last message, if it was put together here and may grow. */
   growing: Entry<Frame>[] | undefined
   growingBytes: number
@@ -24,6 +27,7 @@ export class Outbox {
 
   post(node: number, message: GroupMessage): void {
     const box = this.#box(node)
+    if (!isCommitNews(message)) box.urgent = true
     const last = box.messages[box.messages.length - 1]
     if (last === undefined || last.group !== message.group || !merge(box, last, message)) {
       box.messages.push(message)
@@ -31,24 +35,45 @@ export class Outbox {
     }
   }
 
-  flush(transport: Transport): void {
+  /**
+   * Sends what is urgent, and what waited for the same peer with it.
+   *
+   * @returns whether news of commits waits
+   */
+  flush(transport: Transport): boolean {
+    let waiting = false
     for (const [node, box] of this.#boxes) {
-      if (box.messages.length === 0) continue
-      const { messages } = box
-      box.messages = []
-      box.growing = undefined
-      transport.send(node, messages)
+      if (box.urgent) send(transport, node, box)
+      else if (box.messages.length > 0) waiting = true
     }
+    return waiting
+  }
+
+  /** Sends everything. */
+  flushAll(transport: Transport): void {
+    for (const [node, box] of this.#boxes) if (box.messages.length > 0) send(transport, node, box)
   }
 
   #box(node: number): PeerBox {
     let box = this.#boxes.get(node)
     if (box === undefined) {
-      box = { messages: [], growing: undefined, growingBytes: 0 }
+      box = { messages: [], urgent: false, growing: undefined, growingBytes: 0 }
       this.#boxes.set(node, box)
     }
     return box
   }
+}
+
+function isCommitNews({ message }: GroupMessage): boolean {
+  return message.type === 'append' && message.entries.length === 0
+}
+
+function send(transport: Transport, node: number, box: PeerBox): void {
+  const { messages } = box
+  box.messages = []
+  box.urgent = false
+  box.growing = undefined
+  transport.send(node, messages)
 }
 
 /** Makes one message of two of a group, where that says the same. */
