@@ -12,6 +12,8 @@ import type { GroupMessage, Transport } from './transport.ts'
 
 /** Frames of one append; the core's own messages are not split. */
 const APPEND_BYTES_MAX = 1024 * 1024
+/** A frame of at least this travels alone: its receiver can keep it in the message that it came in, without a copy. */
+export const ALONE_BYTES_MIN: number = 192 * 1024
 
 interface PeerBox {
   messages: GroupMessage[]
@@ -112,11 +114,18 @@ function mergeAppends(box: PeerBox, group: number, a: AppendRequest<Frame>, b: A
     box.growingBytes = bytesOf(a.entries)
   }
   const more = bytesOf(b.entries)
-  if (box.growingBytes + more > APPEND_BYTES_MAX) return false
+  if (box.growingBytes + more > APPEND_BYTES_MAX || isAlone(a, b)) return false
   for (const entry of b.entries) box.growing.push(entry)
   box.growingBytes += more
   box.messages[box.messages.length - 1] = { group, message: { ...a, commit: b.commit, entries: box.growing } }
   return true
+}
+
+/** One of the two is a single large frame. */
+function isAlone(a: AppendRequest<Frame>, b: AppendRequest<Frame>): boolean {
+  const isLarge = ({ entries }: AppendRequest<Frame>): boolean =>
+    entries.length === 1 && entries[0]!.size >= ALONE_BYTES_MIN
+  return (isLarge(a) && b.entries.length > 0) || (isLarge(b) && a.entries.length > 0)
 }
 
 function bytesOf(entries: readonly Entry<Frame>[]): number {

@@ -87,6 +87,8 @@ export interface FrameBody {
   readonly payload: Uint8Array
   /** Checksum of `payload`, where it is already known. */
   readonly payloadCrc?: number
+  /** The memory around `payload` is given away with it: where there is room, the frame is made there, without a copy. */
+  readonly payloadOwned?: boolean
 }
 
 /** What the log knows at sealing: where the frame stands, and the chain of the frame before it. */
@@ -102,11 +104,38 @@ export interface FramePosition {
 /** 16 zero bytes: the producer of frames that no producer made. */
 export const NO_PRODUCER: Uint8Array = new Uint8Array(16)
 
-/** Makes the frame. Copies the payload once, into the buffer that disk, peers and readers then share. */
+/** Room before and behind a payload that is enough to make its frame in place. */
+export const FRAME_ROOM: { readonly before: number; readonly behind: number } = {
+  before: FRAME_HEADER_BYTES,
+  behind: 7,
+}
+
+/** Whether a frame is made around the payload where it lies, without a copy. */
+export function isSealedInPlace({ payload, payloadOwned }: Pick<FrameBody, 'payload' | 'payloadOwned'>): boolean {
+  if (payloadOwned !== true || payload.byteOffset < FRAME_HEADER_BYTES) return false
+  return payload.byteOffset - FRAME_HEADER_BYTES + frameBytes(payload.length) <= payload.buffer.byteLength
+}
+
+/** The frame's memory, with the payload in its place and zeroes around it. */
+function frameAround(body: FrameBody): Uint8Array {
+  const { payload } = body
+  const length = frameBytes(payload.length)
+  if (!isSealedInPlace(body)) {
+    const bytes = new Uint8Array(length)
+    bytes.set(payload, FRAME_HEADER_BYTES)
+    return bytes
+  }
+  const bytes = new Uint8Array(payload.buffer, payload.byteOffset - FRAME_HEADER_BYTES, length)
+  bytes.fill(0, 0, FRAME_HEADER_BYTES)
+  bytes.fill(0, FRAME_HEADER_BYTES + payload.length)
+  return bytes
+}
+
+/** Makes the frame, in the buffer that disk, peers and readers then share: a copy, or around the payload if that is owned. */
 export function sealFrame(body: FrameBody, at: FramePosition): Frame {
   const { payload } = body
-  const bytes = new Uint8Array(frameBytes(payload.length))
-  const view = new DataView(bytes.buffer)
+  const bytes = frameAround(body)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const payloadCrc = body.payloadCrc ?? crc32(payload)
   view.setUint32(0, FRAME_MAGIC, true)
   view.setUint8(4, FRAME_VERSION)
@@ -129,7 +158,6 @@ export function sealFrame(body: FrameBody, at: FramePosition): Frame {
   view.setUint32(92, chain, true)
   const headerCrc = crc32Between(bytes, 0, 96)
   view.setUint32(96, headerCrc, true)
-  bytes.set(payload, FRAME_HEADER_BYTES)
   const header: FrameHeader = {
     kind: body.kind,
     codec: body.codec,

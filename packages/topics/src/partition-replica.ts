@@ -175,6 +175,7 @@ export class PartitionReplica implements Partition {
         sequence: batch.producer?.sequence ?? 0,
         payload: batch.payload,
         payloadCrc: batch.payloadCrc,
+        payloadOwned: batch.payloadOwned === true,
       },
       pending,
     )

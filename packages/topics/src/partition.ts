@@ -18,6 +18,8 @@ export type Expectation =
 /** One record set to append. `payload` belongs to the partition from now on and is never changed. */
 export interface AppendBatch {
   readonly payload: Uint8Array
+  /** The memory around `payload` is given away with it, if the batch is accepted. */
+  readonly payloadOwned?: boolean
   readonly payloadCrc: number
   readonly codec: FrameCodec
   readonly count: number

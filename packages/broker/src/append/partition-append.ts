@@ -9,6 +9,8 @@ import { notLeader } from '../cluster/not-leader.ts'
 
 export interface BatchParts {
   readonly payload: Uint8Array
+  /** The memory around it belongs to nobody else: its frame may be made there. */
+  readonly payloadOwned?: boolean
   /** As the client computed it; absent where the batch came over a channel that carries none. */
   readonly payloadCrc?: number
   /** As the client says; checked against the set. */
@@ -44,7 +46,8 @@ export function checkBatch(parts: BatchParts): AppendBatch {
   const batch = { payload, payloadCrc, codec: index.codec, count: index.count }
   const producer = producerPosition(parts.producer)
   const expect = expectation(parts.expect)
-  return { ...batch, ...(producer && { producer }), ...(expect && { expect }) }
+  const owned = parts.payloadOwned === true && { payloadOwned: true }
+  return { ...batch, ...owned, ...(producer && { producer }), ...(expect && { expect }) }
 }
 
 function checkIndex(index: RecordSetIndex, { count, codec }: BatchParts): void {

@@ -27,6 +27,13 @@ import { serverHello } from './hello.ts'
 /** What a batch costs beside its payload, so that many tiny batches are bounded too. */
 const BATCH_OVERHEAD_BYTES = 512
 
+/** A request as it came. */
+export interface IncomingAppend {
+  readonly request: AppendStreamRequest
+  /** Its record set lies in memory that nobody else has a view on. */
+  readonly owned: boolean
+}
+
 /** A request that waits for its turn to be answered. */
 interface Slot {
   readonly id: bigint
@@ -54,7 +61,7 @@ export class AppendStream {
     this.#signal = signal
   }
 
-  async *run(requests: AsyncIterable<AppendStreamRequest>): AsyncGenerator<AppendStreamResponse> {
+  async *run(requests: AsyncIterable<IncomingAppend>): AsyncGenerator<AppendStreamResponse> {
     const abort = () => this.#wakeBoth()
     this.#signal.addEventListener('abort', abort, { once: true })
     this.#context.counters.appendStreams++
@@ -92,12 +99,12 @@ export class AppendStream {
     return results
   }
 
-  async #pump(requests: AsyncIterable<AppendStreamRequest>): Promise<void> {
+  async #pump(requests: AsyncIterable<IncomingAppend>): Promise<void> {
     const { streamInflightBytesMax } = this.#context.settings.limits
     try {
-      for await (const request of requests) {
+      for await (const { request, owned } of requests) {
         if (this.#signal.aborted) break
-        if (request.topic !== '') await this.#accept(request)
+        if (request.topic !== '') await this.#accept(request, owned)
         while (this.#inflightBytes >= streamInflightBytesMax && !this.#signal.aborted) {
           await new Promise<void>(resolve => {
             this.#wakePump = resolve
@@ -113,7 +120,7 @@ export class AppendStream {
     }
   }
 
-  async #accept(request: AppendStreamRequest): Promise<void> {
+  async #accept(request: AppendStreamRequest, owned: boolean): Promise<void> {
     const key = `${request.topic}/${request.partition}`
     const slot: Slot = { id: request.id, cost: request.recordSet.length + BATCH_OVERHEAD_BYTES, result: undefined }
     const lane = this.#lanes.get(key)
@@ -123,6 +130,7 @@ export class AppendStream {
     try {
       const batch = checkBatch({
         payload: request.recordSet,
+        payloadOwned: owned,
         payloadCrc: request.payloadCrc,
         count: request.count,
         codec: request.codec,

@@ -11,6 +11,7 @@ import { endStreamToJson } from '@connectrpc/connect/protocol-connect'
 import { AppendStreamRequestSchema, AppendStreamResponseSchema, LogService, ReadRequestSchema } from '@millrace/proto'
 import type { MessageParts } from '@millrace/proto/http2'
 import { type Envelope, EnvelopeFlag, EnvelopeTooLongError, MessageReader, MessageWriter } from '@millrace/proto/http2'
+import { FRAME_ROOM } from '@millrace/record'
 import type { BrokerContext } from '../broker-context.ts'
 import { header, type NodeRequest } from '../http/node-http.ts'
 import { AppendStream } from './append-stream.ts'
@@ -62,7 +63,8 @@ function isDirect(request: NodeRequest): boolean {
 async function answer(context: BrokerContext, path: string, stream: ServerHttp2Stream, serve: Serve): Promise<void> {
   const gone = new AbortController()
   stream.once('close', () => gone.abort())
-  const requests = new MessageReader(stream, { messageBytesMax: MESSAGE_BYTES_MAX, aheadBytesMax: AHEAD_BYTES_MAX })
+  const limits = { messageBytesMax: MESSAGE_BYTES_MAX, aheadBytesMax: AHEAD_BYTES_MAX }
+  const requests = new MessageReader(stream, { ...limits, room: FRAME_ROOM })
   const writer = new MessageWriter(stream, UNSENT_BYTES_MAX)
   let error: ConnectError | undefined
   try {
@@ -89,7 +91,7 @@ async function* appends(context: BrokerContext, { requests, signal }: DirectCall
 }
 
 async function* reads(context: BrokerContext, { requests, signal }: DirectCall): AsyncGenerator<MessageParts> {
-  for await (const request of messages(ReadRequestSchema, requests)) {
+  for await (const { request } of messages(ReadRequestSchema, requests)) {
     for await (const message of readStream(context, request, signal)) yield readMessageParts(message)
     return
   }
@@ -100,11 +102,11 @@ async function* reads(context: BrokerContext, { requests, signal }: DirectCall):
 async function* messages<Desc extends DescMessage>(
   schema: Desc,
   envelopes: AsyncIterable<Envelope>,
-): AsyncGenerator<MessageShape<Desc>> {
+): AsyncGenerator<{ request: MessageShape<Desc>; owned: boolean }> {
   try {
-    for await (const { flags, message } of envelopes) {
+    for await (const { flags, message, owned } of envelopes) {
       if (flags !== 0) throw new ConnectError(`an envelope with flags ${flags} is not known`, Code.InvalidArgument)
-      yield decode(schema, message)
+      yield { request: decode(schema, message), owned }
     }
   } catch (error) {
     if (!(error instanceof EnvelopeTooLongError)) throw error

@@ -6,6 +6,7 @@ import {
   type AppendRequest,
   type AppendResponse,
   AppendResponseSchema,
+  type AppendStreamRequest,
   type LogService,
   type PlainRecord,
   type ReadRequest,
@@ -19,7 +20,7 @@ import { appendPlain, type PartitionAppended, type TurnPicker } from '../append/
 import type { BrokerContext } from '../broker-context.ts'
 import { FORWARDED_HEADER } from '../cluster/node-directory.ts'
 import { findTopic } from '../cluster/topic-lookup.ts'
-import { AppendStream } from './append-stream.ts'
+import { AppendStream, type IncomingAppend } from './append-stream.ts'
 import { listOffsets } from './list-offsets.ts'
 import { readResponse, readStream } from './read-stream.ts'
 
@@ -28,10 +29,15 @@ export function logService(context: BrokerContext, turns: TurnPicker): ServiceIm
   return {
     append: (request, call) => append(context, turns, request, call),
     appendStream: (requests, call) =>
-      new AppendStream(context, AbortSignal.any([call.signal, context.stopping])).run(requests),
+      new AppendStream(context, AbortSignal.any([call.signal, context.stopping])).run(shared(requests)),
     read: (request, call) => read(context, request, AbortSignal.any([call.signal, context.stopping])),
     listOffsets: (request, call) => listOffsets(context, request, isForwarded(call)),
   }
+}
+
+/** connect-es decodes requests as views on what arrived, which other messages may share. */
+async function* shared(requests: AsyncIterable<AppendStreamRequest>): AsyncGenerator<IncomingAppend> {
+  for await (const request of requests) yield { request, owned: false }
 }
 
 async function* read(context: BrokerContext, request: ReadRequest, signal: AbortSignal): AsyncGenerator<ReadResponse> {

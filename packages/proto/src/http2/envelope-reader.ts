@@ -12,6 +12,8 @@ export interface Envelope {
   readonly flags: number
   /** Nobody else writes to it. A small message may keep the chunk that it came in alive. */
   readonly message: Uint8Array
+  /** The memory around the message, as it was allocated for it, is the taker's too. */
+  readonly owned: boolean
 }
 
 /** A message above the limit. Nothing of it was kept. */
@@ -62,7 +64,7 @@ export class EnvelopeReader {
       if (this.#message === null) {
         if (chunk.length - at >= length) {
           this.#headerLength = 0
-          take({ flags, message: chunk.subarray(at, at + length) })
+          take({ flags, message: chunk.subarray(at, at + length), owned: false })
           at += length
           continue
         }
@@ -77,7 +79,7 @@ export class EnvelopeReader {
       const message = this.#message
       this.#message = null
       this.#headerLength = 0
-      take({ flags, message })
+      take({ flags, message, owned: true })
     }
   }
 

@@ -12,6 +12,8 @@ export interface MessageReaderOptions {
   readonly messageBytesMax: number
   /** Messages that wait to be taken, in bytes, before the stream is paused; the chunk that crosses it still comes. */
   readonly aheadBytesMax: number
+  /** Bytes to leave free before and behind each message that is put together here. Default: none. */
+  readonly room?: { readonly before: number; readonly behind: number }
 }
 
 export class MessageReader implements AsyncIterable<Envelope>, AsyncIterator<Envelope> {
@@ -29,7 +31,10 @@ export class MessageReader implements AsyncIterable<Envelope>, AsyncIterator<Env
   constructor(stream: Http2Stream, options: MessageReaderOptions) {
     this.#stream = stream
     this.#aheadBytesMax = options.aheadBytesMax
-    this.#envelopes = new EnvelopeReader(options.messageBytesMax, bytes => Buffer.allocUnsafeSlow(bytes))
+    const { before, behind } = options.room ?? { before: 0, behind: 0 }
+    this.#envelopes = new EnvelopeReader(options.messageBytesMax, bytes =>
+      Buffer.allocUnsafeSlow(before + bytes + behind).subarray(before, before + bytes),
+    )
     stream.on('data', (chunk: Buffer) => this.#take(chunk))
     stream.once('end', () => this.#end(this.#endError()))
     stream.on('error', error => this.#end(error))

@@ -63,6 +63,21 @@ describe('messages on a stream', () => {
     expect(writer.over).toBe(true)
   })
 
+  test('a message that is put together has the room around it that was asked for, and nobody else there', async () => {
+    const writer = new MessageWriter(client, 1_000_000)
+    const reader = new MessageReader(serverStream, { ...OPTIONS, room: { before: 104, behind: 7 } })
+    const large = Buffer.alloc(300_000, 7)
+    writer.write(0, [Buffer.from('small')])
+    writer.write(0, [large])
+    writer.finish(2, [])
+    const found = []
+    for await (const envelope of reader) found.push(envelope)
+    expect(found.map(({ owned }) => owned)).toEqual([false, true, false])
+    const { message } = found[1]!
+    expect([message.byteOffset, message.buffer.byteLength]).toEqual([104, 300_111])
+    expect(large.equals(message)).toBe(true)
+  })
+
   test('a reader that takes nothing stops the writer: what waits on either side is bounded', async () => {
     const writer = new MessageWriter(client, 50_000)
     const reader = new MessageReader(serverStream, OPTIONS)

@@ -11,6 +11,7 @@ import { entryOfFrame } from '../entry-frame.ts'
 import { countCopy } from '../payload-copies.ts'
 import type { GroupMessage } from '../transport.ts'
 import { addPiece, GatheredMessage } from './gathered-message.ts'
+import { release } from './release.ts'
 import { uintsLength, varintLength, WireError, WireReader, WireWriter } from './wire.ts'
 
 type AppendMessage = Extract<Message<Frame>, { type: 'append' }>
@@ -53,6 +54,7 @@ function encodeAppend(group: number, message: AppendMessage, pieces: Uint8Array[
 /**
  * The appends of a request. An append that cannot be read is left out and told to `refuse`; the rest is not affected.
  *
+ * @param bytes given away: their memory is freed where no frame stays in it
  * @throws WireError when the request as a whole cannot be read
  */
 export function decodeAppends(bytes: Uint8Array, refuse: (group: number, reason: string) => void): GroupMessage[] {
@@ -63,7 +65,13 @@ export function decodeAppends(bytes: Uint8Array, refuse: (group: number, reason:
     const append = decodeAppend(reader.message(), refuse)
     if (append !== undefined) out.push(append)
   }
+  if (!out.some(({ message }) => staysIn(bytes.buffer, message))) release(bytes)
   return out
+}
+
+/** The frames of one append are all copied, or none. */
+function staysIn(buffer: ArrayBufferLike, message: GroupMessage['message']): boolean {
+  return message.type === 'append' && message.entries[0]?.payload?.bytes.buffer === buffer
 }
 
 function decodeAppend(reader: WireReader, refuse: (group: number, reason: string) => void): GroupMessage | undefined {

@@ -6,10 +6,16 @@
  * `gathered-message.test.ts` and by every test that sends an append over a socket.
  */
 import { countCopy } from '../payload-copies.ts'
+import { release } from './release.ts'
+
+/** A message as bytes, or in pieces that become bytes when it is written. */
+export type OutgoingMessage = Buffer | GatheredMessage
 
 export class GatheredMessage {
   readonly length: number
   readonly #pieces: readonly Uint8Array[]
+  /** What grpc-js made of it, to be written to the socket. */
+  #copied: Uint8Array | undefined
 
   /** `pieces` are views that must not change until they are copied. */
   constructor(pieces: readonly Uint8Array[]) {
@@ -27,7 +33,14 @@ export class GatheredMessage {
       at += piece.length
     }
     countCopy('sent', this.length)
+    this.#copied = target
     return this.length
+  }
+
+  /** The stream has passed it on: what was copied for it is not needed any more. */
+  flushed(): void {
+    if (this.#copied !== undefined) release(this.#copied)
+    this.#copied = undefined
   }
 
   /** For grpc-js, whose types ask for more than it uses. */
@@ -39,6 +52,7 @@ export class GatheredMessage {
   toBuffer(): Buffer {
     const whole = Buffer.allocUnsafe(this.length)
     this.copy(whole)
+    this.#copied = undefined
     return whole
   }
 }

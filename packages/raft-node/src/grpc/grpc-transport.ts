@@ -156,7 +156,7 @@ class PeerTransport implements GrpcTransport {
       appends: {
         method: PEER_METHODS.appendEntries,
         queueBytesMax: this.#options.appendQueueBytesMax ?? APPEND_QUEUE_BYTES_MAX,
-        encode: messages => encodeAppends(messages).asBuffer(),
+        encode: encodeAppends,
         decode: bytes => ({ messages: decodeAppendResponses(bytes), beat: undefined }),
       },
       control: {

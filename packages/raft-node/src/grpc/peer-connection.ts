@@ -8,6 +8,7 @@
 import { type MethodDefinition, status as StatusCode } from '@grpc/grpc-js'
 import type { GroupMessage, QuietBeat } from '../transport.ts'
 import type { ControlBatch, ControlItem } from './control-codec.ts'
+import type { OutgoingMessage } from './gathered-message.ts'
 import type { PeerWelcome } from './handshake.ts'
 import { PeerStream } from './peer-stream.ts'
 import { probe, splitAddress } from './reachability-probe.ts'
@@ -16,7 +17,7 @@ import { probe, splitAddress } from './reachability-probe.ts'
 export interface StreamKind<T extends GroupMessage | QuietBeat> {
   readonly method: MethodDefinition<Buffer, Buffer>
   readonly queueBytesMax: number
-  readonly encode: (items: readonly T[]) => Buffer
+  readonly encode: (items: readonly T[]) => OutgoingMessage
   readonly decode: (bytes: Uint8Array) => ControlBatch
 }
 

@@ -59,12 +59,19 @@ export function keepalive(ms: number = KEEPALIVE_MS): ChannelOptions {
   return { 'grpc.keepalive_time_ms': ms, 'grpc.keepalive_timeout_ms': ms, 'grpc.keepalive_permit_without_calls': 1 }
 }
 
+/**
+ * What grpc-js keeps of a call to repeat it elsewhere. It calls back for a message that fits at once, for others when the
+ * socket has taken them, and that has to be known of appends. The first message of a stream has to fit.
+ */
+const REPEATED_BYTES_MAX = 16 * 1024
+
 /** A connection per client: heartbeats and votes have a socket of their own, which no append can fill. */
 export const CLIENT_OPTIONS: ChannelOptions = {
   ...LIMITS,
   ...clientWindow(),
   'grpc.use_local_subchannel_pool': 1,
   'grpc.enable_retries': 0,
+  'grpc.per_rpc_retry_buffer_size': REPEATED_BYTES_MAX,
   'grpc.enable_http_proxy': 0,
   'grpc.service_config_disable_resolution': 1,
   'grpc.initial_reconnect_backoff_ms': 50,

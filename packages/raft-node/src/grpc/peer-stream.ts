@@ -5,6 +5,7 @@
 import { Client, type ClientDuplexStream, credentials, type MethodDefinition, type ServiceError } from '@grpc/grpc-js'
 import type { GroupMessage, QuietBeat } from '../transport.ts'
 import type { ControlBatch } from './control-codec.ts'
+import { GatheredMessage, type OutgoingMessage } from './gathered-message.ts'
 import { decodeWelcome, type PeerWelcome } from './handshake.ts'
 import { CLIENT_OPTIONS, keepalive } from './peer-service.ts'
 import { SendQueue } from './send-queue.ts'
@@ -15,7 +16,7 @@ export interface PeerStreamOptions<T extends GroupMessage | QuietBeat> {
   readonly hello: Buffer
   readonly keepaliveMs: number
   readonly queueBytesMax: number
-  readonly encode: (items: readonly T[]) => Buffer
+  readonly encode: (items: readonly T[]) => OutgoingMessage
   readonly decode: (bytes: Uint8Array) => ControlBatch
   readonly welcomed: (welcome: PeerWelcome) => void
   readonly receive: (batch: ControlBatch) => void
@@ -27,7 +28,7 @@ export class PeerStream<T extends GroupMessage | QuietBeat> {
   readonly client: Client
   readonly #options: PeerStreamOptions<T>
   readonly #call: ClientDuplexStream<Buffer, Buffer>
-  readonly #queue: SendQueue<T>
+  readonly #queue: SendQueue<T, OutgoingMessage>
   #state: 'opening' | 'open' | 'closed' = 'opening'
 
   constructor(options: PeerStreamOptions<T>) {
@@ -42,7 +43,7 @@ export class PeerStream<T extends GroupMessage | QuietBeat> {
     this.#queue = new SendQueue({
       queueBytesMax: options.queueBytesMax,
       encode: options.encode,
-      write: (bytes, flushed) => void call.write(bytes, () => flushed()),
+      write: (message, flushed) => this.#write(message, flushed),
     })
     call.on('data', (bytes: Buffer) => this.#data(bytes))
     call.on('error', (error: ServiceError) => this.#fail(error))
@@ -65,6 +66,17 @@ export class PeerStream<T extends GroupMessage | QuietBeat> {
     this.#queue.close()
     this.#call.cancel()
     this.client.close()
+  }
+
+  #write(message: OutgoingMessage, flushed: () => void): void {
+    if (!(message instanceof GatheredMessage)) {
+      this.#call.write(message, () => flushed())
+      return
+    }
+    this.#call.write(message.asBuffer(), () => {
+      message.flushed()
+      flushed()
+    })
   }
 
   #data(bytes: Buffer): void {

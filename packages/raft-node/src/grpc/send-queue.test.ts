@@ -19,7 +19,7 @@ class Stream {
   readonly #flushes: (() => void)[] = []
 
   constructor(queueBytesMax: number) {
-    this.queue = new SendQueue({
+    this.queue = new SendQueue<GroupMessage>({
       queueBytesMax,
       encode: messages => {
         this.batches.push(messages)

@@ -5,14 +5,16 @@
  * stream says that they are flushed: a peer that stops reading fills its own queue and nothing else. What does not fit
  * is refused as a whole.
  */
+import { ALONE_BYTES_MIN } from '../outbox.ts'
 import type { GroupMessage, QuietBeat } from '../transport.ts'
 import { appendBytes } from './append-codec.ts'
 
-export interface SendQueueOptions<T extends GroupMessage | QuietBeat> {
+/** `M`: a message as the stream takes it. */
+export interface SendQueueOptions<T extends GroupMessage | QuietBeat, M extends { readonly length: number } = Buffer> {
   readonly queueBytesMax: number
-  readonly encode: (items: readonly T[]) => Buffer
+  readonly encode: (items: readonly T[]) => M
   /** Writes one message to the stream and calls `flushed` when the stream has passed it on. */
-  readonly write: (bytes: Buffer, flushed: () => void) => void
+  readonly write: (message: M, flushed: () => void) => void
 }
 
 /** Frames that share a stream message; a single larger one still travels. */
@@ -22,15 +24,15 @@ const UNFLUSHED_BYTES_MAX = 4 * 1024 * 1024
 const SMALL_MESSAGE_BYTES = 48
 const LEFT_GROUP_BYTES = 4
 
-export class SendQueue<T extends GroupMessage | QuietBeat> {
-  readonly #options: SendQueueOptions<T>
+export class SendQueue<T extends GroupMessage | QuietBeat, M extends { readonly length: number } = Buffer> {
+  readonly #options: SendQueueOptions<T, M>
   #waiting: T[] = []
   #next = 0
   #waitingBytes = 0
   #unflushedBytes = 0
   #closed = false
 
-  constructor(options: SendQueueOptions<T>) {
+  constructor(options: SendQueueOptions<T, M>) {
     this.#options = options
   }
 
@@ -60,10 +62,11 @@ export class SendQueue<T extends GroupMessage | QuietBeat> {
   #pump(): void {
     while (!this.#closed && this.#next < this.#waiting.length && this.#unflushedBytes < UNFLUSHED_BYTES_MAX) {
       const batch = this.#takeBatch()
-      const bytes = this.#options.encode(batch)
-      this.#unflushedBytes += bytes.length
-      this.#options.write(bytes, () => {
-        this.#unflushedBytes -= bytes.length
+      const message = this.#options.encode(batch)
+      const { length } = message
+      this.#unflushedBytes += length
+      this.#options.write(message, () => {
+        this.#unflushedBytes -= length
         this.#pump()
       })
     }
@@ -74,9 +77,10 @@ export class SendQueue<T extends GroupMessage | QuietBeat> {
     let bytes = 0
     while (this.#next < this.#waiting.length) {
       const more = itemBytes(this.#waiting[this.#next]!)
-      if (bytes > 0 && bytes + more > BATCH_BYTES_MAX) break
+      if (bytes > 0 && (bytes + more > BATCH_BYTES_MAX || more >= ALONE_BYTES_MIN)) break
       bytes += more
       this.#next += 1
+      if (more >= ALONE_BYTES_MIN) break
     }
     this.#waitingBytes -= bytes
     const batch = this.#waiting.slice(first, this.#next)
