@@ -1,10 +1,12 @@
 /** Logical time: election timeouts, heartbeats, and the end of what may only last for an election timeout. */
 
 import { isPromotable, startElection } from './election.ts'
+import { NONE } from './entry.ts'
 import type { GroupState } from './group-state.ts'
 import { checkQuorum } from './leader.ts'
 import { sendHeartbeats } from './reads/reads.ts'
 import { abortTransfer } from './roles.ts'
+import { finishTransfer } from './transfer.ts'
 
 export function tick<P>(s: GroupState<P>): void {
   if (s.voteEmbargoTicks > 0) s.voteEmbargoTicks--
@@ -36,5 +38,7 @@ function tickLeader<P>(s: GroupState<P>): void {
   if (s.role === 'leader' && s.heartbeatElapsed >= s.settings.heartbeatTicks) {
     s.heartbeatElapsed = 0
     sendHeartbeats(s)
+    // It may have been lost, or have come before the target knew that it is a voter.
+    if (s.transferee !== NONE) finishTransfer(s, s.transferee)
   }
 }

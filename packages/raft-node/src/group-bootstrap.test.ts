@@ -217,7 +217,8 @@ test('over sockets and files: founding, lease reads, and a node that knows one a
   const handles = await Promise.all(started.map(({ node }) => node.open(GROUP, new ListMachine())))
   const leader = (): GroupHandle | undefined => handles.find(handle => handle.leading)
   await until('it works', () => leader() !== undefined)
-  await write(leader()!)
+  // A node on a machine that stalls gives its leadership away, and says so.
+  await expect.poll(() => write(leader()!).then(() => 'written', String), { timeout: 20_000 }).toBe('written')
   await expect(started[0]!.node.bootstrap(founding)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
 
   const newcomer = await run(4, new Map([[1, addresses.get(1)!]]))
@@ -225,6 +226,6 @@ test('over sockets and files: founding, lease reads, and a node that knows one a
   const machine = new ListMachine()
   await newcomer.node.open(GROUP, machine)
   await new GroupMembers(leader()!).addVoter({ replica: 4, node: 4, address: `127.0.0.1:${ports[3]}` })
-  await until('it has all', () => machine.entries.length === 1)
+  await until('it has all', () => machine.entries.length >= 1)
   await until('it knows everybody', () => [1, 2, 3].every(id => newcomer.node.isConnected(id)))
 })

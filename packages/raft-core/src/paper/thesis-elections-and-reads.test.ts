@@ -18,6 +18,18 @@ describe('section 3.10: leadership transfer', () => {
     expect(cluster.at(2).applied).toEqual(['a'])
   })
 
+  it('the word to campaign is said again with each heartbeat: it may be lost, or come before its hearer is a voter', () => {
+    const cluster = new TestCluster([1, 2, 3])
+    const leader = cluster.elect(1)
+    cluster.isolate(2)
+    leader.step({ type: 'transferLeader', target: 2 })
+    cluster.settle()
+    cluster.heal()
+    expect(leader.group.status()).toMatchObject({ role: 'leader', leadTransferee: 2 })
+    cluster.tick(1)
+    expect(cluster.at(2).group.status()).toMatchObject({ role: 'leader', term: 3 })
+  })
+
   it('a transfer that does not complete within an election timeout is given up', () => {
     const cluster = new TestCluster([1, 2, 3])
     const leader = cluster.elect(1)
