@@ -9,16 +9,15 @@
  *
  * Invariant: a folder in which not everything is durable carries the mark of unfinished work, and no node runs in it.
  */
-import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import type { GroupLog } from '@millrace/log-store'
 import { type CatalogueContents, catalogueOf, readState } from '@millrace/topics/offline'
 import pino from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
+import { checkClusterId, newClusterId } from '../node/cluster-id.ts'
 import { foundingNodes, foundingOf, writeIntent } from '../node/founding.ts'
 import { checkFreeSpace } from '../node/free-space.ts'
-import { checkClusterId } from '../node/init-node.ts'
 import { FatalDisk } from '../node/offline-log.ts'
 import { writeRestored } from '../node/restored.ts'
 import { lockStorage, type Storage } from '../node/storage.ts'
@@ -50,8 +49,9 @@ export interface Restored {
  */
 export async function restoreBackup(dir: string, config: NodeConfig, options: RestoreOptions = {}): Promise<Restored> {
   const { dataDir, node, storage } = config
-  const clusterId = checkClusterId(options.clusterId ?? randomUUID())
   const nodes = foundingNodes(config)
+  const { clusterId = newClusterId(nodes) } = options
+  checkClusterId(clusterId, nodes)
   if ((await foundingOf(dataDir)).state !== 'none') throw notEmpty(dataDir)
   const { manifest, manifestSha256 } = await wholeBackup(dir, options)
   checkOther(manifest, clusterId)

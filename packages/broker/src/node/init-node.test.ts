@@ -101,6 +101,22 @@ function contentOf(dataDir: string): string {
 const contentOfFile = (path: string, isFile: boolean): string =>
   isFile && !path.includes('/state') ? readFileSync(path).toString('base64') : ''
 
+test('a cluster id is for the nodes that it was made for', async () => {
+  const [first, second, third] = await clusterConfigs(3)
+  const { clusterId } = await initNode(first!)
+  const alone = { ...third!, cluster: { nodes: third!.cluster.nodes.slice(2) } }
+  const fewer = { ...third!, cluster: { nodes: third!.cluster.nodes.slice(1) } }
+  for (const config of [alone, fewer]) {
+    await expect(initNode(config, { clusterId })).rejects.toThrow(
+      /made for another list of founding nodes than (2, )?3/,
+    )
+    expect(existsSync(config.dataDir)).toBe(false)
+  }
+  const turned = { ...second!, cluster: { nodes: second!.cluster.nodes.toReversed() } }
+  expect(await initNode(turned, { clusterId })).toEqual({ clusterId })
+  expect(await initNode(third!, { clusterId })).toEqual({ clusterId })
+})
+
 describe('an interrupted init', () => {
   test('is finished by the next, with the same cluster id, wherever it ended', async () => {
     const config = await oneConfig()

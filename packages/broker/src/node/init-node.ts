@@ -7,14 +7,15 @@ import { randomUUID } from 'node:crypto'
 import pino from 'pino'
 import type { NodeConfig } from '../config/node-config.ts'
 import { StartError } from '../start-error.ts'
+import { checkClusterId, newClusterId } from './cluster-id.ts'
 import { type Founding, foundingNodes, foundingOf, writeIntent, writeJoining } from './founding.ts'
 import { clusterIdAt } from './join-cluster.ts'
 import { lockStorage, type NodeIdentity } from './storage.ts'
 
 export interface InitOptions {
   /**
-   * The cluster's id, 1 to 64 characters; the same for all of its nodes. Default: the one that an interrupted `init` has
-   * left in the folder, else a new one.
+   * The cluster's id, 1 to 64 characters; the same for all of its nodes. One that `init` made goes with the list of nodes
+   * that it was made for only. Default: the one that an interrupted `init` has left in the folder, else a new one.
    */
   readonly clusterId?: string
 }
@@ -27,7 +28,7 @@ export interface InitOptions {
  */
 export async function initNode(config: NodeConfig, options: InitOptions = {}): Promise<{ readonly clusterId: string }> {
   const nodes = foundingNodes(config)
-  const clusterId = clusterIdOf([await foundingOf(config.dataDir)], options)
+  const clusterId = clusterIdOf([await foundingOf(config.dataDir)], nodes, options)
   await prepare(config, clusterId, dataDir => writeIntent(dataDir, nodes))
   return { clusterId }
 }
@@ -98,26 +99,18 @@ export async function initCluster(
   options: InitOptions = {},
 ): Promise<{ readonly clusterId: string }> {
   const foundings = await Promise.all(configs.map(({ dataDir }) => foundingOf(dataDir)))
-  const clusterId = clusterIdOf(foundings, options)
+  const [first] = configs
+  const clusterId = clusterIdOf(foundings, first === undefined ? [] : foundingNodes(first), options)
   for (const [i, { dataDir, node }] of configs.entries()) checkOwn(dataDir, foundings[i]!, { clusterId, nodeId: node })
   for (const config of configs) await initNode(config, { clusterId })
   return { clusterId }
 }
 
 /** @throws StartError CONFIG_INVALID */
-function clusterIdOf(foundings: readonly Founding[], options: InitOptions): string {
+function clusterIdOf(foundings: readonly Founding[], nodes: readonly number[], options: InitOptions): string {
   const begun = foundings.flatMap(founding => (founding.state === 'begun' ? [founding.identity.clusterId] : []))
-  const clusterId = options.clusterId ?? begun[0] ?? randomUUID()
-  return checkClusterId(clusterId)
-}
-
-/** @throws StartError CONFIG_INVALID */
-export function checkClusterId(clusterId: string): string {
-  if (/^[\x21-\x7e]{1,64}$/.test(clusterId)) return clusterId
-  throw new StartError(
-    'CONFIG_INVALID',
-    `cluster id ${JSON.stringify(clusterId)}: must be 1 to 64 printable ASCII characters without spaces`,
-  )
+  const clusterId = options.clusterId ?? begun[0]
+  return clusterId === undefined ? newClusterId(nodes) : checkClusterId(clusterId, nodes)
 }
 
 /** @throws StartError FOLDER_NOT_EMPTY where there is more than the beginning of this very founding */
