@@ -1,6 +1,6 @@
 /** Three durable nodes in one process, over real sockets and real files. */
-import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { freePorts } from '@millrace/raft-node/testing'
 import pino, { type Logger } from 'pino'
 import { loadConfig } from '../config/load-config.ts'
 import type { NodeConfig } from '../config/node-config.ts'
@@ -80,25 +80,4 @@ export async function clusterConfigs(
       },
     }),
   )
-}
-
-/** Free at this moment; all are held until the last is known, so that none comes twice. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>(resolve => {
-          const server = createServer()
-          server.listen(0, '127.0.0.1', () => resolve(server))
-        }),
-    ),
-  )
-  const ports = servers.map(server => {
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new Error('no port')
-    return address.port
-  })
-  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
-  return ports
 }

@@ -1,2 +1,3 @@
 /** What tests of other packages use of these. No product code imports it. */
+export { freePorts } from './free-ports.ts'
 export { type LinkState, TcpProxy } from './tcp-proxy.ts'
