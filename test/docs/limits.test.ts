@@ -24,6 +24,7 @@ const NO_BOUNDS: ReadonlySet<string> = new Set([
   'cli FREE_PORT_MAX',
   'cli HOLD_MS_MAX',
   'cli PORT_MAX',
+  'cli VALUE_MAX',
 ])
 
 /** Package and table of each section. */

@@ -1,7 +1,6 @@
 /** What the disk under all systems does by itself in the same run: 4 KiB written and synced, again and again. */
 import * as fs from 'node:fs'
-import { Histogram } from './histogram.ts'
-import type { Latency } from './orders.ts'
+import { Histogram, type Latency } from '@millrace/cli/bench'
 
 const BLOCK = Buffer.alloc(4_096, 97)
 

@@ -1,7 +1,8 @@
 /** What one measurement took: time, and processor time of the servers, of this process, and of servers that should be idle. */
+
+import type { Faults } from '@millrace/cli/bench'
 import type { Measured, Metered } from './orders.ts'
 import { cpuMsOf } from './process-figures.ts'
-import type { Faults } from './stamped-records.ts'
 
 /** Time and processor time from its making until `figures`. */
 export class Meter {

@@ -1,5 +1,5 @@
+import { Histogram } from '@millrace/cli/bench'
 import { expect, test } from 'vitest'
-import { Histogram } from './histogram.ts'
 import { type Clock, openLoop } from './open-loop.ts'
 
 /** A clock that moves when somebody sleeps or stalls. */

@@ -1,10 +1,10 @@
 /** What the benchmark and the process of one system's client tell each other. */
+import type { Faults, Latency } from '@millrace/cli/bench'
 import type { BareConfig } from './clients/bare.ts'
 import type { KafkaConfig } from './clients/kafka.ts'
 import type { MillraceConfig } from './clients/millrace.ts'
 import type { NatsConfig } from './clients/nats.ts'
 import type { Pace } from './open-loop.ts'
-import type { Faults } from './stamped-records.ts'
 
 /** Which client, and where its servers are: the argument of the process, as JSON. */
 export type ClientConfig =
@@ -80,13 +80,6 @@ export type ToClient =
   | (Order & { readonly metered: Metered; readonly windowed: boolean })
   | { readonly type: 'killed'; readonly atMs: number }
   | { readonly type: 'proceed' }
-
-export interface Latency {
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly p999Ms: number
-  readonly maxMs: number
-}
 
 /** What one turn of one workload gave. Times and processor time are of the measured part alone. */
 export interface Measured {

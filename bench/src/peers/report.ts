@@ -1,9 +1,9 @@
 /** The one table of all results, as Markdown, and what it says about the machine and the versions. */
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
+import { describeFaults, type Faults, type Latency } from '@millrace/cli/bench'
 import { grouped, median } from '../statistics.ts'
 import type { WorkloadName } from './options.ts'
-import type { Latency, Measured, SystemName } from './orders.ts'
-import { describeFaults, type Faults } from './stamped-records.ts'
+import type { Measured, SystemName } from './orders.ts'
 
 /** One turn of one system in one contest. */
 export interface Turn {

@@ -1,12 +1,11 @@
 /** The workloads, as one client carries them out: the same for every system. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Faults, Histogram, NO_FAULTS, SequenceCheck, StampedRecords } from '@millrace/cli/bench'
 import type { Appender, BenchClient } from './client.ts'
-import { Histogram } from './histogram.ts'
 import { Meter, ReadTurn, together } from './meter.ts'
 import { openLoop } from './open-loop.ts'
 import type { AppendOrder, FailoverOrder, Measured, Metered, PaceOrder, ReadOrder } from './orders.ts'
 import { monotonicMs } from './process-figures.ts'
-import { type Faults, NO_FAULTS, SequenceCheck, StampedRecords } from './stamped-records.ts'
 
 /** How long a read may bring nothing new before what is missing counts as lost. */
 const SILENCE_MS = 30_000

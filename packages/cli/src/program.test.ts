@@ -47,6 +47,16 @@ describe('the command line', () => {
     [['topics', 'create', 'a', '--retention', '7 weeks'], /"7 weeks" is not a duration.*/],
     [['serve', '--set', 'port'], /--set: "port" is not NAME=VALUE.*/],
     [['tour', '--input', '/no/such/file'], /cannot read --input: ENOENT.*/],
+    [['bench'], /millrace bench: say which of append, latency, read/],
+    [['bench', 'append', '--record-bytes', '11'], /--record-bytes: "11" is not between 12 and 1048576/],
+    [['bench', 'append', '--batch', '0'], /--batch: "0" is not a whole number from 1 to 100000/],
+    [
+      ['bench', 'append', '--in-flight', '5000'],
+      /5000 calls of 500 records of 1\.0 KiB are 2\.4 GiB under way.*lower .*/,
+    ],
+    [['bench', 'append', '--size', '1KiB'], /--size 1\.0 KiB is less than one call of 500 records/],
+    [['bench', 'latency', '--partitions', '2'], /--partitions: latency is measured in one partition/],
+    [['bench', 'read', '--duration', '0s'], /--duration: "0s" is not between 1 and .*/],
     [['completion', 'tcsh'], /.*'tcsh' is invalid.*Allowed choices are bash, zsh, fish\..*/],
   ])('says in one line what is wrong with %j', async (args, line) => {
     expect(await run(...args)).toMatchObject(failure(2, line))
@@ -57,6 +67,7 @@ describe('the command line', () => {
     ['cluster', 'status'],
     ['append', 'demo', process.execPath],
     ['tail', 'demo'],
+    ['bench', 'read'],
   ])('says when no node answers, with an exit code of its own: %s %s', async (...args) => {
     expect(await run(...args, '--url', 'http://127.0.0.1:1')).toMatchObject(
       failure(3, /no node answers at http:\/\/127\.0\.0\.1:1; is the cluster running\? \(--url\) \(UNREACHABLE\)/),

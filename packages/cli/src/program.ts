@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander'
 import { CliError, describeError, exitCodeOf, Interrupted } from './cli-error.ts'
 import { appendCommand } from './commands/append.ts'
 import { backupCommand } from './commands/backup.ts'
+import { benchCommand } from './commands/bench.ts'
 import { clusterCommand } from './commands/cluster.ts'
 import { completionCommand } from './commands/completion.ts'
 import { devCommand } from './commands/dev.ts'
@@ -33,6 +34,7 @@ export function buildProgram(terminal: Terminal, setExitCode: (code: ExitCode) =
   program.addCommand(topicsCommand(terminal))
   program.addCommand(clusterCommand(terminal, setExitCode))
   program.addCommand(backupCommand(terminal, setExitCode))
+  program.addCommand(benchCommand(terminal, setExitCode))
   program.addCommand(serveCommand())
   program.addCommand(initCommand(terminal))
   program.addCommand(logCommand(terminal, setExitCode))

@@ -2,9 +2,9 @@
 import { createReadStream, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import type { Topic } from '@millrace/client'
-import { MillraceError } from '@millrace/record'
 import { Command } from 'commander'
-import { type AppendBatch, type AppendCounts, appendStream, type FailedBatch } from '../append/append-stream.ts'
+import { type AppendBatch, type AppendCounts, appendStream } from '../append/append-stream.ts'
+import { failedBatch } from '../append/failed-batch.ts'
 import { CliError, describeError, exitCodeOf, Interrupted } from '../cli-error.ts'
 import { describeTopic } from '../cluster/topic-api.ts'
 import { EXIT } from '../exit-code.ts'
@@ -91,16 +91,6 @@ function progressLine(terminal: Terminal): (appended: number, bytes: number) => 
     const rate = Math.round((appended * 1000) / (now - started))
     terminal.live(`${formatCount(appended)} records · ${formatBytes(size)} · ${formatCount(rate)}/s`)
   }
-}
-
-/** A batch may fail in part: the error counts its records. */
-function failedBatch(error: unknown, count: number): FailedBatch {
-  const none = { stored: 0, not_stored: 0, unknown: 0 }
-  if (!(error instanceof MillraceError)) return { ...none, unknown: count }
-  const { stored, notStored, unknown } = error.details
-  if (typeof stored === 'number' && typeof notStored === 'number' && typeof unknown === 'number')
-    return { stored, not_stored: notStored, unknown }
-  return { ...none, [error.outcome]: count }
 }
 
 async function openInput(terminal: Terminal, file: string | undefined): Promise<Readable> {

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ClusterSummary, leadersPerNode } from '../cluster/cluster-summary.ts'
 import { formatBytes, formatCount } from '../quantities.ts'
+import { fit } from '../terminal/fit.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 
 const INTERVAL_MS = 1000
@@ -44,9 +45,4 @@ export function stateText(summary: ClusterSummary): string {
 export function trafficText({ records, usedBytes, freeBytes }: ClusterSummary, rate: number): string {
   const disk = `disk ${formatBytes(usedBytes)}, ${formatBytes(freeBytes)} free`
   return `${formatCount(records)} records · ${formatCount(Math.round(rate))}/s · ${disk}`
-}
-
-/** A live line must not wrap: the part that does would stay. */
-function fit(line: string, columns: number): string {
-  return line.length < columns ? line : `${line.slice(0, Math.max(0, columns - 2))}…`
 }

@@ -17,11 +17,12 @@ export class StampedRecords {
   readonly recordBytes: number
   readonly #template: Buffer
 
-  constructor(recordBytes: number) {
+  /** @param template bytes of the run, as many as a record has; a program that shall know its own again gives the same */
+  constructor(recordBytes: number, template: Buffer = randomBytes(recordBytes)) {
     if (recordBytes < RECORD_BYTES_MIN)
       throw new RangeError(`a record of ${recordBytes} bytes has no room for its stamp`)
     this.recordBytes = recordBytes
-    this.#template = randomBytes(recordBytes)
+    this.#template = template
   }
 
   /** A new value, which nobody else writes to. */

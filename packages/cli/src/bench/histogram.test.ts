@@ -54,3 +54,10 @@ test('nothing has no percentile, and there is no latency below zero', () => {
   expect(() => histogram.record(-1)).toThrow('a latency of -1 ms')
   expect(() => histogram.record(Number.NaN)).toThrow(RangeError)
 })
+
+test('counts up to edges are all values up to the last edge, each with the first edge that is not below it', () => {
+  const histogram = new Histogram()
+  for (const ms of [0.05, 0.1, 0.101, 1, 1.9, 2, 2.01, 90, 5_000]) histogram.record(ms)
+  expect(histogram.countsUpTo([0.1, 1, 2, 5, 100])).toEqual([2, 2, 2, 1, 1])
+  expect(histogram.countsUpTo([10_000])).toEqual([9])
+})

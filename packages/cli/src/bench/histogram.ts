@@ -2,7 +2,13 @@
  * Latencies in bounded memory: counts per value, in microseconds, in buckets that are at most 1/256 wide of their value.
  * The layout is that of HDR histograms: exact below 512 µs, then 256 buckets for each power of two.
  */
-import type { Latency } from './orders.ts'
+/** Percentiles of latencies; NaN where there were none. */
+export interface Latency {
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly p999Ms: number
+  readonly maxMs: number
+}
 
 const EXACT = 512
 const PER_OCTAVE = EXACT / 2
@@ -48,6 +54,23 @@ export class Histogram {
     return this.#maxMs
   }
 
+  /**
+   * How many values are up to each edge and above the one before; those above the last edge are in no count. A value that is
+   * less than 1/256 above an edge may count as up to it.
+   *
+   * @param edgesMs rising
+   */
+  countsUpTo(edgesMs: readonly number[]): number[] {
+    const counts = edgesMs.map(() => 0)
+    let at = 0
+    for (const [bucket, count] of this.#counts.entries()) {
+      while (at < edgesMs.length && lowestOf(bucket) / 1_000 > edgesMs[at]!) at++
+      if (at === edgesMs.length) break
+      counts[at]! += count
+    }
+    return counts
+  }
+
   /** The percentiles that tables show. */
   summary(): Latency {
     return {
@@ -71,4 +94,8 @@ function highestOf(bucket: number): number {
   const shift = Math.floor((bucket - EXACT) / PER_OCTAVE) + 1
   const mantissa = ((bucket - EXACT) % PER_OCTAVE) + PER_OCTAVE
   return (mantissa + 1) * 2 ** shift - 1
+}
+
+function lowestOf(bucket: number): number {
+  return bucket === 0 ? 0 : highestOf(bucket - 1) + 1
 }
