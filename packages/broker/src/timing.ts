@@ -30,8 +30,9 @@ export function within(ms: number, promise: Promise<unknown>): Promise<boolean> 
   })
 }
 
-/** Timers and the monotonic clock of this process, for layers that take them by injection. */
-export const processClock: Pick<Clock, 'setTimer' | 'monotonicMs'> = {
+/** Timers and the clocks of this process, for layers that take them by injection. */
+export const processClock: Pick<Clock, 'setTimer' | 'monotonicMs' | 'wallMs'> = {
+  wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   setTimer: (delayMs, run) => {
     const timer = setTimeout(run, delayMs)

@@ -15,7 +15,7 @@ function failOnFatal(error: Error): void {
 }
 
 async function inMemory(): Promise<ContractPlace> {
-  let store = new MemoryLogStore()
+  let store = new MemoryLogStore({ segmentBytesMax: 2_048 })
   const again = async (): Promise<LogStore> => {
     store = store.reopen()
     return store

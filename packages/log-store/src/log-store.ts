@@ -6,6 +6,7 @@
  * Implementations: `SegmentedLogStore` (files) and `MemoryLogStore` (`@millrace/log-store/memory`).
  */
 import type { Frame } from '@millrace/record'
+import type { SegmentExtent } from './segment-extents.ts'
 
 /** Where a log stands after its entry `index`: everything that the next frame needs to join it. */
 export interface LogPosition {
@@ -109,6 +110,18 @@ export interface GroupLog {
    * patches, by replacing the entries from its first one on, and by a base at or above its last.
    */
   readonly holes: readonly Hole[]
+
+  /**
+   * The segments of what is durable, the oldest first, each beginning where the one before ends. The last one is being
+   * written to and is dropped by no trim. Costs no read.
+   */
+  segments(): readonly SegmentExtent[]
+
+  /**
+   * From now on a segment is followed by another one when it is older than `ageMs`, or than the store's own limit where that
+   * is lower: with the next write, so an idle log keeps its segment. Not kept over a restart.
+   */
+  limitSegmentAge(ageMs: number): void
 
   /**
    * Queues a write; never waits. The host bounds what is pending.

@@ -54,6 +54,8 @@ export class LogWriter implements FileHolder {
   readonly #task: FlushTask
   readonly #state: LogState
   readonly repair: LogRepair
+  /** One that is older is followed by another one. */
+  segmentAgeMaxMs: number
   #base: BaseRecord
   #segments: Segment[]
   #end: LogPosition
@@ -80,6 +82,7 @@ export class LogWriter implements FileHolder {
     this.#generation = state.generation
     this.#roundNumber = state.roundNumber
     this.#closed = state.closedByRecovery
+    this.segmentAgeMaxMs = context.limits.segmentAgeMaxMs
     this.repair = new LogRepair(context, state, this, state.patches)
   }
 
@@ -184,8 +187,7 @@ export class LogWriter implements FileHolder {
   #needsSegment(truncates: boolean): boolean {
     const last = this.#segments.at(-1)
     if (last === undefined || truncates || this.#closed || this.#isFull()) return true
-    const { limits, clock } = this.#context
-    return clock.wallMs() - last.header.createdMs >= limits.segmentAgeMaxMs
+    return this.#context.clock.wallMs() - last.header.createdMs >= this.segmentAgeMaxMs
   }
 
   /** The newest segment has grown to its size: the next one will too, so it may as well begin with that. */

@@ -4,10 +4,9 @@
  *
  * Invariant: what `reopen` shows is exactly what was acknowledged, so that a test of a restart means something.
  */
-import { type Frame, FrameKind, nextOffsetAfter } from '@millrace/record'
-import { assertJoined, extendTerms, fillsHole, firstWhere, positionAfter } from './frame-sequence.ts'
+import { type Frame, nextOffsetAfter } from '@millrace/record'
+import { assertJoined, fillsHole, firstWhere, positionAfter } from './frame-sequence.ts'
 import {
-  type Ballot,
   type BaseRecord,
   type Birth,
   type GroupLog,
@@ -19,30 +18,20 @@ import {
   type LogStoreStats,
   type LogWrite,
   type RecoveredLog,
-  type StoredTermRun,
   type WriteDone,
 } from './log-store.ts'
 
 import { holeAcross, holeAt, holesWithin, withHole } from './memory-holes.ts'
+import { endOf, recoveredFrom, type StoredGroup } from './memory-state.ts'
+import { extentsOfFrames, type SegmentExtent } from './segment-extents.ts'
 
 export { MemorySnapshotStore, MemorySnapshotStores } from './memory-snapshots.ts'
 
 export interface MemoryLogStoreOptions {
   /** Runs a task on a later turn of the event loop. Default `setImmediate`; a simulator gives its own. */
   readonly schedule?: (task: () => void) => void
-}
-
-/** What is "on disk" of one group. */
-interface StoredGroup {
-  readonly replicaId: number
-  readonly base: BaseRecord
-  readonly ballot: Ballot
-  readonly commit: number
-  /** Shared by consecutive states, which differ in `count`; only ever extended at its end. */
-  readonly frames: Frame[]
-  readonly count: number
-  /** What `damage` took, rising. */
-  readonly holes: readonly Hole[]
+  /** What {@link GroupLog.segments} shows as one segment, bytes of frames. Default 1 MiB. */
+  readonly segmentBytesMax?: number
 }
 
 interface Operation {
@@ -55,20 +44,22 @@ interface Operation {
 export class MemoryLogStore implements LogStore {
   readonly acceptsAppends: boolean = true
   readonly #schedule: (task: () => void) => void
+  readonly #segmentBytesMax: number
   readonly #groups = new Map<number, MemoryGroupLog>()
   readonly #deadReplicas = new Map<number, Set<number>>()
   #closed = false
 
   constructor(options: MemoryLogStoreOptions = {}) {
     this.#schedule = options.schedule ?? (task => void setImmediate(task))
+    this.#segmentBytesMax = options.segmentBytesMax ?? 1_048_576
   }
 
   /** A new store that holds what is durable here, as after a crash. This one must not be used any more. */
-  reopen(options: MemoryLogStoreOptions = { schedule: this.#schedule }): MemoryLogStore {
-    const store = new MemoryLogStore(options)
+  reopen(options: MemoryLogStoreOptions = {}): MemoryLogStore {
+    const store = new MemoryLogStore({ schedule: this.#schedule, segmentBytesMax: this.#segmentBytesMax, ...options })
     for (const [group, log] of this.#groups) {
       log.stop()
-      store.#groups.set(group, new MemoryGroupLog(group, log.stored, store.#schedule))
+      store.#groups.set(group, new MemoryGroupLog(group, log.stored, store.#schedule, store.#segmentBytesMax))
     }
     for (const [group, dead] of this.#deadReplicas) store.#deadReplicas.set(group, new Set(dead))
     this.#closed = true
@@ -109,7 +100,7 @@ export class MemoryLogStore implements LogStore {
       count: 0,
       holes: [],
     }
-    const log = new MemoryGroupLog(group, stored, this.#schedule)
+    const log = new MemoryGroupLog(group, stored, this.#schedule, this.#segmentBytesMax)
     this.#groups.set(group, log)
     await this.#turn()
     return log
@@ -149,6 +140,8 @@ class MemoryGroupLog implements GroupLog {
   readonly group: number
   readonly recovered: RecoveredLog
   readonly #schedule: (task: () => void) => void
+  readonly #segmentBytesMax: number
+  #segmentAgeMaxMs = Number.POSITIVE_INFINITY
   readonly #queue: Operation[] = []
   #stored: StoredGroup
   /** The state with everything that is queued. */
@@ -157,8 +150,9 @@ class MemoryGroupLog implements GroupLog {
   #scheduled = false
   #stopped = false
 
-  constructor(group: number, stored: StoredGroup, schedule: (task: () => void) => void) {
+  constructor(group: number, stored: StoredGroup, schedule: (task: () => void) => void, segmentBytesMax: number) {
     this.group = group
+    this.#segmentBytesMax = segmentBytesMax
     this.#stored = stored
     this.#next = stored
     this.#schedule = schedule
@@ -187,6 +181,16 @@ class MemoryGroupLog implements GroupLog {
 
   get holes(): readonly Hole[] {
     return this.#next.holes
+  }
+
+  segments(): readonly SegmentExtent[] {
+    const { frames, count } = this.#stored
+    const limits = { bytesMax: this.#segmentBytesMax, ageMaxMs: this.#segmentAgeMaxMs }
+    return extentsOfFrames(frames.slice(0, count), limits)
+  }
+
+  limitSegmentAge(ageMs: number): void {
+    this.#segmentAgeMaxMs = ageMs
   }
 
   damage(first: number, last: number): void {
@@ -354,37 +358,6 @@ class MemoryGroupLog implements GroupLog {
   }
 }
 
-function endOf(state: StoredGroup): LogPosition {
-  return state.count === 0 ? state.base : positionAfter(state.frames[state.count - 1]!)
-}
-
 function compacted(group: number, asked: string, first: string): LogError {
   return new LogError('COMPACTED', `group ${group} no longer holds ${asked}; its log starts at ${first}`)
-}
-
-function recoveredFrom(stored: StoredGroup): RecoveredLog {
-  const last = endOf(stored)
-  const commit = Math.min(Math.max(stored.base.index, stored.commit), last.index)
-  const terms: StoredTermRun[] = []
-  const configurations: Frame[] = []
-  let unread = 0
-  for (const frame of stored.frames.slice(0, stored.count)) {
-    const { index, term, kind } = frame.header
-    const hole = holeAt(stored.holes, index)
-    if (hole === undefined || index === hole.last.index) extendTerms(terms, index, term)
-    else extendTerms(terms, index, hole.before.term)
-    if (kind !== FrameKind.configuration) continue
-    if (hole !== undefined) {
-      unread = index
-      continue
-    }
-    if (index <= commit) {
-      configurations.length = 0
-      unread = 0
-    }
-    configurations.push(frame)
-  }
-  const { replicaId, base, ballot } = stored
-  const recovered = { replicaId, base, last, ballot, commit, terms, configurations }
-  return unread === 0 ? recovered : { ...recovered, unreadConfiguration: unread }
 }

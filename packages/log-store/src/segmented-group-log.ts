@@ -24,6 +24,7 @@ import {
 } from './log-store.ts'
 import { LogWriter } from './log-writer.ts'
 import type { RecoveredGroup } from './recovery.ts'
+import { extentsOfSegments, type SegmentExtent } from './segment-extents.ts'
 import type { StoreContext } from './store-context.ts'
 import type { GroupTail } from './tail-cache.ts'
 
@@ -99,6 +100,14 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
     if (this.#resets > 0) return []
     const { holes } = this.repair
     return holes.length === 0 ? holes : holes.filter(({ before }) => before.index < this.#keptTo())
+  }
+
+  segments(): readonly SegmentExtent[] {
+    return this.#resets > 0 ? [] : extentsOfSegments(this.#writer.segments, this.#writer.base, this.#writer.end)
+  }
+
+  limitSegmentAge(ageMs: number): void {
+    this.#writer.segmentAgeMaxMs = Math.min(ageMs, this.#context.limits.segmentAgeMaxMs)
   }
 
   get epoch(): number {

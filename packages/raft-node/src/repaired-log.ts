@@ -53,6 +53,14 @@ export class RepairedLog implements GroupLog {
     return this.#log.holes
   }
 
+  segments(): ReturnType<GroupLog['segments']> {
+    return this.#log.segments()
+  }
+
+  limitSegmentAge(ageMs: number): void {
+    this.#log.limitSegmentAge(ageMs)
+  }
+
   write(write: LogWrite, done: () => void): void {
     this.#log.write(write, done)
   }

@@ -17,7 +17,7 @@ beforeEach(async () => {
     return store
   }
   // Often, so that kills hit states of every age.
-  cluster = await MemoryCluster.found(3, openState, 40)
+  cluster = await MemoryCluster.found(3, openState, { checkpointIntervalMs: 40 })
 })
 afterEach(() => cluster.stopAll())
 

@@ -3,6 +3,7 @@ import type { Frame, FrameBody } from '@millrace/record'
 import { FrameKind } from '@millrace/record'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { encodeLogStart } from './log-start.ts'
 import { MemoryStateStore } from './memory-state-store.ts'
 import { PartitionMachine } from './partition-machine.ts'
 import { FakeGroup } from './testing/fake-group.ts'
@@ -14,6 +15,7 @@ const PRODUCERS_MAX = 3
 const logs = fc.array(
   fc.oneof(
     { weight: 1, arbitrary: fc.constant({ kind: 'noop' } as const) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('start' as const), part: fc.nat(100) }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('plain' as const), count: fc.integer({ min: 1, max: 9 }) }) },
     {
       weight: 6,
@@ -30,8 +32,13 @@ const logs = fc.array(
 
 function bodies(steps: typeof logs extends fc.Arbitrary<infer T> ? T : never): readonly Partial<FrameBody>[] {
   const at = new Map<number, { epoch: number; sequence: number }>()
+  let offset = 0
   return steps.map(step => {
     if (step.kind === 'noop') return { kind: FrameKind.noop }
+    if (step.kind === 'start') {
+      return { kind: FrameKind.logStart, payload: encodeLogStart(Math.floor((offset * step.part) / 100)) }
+    }
+    offset += step.count
     if (step.kind === 'plain') return { recordCount: step.count }
     const known = at.get(step.producer) ?? { epoch: 0, sequence: -1 }
     const next = step.newEpoch ? { epoch: known.epoch + 1, sequence: 0 } : { ...known, sequence: known.sequence + 1 }
@@ -69,11 +76,8 @@ test('restart from any checkpoint and replay gives the same state', async () => 
       const again = newMachine(source.log, survivor, PRODUCERS_MAX)
       expect(again.applied.index).toBeGreaterThanOrEqual(0)
       again.apply(frames)
-      expect([again.stateHash(), again.nextOffset, again.applied]).toEqual([
-        whole.stateHash(),
-        whole.nextOffset,
-        whole.applied,
-      ])
+      const seen = ({ nextOffset, logStartOffset, applied }: PartitionMachine) => [nextOffset, logStartOffset, applied]
+      expect([again.stateHash(), ...seen(again)]).toEqual([whole.stateHash(), ...seen(whole)])
     }),
     { numRuns: 200 },
   )
@@ -101,6 +105,24 @@ test('dedup state survives snapshot and retention', async () => {
     type: 'stored',
     batch: { baseOffset: 0, count: 2 },
   })
+})
+
+test('a log start moves on, never back, and is in the checkpoint and in the state hash', async () => {
+  const source = await FakeGroup.create(5, log => newMachine(log, new MemoryStateStore()))
+  const store = new MemoryStateStore()
+  const machine = newMachine(source.log, store)
+  machine.apply([source.append({ recordCount: 9 })])
+  const hashes = [machine.stateHash()]
+  const seen = [7, 4, 9].map(offset => {
+    machine.apply([source.append({ kind: FrameKind.logStart, payload: encodeLogStart(offset) })])
+    hashes.push(machine.stateHash())
+    return machine.logStartOffset
+  })
+  expect(seen).toEqual([7, 7, 9])
+  expect(new Set(hashes).size).toBe(3)
+  await machine.checkpoint()
+  const again = newMachine(source.log, store)
+  expect([again.logStartOffset, again.nextOffset, again.stateHash()]).toEqual([9, 9, machine.stateHash()])
 })
 
 test('state store rolled back to an older valid version', async () => {
@@ -203,13 +225,26 @@ describe('halts', () => {
     expect(machine.nextOffset).toBe(2)
   })
 
-  test.each([FrameKind.command, FrameKind.logStart, FrameKind.lostRange, FrameKind.cursor, 99 as FrameKind])(
+  test.each([FrameKind.command, FrameKind.lostRange, FrameKind.cursor, 99 as FrameKind])(
     'on kind %s, which needs newer software',
     async kind => {
       const { at, machine } = await replica()
       expect(() => machine.apply([at.append({ kind })])).toThrow(/newer software/)
     },
   )
+
+  test('on a log start beyond the next offset, and on one that says more than is known', async () => {
+    const { at, machine } = await replica()
+    machine.apply([at.append({ recordCount: 3 })])
+    const start = (payload: Uint8Array): Frame => at.append({ kind: FrameKind.logStart, payload })
+    const beyond = start(encodeLogStart(4))
+    expect(() => machine.apply([beyond])).toThrow(/starts the log at 4, beyond the next offset 3/)
+    for (const payload of [Uint8Array.of(8, 1, 16, 1), Uint8Array.of(0xff)]) {
+      const frame = start(payload)
+      expect(() => machine.apply([changed(frame, { index: 3 })])).toThrow(/newer software/)
+    }
+    expect(machine.logStartOffset).toBe(0)
+  })
 
   test('on a log that begins behind its state', async () => {
     const { at } = await replica()

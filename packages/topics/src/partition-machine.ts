@@ -10,13 +10,14 @@
 import type { SnapshotInfo, SnapshotStore } from '@millrace/log-store'
 import type { AppliedPosition, LeadershipEvent, MachineSnapshots, StateMachine, StateView } from '@millrace/raft-node'
 import type { Frame, FrameHeader } from '@millrace/record'
-import { FrameKind } from '@millrace/record'
+import { FrameKind, framePayload } from '@millrace/record'
 import type { AppendDecision } from './append-decision.ts'
 import { decideAppend } from './append-decision.ts'
 import { digestOf } from './checkpoint-entries.ts'
 import type { StateChanges } from './checkpoint-writer.ts'
 import { CheckpointWriter } from './checkpoint-writer.ts'
 import { InvariantError } from './invariant-error.ts'
+import { decodeLogStart } from './log-start.ts'
 import type { AppendBatch } from './partition.ts'
 import { decodePartition, encodePosition, encodeProducer, producerEntryKey } from './partition-checkpoint.ts'
 import type { PendingAppend } from './pending-append.ts'
@@ -133,10 +134,11 @@ export class PartitionMachine implements StateMachine {
   }
 
   apply(frames: readonly Frame[]): undefined {
-    for (const { header } of frames) {
+    for (const frame of frames) {
+      const { header } = frame
       // A checkpoint may be ahead of what the log knew to be committed when it was opened.
       if (header.index < this.#nextIndex) continue
-      this.#applyHeader(header)
+      this.#applyFrame(frame)
       this.#nextIndex = header.index + 1
       this.#applied = { index: header.index, term: header.term }
     }
@@ -194,7 +196,8 @@ export class PartitionMachine implements StateMachine {
     return durable
   }
 
-  #applyHeader(header: FrameHeader): void {
+  #applyFrame(frame: Frame): void {
+    const { header } = frame
     if (header.index !== this.#nextIndex) throw this.#broken(header, `comes where ${this.#nextIndex} is due`)
     if (header.baseOffset !== this.#nextOffset) {
       throw this.#broken(header, `has offset ${header.baseOffset} where ${this.#nextOffset} is due`)
@@ -206,8 +209,10 @@ export class PartitionMachine implements StateMachine {
       case FrameKind.records:
         this.#applyRecords(header)
         return
-      case FrameKind.command:
       case FrameKind.logStart:
+        this.#applyLogStart(frame)
+        return
+      case FrameKind.command:
       case FrameKind.lostRange:
       case FrameKind.cursor:
         throw this.#broken(header, `is of kind ${header.kind}, which needs newer software`)
@@ -221,6 +226,16 @@ export class PartitionMachine implements StateMachine {
     const key = producerKey(header.producerId)
     if (key !== NO_PRODUCER_KEY) this.#producers.apply(key, header)
     this.#nextOffset += header.recordCount
+  }
+
+  /** One that is behind another changes nothing: it was proposed before somebody asked for more. */
+  #applyLogStart(frame: Frame): void {
+    const offset = decodeLogStart(framePayload(frame))
+    if (offset === undefined) throw this.#broken(frame.header, 'is a log start which needs newer software')
+    if (offset > this.#nextOffset) {
+      throw this.#broken(frame.header, `starts the log at ${offset}, beyond the next offset ${this.#nextOffset}`)
+    }
+    this.#logStartOffset = Math.max(this.#logStartOffset, offset)
   }
 
   #collect(full: boolean): StateChanges {

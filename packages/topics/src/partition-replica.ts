@@ -12,6 +12,7 @@ import { checkBatch } from './append-batch-check.ts'
 import type { Refusal } from './append-decision.ts'
 import { InvariantError } from './invariant-error.ts'
 import { readError } from './log-errors.ts'
+import { proposeLogStart } from './log-start.ts'
 import type { AppendBatch, AppendDone, Partition, ReadResult } from './partition.ts'
 import type { PartitionMachine } from './partition-machine.ts'
 import { PendingAppend } from './pending-append.ts'
@@ -31,6 +32,8 @@ export class PartitionReplica implements Partition {
   readonly #nowMs: () => number
   /** Undefined while a leader is known. */
   #leaderlessSinceMs: number | undefined
+  /** Log start behind which the log has been trimmed as far as it goes: one may lie within a batch. */
+  #trimmedFor = 0
   #halted: string | undefined
   #closed: MillraceError | undefined
 
@@ -79,8 +82,9 @@ export class PartitionReplica implements Partition {
     return this.#leaderlessSinceMs === undefined ? 0 : this.#nowMs() - this.#leaderlessSinceMs
   }
 
+  /** A start that is being replayed may be behind the one up to which the log was trimmed already. */
   get logStartOffset(): number {
-    return this.machine.logStartOffset
+    return Math.max(this.machine.logStartOffset, this.handle.log.base.nextOffset)
   }
 
   get highWatermark(): number {
@@ -143,6 +147,41 @@ export class PartitionReplica implements Partition {
     const waiter = this.machine.waiters.add(offset, wake)
     if (this.#unusable() !== undefined) this.machine.waiters.wakeAll()
     return waiter
+  }
+
+  /** It takes part, and nobody has closed it. */
+  get usable(): boolean {
+    return this.#unusable() === undefined
+  }
+
+  async startLogAt(offset: number): Promise<number> {
+    const refusal = this.#unusable() ?? (this.leading ? undefined : notLeading(this.handle, this.#name))
+    if (refusal !== undefined) throw refusal
+    if (!(Number.isSafeInteger(offset) && offset >= 0 && offset <= this.highWatermark)) throw this.#outOfRange(offset)
+    if (offset > this.machine.logStartOffset) await proposeLogStart(this.handle, this.#name, offset)
+    return this.logStartOffset
+  }
+
+  /** There are entries below the log start, and nothing has held the last trim back that still would. */
+  get trimDue(): boolean {
+    const { logStartOffset } = this.machine
+    return logStartOffset > this.handle.log.base.nextOffset && logStartOffset !== this.#trimmedFor
+  }
+
+  /**
+   * Drops what is below the log start from this replica's log, up to what its checkpoint holds durably and what no follower
+   * needs after a snapshot. Never reaches what is not applied here.
+   *
+   * @throws LogError, StateStoreError; MillraceError where the replica takes no part
+   */
+  async trimLog(): Promise<void> {
+    const { handle, machine } = this
+    const { logStartOffset } = machine
+    // The state came from elsewhere, and the log has not come so far.
+    if (handle.log.end.nextOffset < logStartOffset) return
+    const first = await handle.log.indexOfOffset(logStartOffset)
+    const last = Math.min(first - 1, machine.applied.index)
+    if ((await handle.trimLog(last)) >= last) this.#trimmedFor = logStartOffset
   }
 
   /** Refuses everything from now on with `reason`, and wakes whoever waits. */

@@ -75,6 +75,17 @@ export interface Partition {
   /** Offset of the first record appended at or after `timeMs`; the high watermark where there is none. */
   offsetAtTime(timeMs: number): Promise<number>
 
+  /**
+   * Removes the records below `offset`: durably decided when the promise resolves, and gone from the disk of every replica in
+   * whole segments some time later. Only on the leader. Quiet where the log starts there or later already.
+   *
+   * @param offset at most the high watermark
+   * @returns the log start
+   * @throws MillraceError OFFSET_OUT_OF_RANGE naming the valid range; NOT_LEADER, NO_LEADER, LEADER_STARTING; THROTTLED;
+   *   LEADERSHIP_LOST (unknown); PARTITION_HALTED
+   */
+  startLogAt(offset: number): Promise<number>
+
   /** Calls back once, when the high watermark is above `offset`, the replica halts or is closed. */
   waitAbove(offset: number, wake: () => void): { cancel(): void }
 }

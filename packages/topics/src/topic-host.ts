@@ -23,16 +23,19 @@ import { MemberReconciler } from './member-reconciler.ts'
 import type { Partition } from './partition.ts'
 import type { PartitionMachine } from './partition-machine.ts'
 import { notLeading } from './proposal-errors.ts'
+import type { ReplicaPlan } from './replica-opener.ts'
 import type { FailedReplica } from './replica-set.ts'
 import { ReplicaSet } from './replica-set.ts'
+import type { RetentionTiming } from './retention.ts'
+import { Retention } from './retention.ts'
 import type { StartedGroup } from './started-group.ts'
 import type { StateStore } from './state-store.ts'
 import { loadState } from './stored-state.ts'
 import { resolveConfig } from './topic-config.ts'
-import type { CreateTopic, TopicInfo, Topics } from './topics.ts'
+import type { CreateTopic, TopicConfig, TopicInfo, Topics } from './topics.ts'
 import { groupWishes, isFolderOf, wantedReplicas } from './wanted-replicas.ts'
 
-type HostClock = Pick<Clock, 'setTimer' | 'monotonicMs'>
+type HostClock = Pick<Clock, 'setTimer' | 'monotonicMs' | 'wallMs'>
 
 export interface TopicsOptions {
   readonly node: RaftNode
@@ -50,7 +53,7 @@ export interface TopicsOptions {
   readonly onNodes?: (nodes: readonly NodeInfo[]) => void
   /** Default: that of the process. */
   readonly clock?: HostClock
-  readonly timing?: BalanceTiming
+  readonly timing?: BalanceTiming & RetentionTiming
   readonly log: (event: NodeEvent) => void
 }
 
@@ -106,6 +109,7 @@ export async function openTopics(options: TopicsOptions): Promise<TopicHost> {
 }
 
 const PROCESS_CLOCK: HostClock = {
+  wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   setTimer(delayMs, run) {
     const timer = setTimeout(run, delayMs)
@@ -121,6 +125,7 @@ class Host implements TopicHost {
   readonly #balancer: LeaderBalancer
   readonly members: ClusterMembers
   readonly #reconciler: MemberReconciler
+  readonly #retention: Retention
   #wishes: ReadonlyMap<number, GroupWish> = new Map()
   #nodes: readonly NodeInfo[] = []
   #isForeign = false
@@ -144,11 +149,17 @@ class Host implements TopicHost {
       wishOf: group => this.#wishes.get(group),
       log: options.log,
     })
+    this.#retention = new Retention({
+      ...{ clock, timing, log: options.log },
+      replicas: () => this.#replicas.open(),
+      configOf: plan => this.#configOf(plan),
+    })
   }
 
   start(): void {
     this.#balancer.start()
     this.#reconciler.start()
+    this.#retention.start()
     this.changed()
     if (this.#handle.leading) this.catalogueLed(true)
   }
@@ -285,6 +296,7 @@ class Host implements TopicHost {
     this.#closed = true
     this.#balancer.stop()
     this.#reconciler.stop()
+    await this.#retention.stop()
     await this.#replicas.close(new MillraceError('SHUTTING_DOWN', 'the node is stopping'))
   }
 
@@ -292,6 +304,11 @@ class Host implements TopicHost {
     const topic = this.#machine.state.topic(name)
     if (topic !== undefined) return topic
     throw new MillraceError('UNKNOWN_TOPIC', `there is no topic ${name}`, { details: { topic: name } })
+  }
+
+  #configOf({ topic, partition, group }: ReplicaPlan): TopicConfig | undefined {
+    const info = this.#machine.state.topic(topic)?.info
+    return info?.partitions[partition]?.group === group ? info.config : undefined
   }
 
   #mustLead(): void {

@@ -24,4 +24,10 @@ export const TOPIC_LIMITS = {
   leaderMovesMax: 2,
   /** Groups whose members one node changes at the same time, as their leader. */
   memberChangesMax: 4,
+  /** Logs that one node trims at the same time. */
+  logTrimsMax: 1,
+  /** By how much a node's time of day may move against its monotonic clock; more: it deletes nothing by age. */
+  clockSkewMaxMs: 5_000,
+  /** Segments are never ended earlier for a short `retentionMs`. */
+  segmentAgeMinMs: 10_000,
 } as const

@@ -48,6 +48,7 @@ export interface NodeConfig {
     readonly bytesPerSecondMax: number
     readonly sendsMax: number
   }
+  readonly retention: { readonly intervalMs: number }
   readonly raft: { readonly heartbeatMs: number; readonly electionTimeoutMinMs: number }
   readonly log: { readonly level: LogLevel }
 }

@@ -22,8 +22,8 @@ export interface Setting {
 
 const size = (min: number, max?: number): v.GenericSchema<unknown, unknown> =>
   quantity(parseSize, SIZE_RULE, { min, max }, formatSize)
-const duration = (min: number): v.GenericSchema<unknown, unknown> =>
-  quantity(parseDuration, DURATION_RULE, { min }, formatDuration)
+const duration = (min: number, max?: number): v.GenericSchema<unknown, unknown> =>
+  quantity(parseDuration, DURATION_RULE, { min, max }, formatDuration)
 
 function quantity(
   parse: (text: string | number) => number | undefined,
@@ -200,6 +200,13 @@ export const SETTINGS: readonly Setting[] = [
     'Of snapshots, sent by this node to all others together, in a second.',
   ),
   row('snapshots.sendsMax', 'number', integer(1, 1_000), 4, 'Snapshots sent at once; to one node it is one at a time.'),
+  row(
+    'retention.intervalMs',
+    'duration',
+    duration(1_000, 3_600_000),
+    30_000,
+    'How often this node looks for records that may go, and trims its logs.',
+  ),
   row('raft.heartbeatMs', 'duration', duration(10), 150, 'Interval of heartbeats between nodes.'),
   row(
     'raft.electionTimeoutMinMs',

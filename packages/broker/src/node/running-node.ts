@@ -69,7 +69,7 @@ export async function runNode(parts: NodeParts): Promise<RunningNode> {
 }
 
 async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Promise<RunningNode> {
-  const { storage, ports, nodes, counters, log } = parts
+  const { config, storage, ports, nodes, counters, log } = parts
   const { logStore, stateStore, snapshots, identity, folder } = storage
   const { nodeId, clusterId } = identity
   const report = raftLog(log)
@@ -91,6 +91,7 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
       for (const other of others) parts.transport.addPeer?.(other.node, other.peerAddress)
     },
     clock: processClock,
+    timing: { retentionIntervalMs: config.retention.intervalMs },
     log: report,
   })
   opened.push(() => topics.shutdown())

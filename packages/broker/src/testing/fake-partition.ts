@@ -46,6 +46,12 @@ export class FakePartition implements Partition {
     else this.#commit(batch, done)
   }
 
+  startLogAt(offset: number): Promise<number> {
+    if (!this.leading) return Promise.reject(new MillraceError('NOT_LEADER', `not leader of ${this.topic}`))
+    this.logStartOffset = Math.max(this.logStartOffset, offset)
+    return Promise.resolve(this.logStartOffset)
+  }
+
   release(): void {
     this.holdCommits = false
     for (const commit of this.#held.splice(0)) commit()

@@ -2,7 +2,7 @@
  * The contract of `LogStore` as a suite of tests that every implementation passes: one call per implementation. The
  * caller gives the test functions, so that no test framework is imported here.
  */
-import { type Frame, FrameKind } from '@millrace/record'
+import { type Frame, FrameKind, nextOffsetAfter } from '@millrace/record'
 import { positionAfter } from '../frame-sequence.ts'
 import type { GroupLog, LogStore, LogWrite } from '../log-store.ts'
 import { TestLog, testBase } from './test-log.ts'
@@ -226,6 +226,39 @@ export function testLogStore(runner: ContractRunner, makePlace: () => Promise<Co
     expect(again!.base.index).toBe(4)
     expect(again!.end.index).toBe(5)
     expect(again!.end.nextOffset).toBe(4)
+  })
+
+  test('segments follow each other without a gap, and say what is in them; a trim takes those below the base', async () => {
+    const { place, log, source } = await newGroup()
+    expect(log.segments()).toEqual([])
+    for (let i = 0; i < 24; i++) await written(log, { frames: source.append(3, { payload: new Uint8Array(300) }) })
+    const shown = log.segments()
+    expect(shown.length > 3).toBe(true)
+    expect(shown[0]!.firstIndex).toBe(2)
+    for (const [at, segment] of shown.entries()) {
+      if (at > 0) expect(segment.firstIndex).toBe(shown[at - 1]!.lastIndex + 1)
+      const { header } = (await log.read(segment.lastIndex, segment.lastIndex + 1, 1))[0]!
+      const said = { nextOffset: segment.nextOffset, newestTimestamp: segment.newestTimestamp }
+      expect(said).toEqual({ nextOffset: nextOffsetAfter(header), newestTimestamp: header.timestamp })
+      const frames = await log.read(segment.firstIndex, segment.lastIndex + 1, 100_000)
+      expect(segment.bytes >= frames.reduce((sum, frame) => sum + frame.bytes.length, 0)).toBe(true)
+    }
+    expect(shown.at(-1)!.lastIndex).toBe(log.durable.index)
+    const [again] = (await place.crash()).groups()
+    expect(again!.segments()[1]).toEqual({ ...shown[1], bytes: again!.segments()[1]!.bytes })
+    const { lastIndex } = shown[1]!
+    const at = positionAfter((await again!.read(lastIndex, lastIndex + 1, 1))[0]!)
+    await again!.trimPrefix(testBase(at))
+    expect(again!.segments()[0]!.firstIndex).toBe(lastIndex + 1)
+    await again!.reset(testBase({ index: 500, nextOffset: 500 }))
+    expect(again!.segments()).toEqual([])
+  })
+
+  test('a segment that is older than its limit is followed by another one, with the next write', async () => {
+    const { log, source } = await newGroup()
+    log.limitSegmentAge(0)
+    for (let i = 0; i < 3; i++) await written(log, { frames: source.append(1) })
+    expect(log.segments().map(segment => segment.lastIndex)).toEqual([2, 3, 4])
   })
 
   test('a reset discards the log', async () => {

@@ -3,7 +3,7 @@
  * test says so. Frames are real, the log is the in-memory one.
  */
 import type { BaseRecord, GroupLog, LogPosition } from '@millrace/log-store'
-import { MemoryLogStore } from '@millrace/log-store/memory'
+import { MemoryLogStore, type MemoryLogStoreOptions } from '@millrace/log-store/memory'
 import type {
   ConfirmedLeader,
   GroupConfiguration,
@@ -66,8 +66,13 @@ export class FakeGroup implements GroupHandle {
     this.machine = machine
   }
 
-  static async create(group: number, machine: (log: GroupLog) => StateMachine): Promise<FakeGroup> {
-    const log = await new MemoryLogStore().create(group, { replicaId: 1, base: BASE })
+  /** @param store options of the store that the log is in */
+  static async create(
+    group: number,
+    machine: (log: GroupLog) => StateMachine,
+    store: MemoryLogStoreOptions = {},
+  ): Promise<FakeGroup> {
+    const log = await new MemoryLogStore(store).create(group, { replicaId: 1, base: BASE })
     return new FakeGroup(group, log, machine(log))
   }
 
@@ -179,8 +184,12 @@ export class FakeGroup implements GroupHandle {
     throw new Error('a fake group takes no snapshots')
   }
 
-  trimLog(): never {
-    throw new Error('a fake group is never trimmed')
+  async trimLog(index: number): Promise<number> {
+    await this.machine.checkpoint()
+    const [frame] = await this.log.read(index, index + 1, 1)
+    if (frame === undefined) throw new Error(`there is no entry ${index}`)
+    await this.log.trimPrefix({ ...BASE, ...frame.header, nextOffset: nextOffsetAfter(frame.header) })
+    return this.log.base.index
   }
 
   observe(observer: GroupObserver): () => void {

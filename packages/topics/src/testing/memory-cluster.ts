@@ -1,6 +1,6 @@
 /** Nodes of one cluster in this process: real Raft over an in-memory network, log and state kept over restarts. */
-import { MemoryLogStore, MemorySnapshotStores } from '@millrace/log-store/memory'
-import type { NodeEvent, RaftNode, Transport } from '@millrace/raft-node'
+import { MemoryLogStore, type MemoryLogStoreOptions, MemorySnapshotStores } from '@millrace/log-store/memory'
+import type { NodeEvent, RaftNode, SnapshotOptions, Transport } from '@millrace/raft-node'
 import { birthGroup, createNode, joinGroup } from '@millrace/raft-node'
 import type { MemoryNetwork } from '@millrace/raft-node/memory'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
@@ -20,6 +20,15 @@ interface RunningNode {
   readonly transport: Transport
 }
 
+export interface MemoryClusterOptions {
+  /** Default 30,000. */
+  readonly checkpointIntervalMs?: number
+  /** Default 30,000. */
+  readonly retentionIntervalMs?: number
+  readonly logStore?: MemoryLogStoreOptions
+  readonly sending?: SnapshotOptions
+}
+
 export class MemoryCluster {
   readonly network: MemoryNetwork = createMemoryNetwork()
   readonly events: (NodeEvent & { readonly node: number })[] = []
@@ -33,24 +42,24 @@ export class MemoryCluster {
   readonly #running = new Map<number, RunningNode>()
   readonly #zombies: Promise<void>[] = []
   readonly #openState: (node: number) => StateStore
-  readonly #checkpointIntervalMs: number
+  readonly #options: MemoryClusterOptions
 
-  private constructor(ids: readonly number[], openState: (node: number) => StateStore, checkpointIntervalMs: number) {
+  private constructor(ids: readonly number[], openState: (node: number) => StateStore, options: MemoryClusterOptions) {
     this.#ids = ids
     this.#openState = openState
-    this.#checkpointIntervalMs = checkpointIntervalMs
+    this.#options = options
   }
 
   /** @param openState the node's state store as its disk has it at a start */
   static async found(
     nodes: number,
     openState: (node: number) => StateStore,
-    checkpointIntervalMs = 30_000,
+    options: MemoryClusterOptions = {},
   ): Promise<MemoryCluster> {
     const ids = Array.from({ length: nodes }, (_, i) => i + 1)
-    const cluster = new MemoryCluster(ids, openState, checkpointIntervalMs)
+    const cluster = new MemoryCluster(ids, openState, options)
     for (const nodeId of ids) {
-      const logStore = new MemoryLogStore()
+      const logStore = new MemoryLogStore(options.logStore)
       await birthGroup(logStore, { clusterId: CLUSTER_ID, group: 0, nodes: ids, nodeId })
       cluster.#logStores.set(nodeId, logStore)
       cluster.#snapshots.set(nodeId, new MemorySnapshotStores())
@@ -69,8 +78,10 @@ export class MemoryCluster {
       this.onEvent({ ...event, node: nodeId })
     }
     const transport = this.network.transport(nodeId)
-    const timing = { heartbeatMs: 50, electionTimeoutMinMs: 500, checkpointIntervalMs: this.#checkpointIntervalMs }
-    const node = await createNode({ nodeId, logStore, transport, timing, log })
+    const { checkpointIntervalMs = 30_000, retentionIntervalMs = 30_000 } = this.#options
+    const timing = { heartbeatMs: 50, electionTimeoutMinMs: 500, checkpointIntervalMs }
+    const { sending = {} } = this.#options
+    const node = await createNode({ nodeId, logStore, transport, timing, log, snapshots: sending })
     const stateStore = this.#openState(nodeId)
     const nodes = this.#ids.map(id => ({ node: id, clientUrl: `http://node-${id}`, peerAddress: `node-${id}:7080` }))
     const snapshots = this.#snapshots.get(nodeId)!
@@ -83,6 +94,7 @@ export class MemoryCluster {
       clusterId: CLUSTER_ID,
       folder,
       nodes,
+      timing: { retentionIntervalMs },
       log,
     })
     this.#running.set(nodeId, { node, topics, stateStore, transport })
@@ -96,7 +108,7 @@ export class MemoryCluster {
   async join(nodeId: number, folder: string): Promise<void> {
     const address = { node: nodeId, clientUrl: `http://node-${nodeId}`, peerAddress: `node-${nodeId}:7080` }
     const replica = await this.surely(leader => leader.members.claim({ ...address, folder }))
-    const logStore = new MemoryLogStore()
+    const logStore = new MemoryLogStore(this.#options.logStore)
     await joinGroup(logStore, { group: 0, replica: replica.catalogueReplica })
     this.#logStores.set(nodeId, logStore)
     this.#snapshots.set(nodeId, new MemorySnapshotStores())
@@ -154,6 +166,10 @@ export class MemoryCluster {
 
   get ids(): readonly number[] {
     return [...this.#running.keys()].sort((a, b) => a - b)
+  }
+
+  node(nodeId: number): RaftNode {
+    return this.#running.get(nodeId)!.node
   }
 
   topics(nodeId: number): TopicHost {

@@ -1,5 +1,6 @@
 /** A partition over a fake group, batches to append to it, and the answers in order. */
 import type { GroupLog } from '@millrace/log-store'
+import type { MemoryLogStoreOptions } from '@millrace/log-store/memory'
 import { crc32, MillraceError } from '@millrace/record'
 import { MemoryStateStore } from '../memory-state-store.ts'
 import type { AppendBatch, Appended } from '../partition.ts'
@@ -40,8 +41,9 @@ export class PartitionFixture {
     this.replica = new PartitionReplica('orders', 0, group.machine as PartitionMachine, group)
   }
 
-  static async create(producersMax?: number): Promise<PartitionFixture> {
-    return new PartitionFixture(await FakeGroup.create(5, log => newMachine(log, new MemoryStateStore(), producersMax)))
+  static async create(producersMax?: number, store: MemoryLogStoreOptions = {}): Promise<PartitionFixture> {
+    const machine = (log: GroupLog): PartitionMachine => newMachine(log, new MemoryStateStore(), producersMax)
+    return new PartitionFixture(await FakeGroup.create(5, machine, store))
   }
 
   get machine(): PartitionMachine {
