@@ -36,6 +36,8 @@ export interface SnapshotSubject {
   /** Has the state machine write a checkpoint. */
   checkpoint(): Promise<void>
   nodeOf(replica: ReplicaId): number
+  /** What a follower is known to have of the log, where this replica leads. */
+  matchOf(follower: ReplicaId): LogIndex | undefined
   admits(replica: ReplicaId, fromNode: number): boolean
   /** For the next turn. */
   input(input: Input<EntryPayload>): void
@@ -81,6 +83,7 @@ export class GroupSnapshots {
     const trimmed = (base: BaseRecord): void => subject.input(trimmedTo(base))
     this.#trimmer = new LogTrimmer({
       ...{ log, clock, trimmed, trail: this.#trail, pinMs: snapshots.limits.snapshotPinMs },
+      matchOf: follower => subject.matchOf(follower),
     })
     if (machine?.kind === 'applied') this.#taker = this.#takerOf(machine)
     this.#receiver = new SnapshotReceiver({

@@ -11,7 +11,16 @@ import { configurationOf, replicaOn } from './testing/test-cluster.ts'
 
 const CONFIGURATION = configurationOf([1, 2, 3])
 
-async function bench(): Promise<{ log: GroupLog; timers: ManualTimers; trimmer: LogTrimmer; told: number[] }> {
+interface Bench {
+  readonly log: GroupLog
+  readonly timers: ManualTimers
+  readonly trimmer: LogTrimmer
+  readonly told: number[]
+  /** What followers have. */
+  readonly matches: Map<number, number>
+}
+
+async function bench(): Promise<Bench> {
   const store = new MemoryLogStore()
   const log = await store.create(SNAPSHOT_GROUP, { replicaId: replicaOn(1), base: BIRTH })
   const frames = framesAfter(
@@ -25,7 +34,10 @@ async function bench(): Promise<{ log: GroupLog; timers: ManualTimers; trimmer: 
   const timers = new ManualTimers()
   const told: number[] = []
   const trimmed = ({ index }: { index: number }): void => void told.push(index)
-  return { log, timers, told, trimmer: new LogTrimmer({ log, trail, clock: timers, pinMs: 1_000, trimmed }) }
+  const matches = new Map<number, number>()
+  const matchOf = (follower: number): number | undefined => matches.get(follower)
+  const trimmer = new LogTrimmer({ log, trail, clock: timers, pinMs: 1_000, trimmed, matchOf })
+  return { log, timers, told, matches, trimmer }
 }
 
 test('the base says where the log stood and which configuration was in force', async () => {
@@ -55,6 +67,38 @@ test('what a snapshot on its way is followed by stays, and for a while after it 
   expect(await trimmer.trimTo(20)).toBe(10)
   timers.advance(2)
   expect(await trimmer.trimTo(20)).toBe(20)
+})
+
+test('a follower that comes nearer to what is to be trimmed is waited for, and what it has is trimmed', async () => {
+  const { timers, trimmer, matches } = await bench()
+  const pin = trimmer.pin(12, 4)
+  expect(await trimmer.trimTo(10)).toBe(4)
+  pin.release()
+  for (const [match, wanted] of [
+    [6, 11],
+    [9, 13],
+    [13, 16],
+  ] as const) {
+    timers.advance(900)
+    matches.set(12, match)
+    expect(await trimmer.trimTo(wanted)).toBe(match)
+  }
+  timers.advance(900)
+  matches.set(12, 18)
+  expect(await trimmer.trimTo(17)).toBe(17)
+})
+
+test('a follower that falls further behind, or takes nothing, is not waited for longer than that', async () => {
+  const { timers, trimmer, matches } = await bench()
+  const pin = trimmer.pin(12, 4)
+  expect(await trimmer.trimTo(10)).toBe(4)
+  pin.release()
+  timers.advance(600)
+  matches.set(12, 5)
+  // One entry further, while what is to be trimmed went on by two.
+  expect(await trimmer.trimTo(12)).toBe(5)
+  timers.advance(600)
+  expect(await trimmer.trimTo(13)).toBe(13)
 })
 
 test('of several followers the one that is furthest behind counts; a later snapshot takes the place of an earlier one', async () => {

@@ -14,19 +14,33 @@ export interface LogTrimmerOptions {
   readonly trail: ConfigurationTrail
   readonly clock: Pick<Clock, 'monotonicMs'>
   readonly pinMs: number
+  /** What a follower is known to have of the log; undefined where nothing is known, or it is no follower. */
+  readonly matchOf: (follower: ReplicaId) => LogIndex | undefined
   /** The log begins there now. */
   readonly trimmed: (base: BaseRecord) => void
 }
 
 /** Keeps everything after an index in the log for one follower. */
 export interface Pin {
-  /** The snapshot is there, or will not be: the follower has `pinMs` to go on from it. */
+  /**
+   * The snapshot is there, or will not be: the follower has `pinMs` to go on from it, and as long again whenever it has come
+   * nearer to where the log would be trimmed to. One that does not is behind for good; the log is not kept for it.
+   */
   release(): void
+}
+
+interface PinState {
+  /** What the follower has: entries after it stay. */
+  index: LogIndex
+  /** Infinity until it is released. */
+  untilMs: number
+  /** Entries from there to where the log would be trimmed to, when it was last asked for. */
+  behind: number
 }
 
 export class LogTrimmer {
   readonly #options: LogTrimmerOptions
-  readonly #pins = new Map<ReplicaId, { readonly index: LogIndex; untilMs: number }>()
+  readonly #pins = new Map<ReplicaId, PinState>()
   #trimming: Promise<unknown> = Promise.resolve()
 
   constructor(options: LogTrimmerOptions) {
@@ -36,7 +50,7 @@ export class LogTrimmer {
   /** In place of what was pinned for that follower before. */
   pin(follower: ReplicaId, index: LogIndex): Pin {
     const { clock, pinMs } = this.#options
-    const pin = { index, untilMs: Number.POSITIVE_INFINITY }
+    const pin: PinState = { index, untilMs: Number.POSITIVE_INFINITY, behind: 0 }
     this.#pins.set(follower, pin)
     return {
       release: () => {
@@ -64,7 +78,7 @@ export class LogTrimmer {
 
   async #trim(index: LogIndex): Promise<LogIndex> {
     const { log, trail, trimmed } = this.#options
-    const to = Math.min(index, this.#pinnedAt(), log.durable.index)
+    const to = Math.min(index, this.#pinnedAt(index), log.durable.index)
     const inForce = to > log.base.index ? trail.at(to) : undefined
     if (inForce === undefined) return log.base.index
     const base = await baseAt(log, to, inForce)
@@ -74,14 +88,26 @@ export class LogTrimmer {
     return log.base.index
   }
 
-  #pinnedAt(): LogIndex {
-    const nowMs = this.#options.clock.monotonicMs()
+  /** @param wanted where the log would be trimmed to */
+  #pinnedAt(wanted: LogIndex): LogIndex {
     let least = Number.POSITIVE_INFINITY
     for (const [follower, pin] of this.#pins) {
-      if (pin.untilMs <= nowMs) this.#pins.delete(follower)
-      else least = Math.min(least, pin.index)
+      if (this.#holds(pin, follower, wanted)) least = Math.min(least, pin.index)
+      else this.#pins.delete(follower)
     }
     return least
+  }
+
+  #holds(pin: PinState, follower: ReplicaId, wanted: LogIndex): boolean {
+    const { clock, matchOf, pinMs } = this.#options
+    const nowMs = clock.monotonicMs()
+    const isReleased = pin.untilMs < Number.POSITIVE_INFINITY
+    if (isReleased) pin.index = Math.max(pin.index, matchOf(follower) ?? 0)
+    const behind = wanted - pin.index
+    const comesNearer = behind < pin.behind
+    if (!isReleased || comesNearer) pin.behind = behind
+    if (isReleased && comesNearer) pin.untilMs = nowMs + pinMs
+    return pin.untilMs > nowMs
   }
 }
 

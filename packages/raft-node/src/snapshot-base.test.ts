@@ -3,6 +3,7 @@ import type { SnapshotInfo, SnapshotStore } from '@millrace/log-store'
 import { expect, onTestFinished, test } from 'vitest'
 import { BIRTH_INDEX, BIRTH_TERM } from './birth-record.ts'
 import type { MachineSnapshots, StateView } from './machine-snapshots.ts'
+import type { SnapshotOptions } from './snapshot-options.ts'
 import type { AppliedPosition, StateMachine } from './state-machine.ts'
 import type { BlobFsm } from './testing/blob-fsm.ts'
 import { SnapshotCluster } from './testing/snapshot-cluster.ts'
@@ -97,10 +98,11 @@ async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 
 async function baseCluster(
   joining: readonly number[] = [],
+  snapshots: SnapshotOptions = {},
 ): Promise<{ c: SnapshotCluster; machines: Map<number, BaseMachine> }> {
   const machines = new Map<number, BaseMachine>()
   const c = new SnapshotCluster({
-    joining,
+    ...{ joining, snapshots },
     machine: (inner, id, fsm, store) => {
       const durable = { applied: { index: 0, term: 0 }, content: new Uint8Array(0) }
       const machine = new BaseMachine(inner, fsm, store, durable)
@@ -162,4 +164,44 @@ test('a replica that joins begins with the birth of the group: an empty state, a
   expect(machines.get(3)!.restored).toMatchObject([{ index: BIRTH_INDEX, contentBytes: 0 }])
   expect([late.fsm.commands, late.store.groups()[0]!.base.index]).toEqual([5, BIRTH_INDEX])
   expect(late.handle.status().configuration.voters).toHaveLength(3)
+})
+
+test('a transfer is cut three times while its log is trimmed all the time: one snapshot is enough', async () => {
+  const chunkBytes = 64 * 1024
+  const { c, machines } = await baseCluster([], {
+    ...{ snapshotChunkBytes: chunkBytes, snapshotBytesPerSecondMax: 8 * 1024 * 1024, snapshotPinMs: 30_000 },
+  })
+  for (let key = 0; key < 16; key++) await c.set(key, 256 * 1024)
+  const leader = await c.leader()
+  const { handle } = leader
+  const pinned = await handle.trimLog(10)
+  let loading = true
+  const load = async (): Promise<void> => {
+    for (let key = 0; loading; key++) {
+      await c.set(100 + (key % 20), 100)
+      await handle.trimLog(handle.status().applied - 5)
+    }
+  }
+  const loaded = load()
+  const late = await c.startNode(3)
+  const sent = (): number => handle.status().followers.find(({ node }) => node === 3)?.snapshot?.bytes ?? 0
+  let needed = 0
+  for (const chunks of [10, 25, 40]) {
+    await until(`${chunks} chunks are there`, () => sent() >= chunks * chunkBytes)
+    needed = handle.log.base.index
+    expect(c.network.breakSnapshots(leader.id, 3)).toBe(1)
+  }
+  await until('it is installed', () => late.fsm.keys.length > 0)
+  // Trims that were asked for meanwhile went no further than what follows the snapshot.
+  expect(needed).toBeGreaterThanOrEqual(pinned)
+  await until('the log is trimmed again', () => handle.log.base.index > needed)
+  loading = false
+  await loaded
+  await c.converged()
+  expect(machines.get(3)!.restored.map(({ index }) => index)).toEqual([needed])
+  await until('the sender knows', () => leader.node.snapshots().sending === 0)
+  expect(leader.node.snapshots()).toMatchObject({ sent: 1, waiting: 0 })
+  // Each break costs at most the chunks that had no answer, and one that was being written.
+  const { contentBytes } = leader.snapshotStore.list()[0]!
+  expect(leader.node.snapshots().bytesSent).toBeLessThanOrEqual(contentBytes + 3 * 5 * chunkBytes)
 })

@@ -13,7 +13,10 @@ export interface SnapshotOptions {
   readonly snapshotBytesPerSecondMax?: number
   /** Transfers to all peers together; to one peer there is one at a time. Others wait. Default 4. */
   readonly snapshotSendsMax?: number
-  /** How long after a transfer the log keeps what its receiver still needs of it. Default 60 s. */
+  /**
+   * How long after a transfer the log keeps what its receiver still needs of it; as long again whenever that has come nearer
+   * to where the log is to begin. Default 60 s.
+   */
   readonly snapshotPinMs?: number
 }
 

@@ -50,6 +50,7 @@ export function snapshotSubject(replica: SnapshotReplica, parts: SnapshotReplica
       return applier.restoring
     },
     nodeOf: follower => places.nodeOf(follower),
+    matchOf: follower => stepper.status().peers.find(({ id }) => id === follower)?.match,
     admits: (other, fromNode) => places.admits(other, fromNode),
     input: input => inbox.input(input),
     replace: (restore, reset) => applier.replace(restore, reset),
