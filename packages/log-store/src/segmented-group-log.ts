@@ -81,7 +81,9 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
   }
 
   get base(): BaseRecord {
-    return this.#base
+    // What a trim has made durable counts at once: segments go from then on, and what they held is not damaged.
+    const { base } = this.#writer
+    return base.index > this.#base.index ? base : this.#base
   }
 
   get end(): LogPosition {
@@ -154,7 +156,7 @@ export class SegmentedGroupLog implements GroupLog, FlushTask, LogView {
   }
 
   readCached(from: number, to: number, bytesMax: number): readonly Frame[] | null {
-    return from <= this.#base.index ? null : this.tail.slice(from, to, bytesMax)
+    return from <= this.base.index ? null : this.tail.slice(from, to, bytesMax)
   }
 
   indexOfOffset(offset: number): Promise<number> {
