@@ -7,6 +7,7 @@
  */
 import type { Clock, GroupHandle, GroupStatus, NodeEvent } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
+import { CATALOGUE_GROUP } from './catalogue-machine.ts'
 import type { GroupWish } from './group-wish.ts'
 import { type NextChange, nextChange } from './next-member-change.ts'
 import { TOPIC_LIMITS } from './topic-limits.ts'
@@ -117,7 +118,9 @@ export class MemberReconciler {
       self: status.replica,
       configuration: status.configuration,
       configurationIndex: status.configurationIndex,
+      votersMax: status.group === CATALOGUE_GROUP ? TOPIC_LIMITS.catalogueVotersMax : Number.POSITIVE_INFINITY,
       isCaughtUp: replica => this.#isCaughtUp(replica, status, work),
+      isThere: replica => isThere(replica, status),
     })
   }
 

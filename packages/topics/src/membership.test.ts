@@ -180,6 +180,30 @@ test.each([
   40_000,
 )
 
+test('a sixth and a seventh node follow the catalogue without a vote; one gets it when a voter goes', async () => {
+  for (const node of [4, 5, 6, 7]) {
+    await cluster.surely(topics => topics.members.admit(node, false))
+    await cluster.join(node, 'new')
+    await until(() => members().split(' ').length === node)
+  }
+  await until(() => members() === '1 2 3 4 5 6? 7?')
+  await cluster.surely(topics => topics.create({ name: 'orders', config: { partitions: 7 }, ifNotExists: true }))
+  for (const node of [6, 7]) {
+    await cluster.topics(node).waitCatalogue()
+    expect(cluster.topics(node).describe('orders').partitions).toHaveLength(7)
+  }
+  await cluster.surely(topics => topics.members.remove(1))
+  await until(() => /^2 3 4 5 6 7\?$|^2 3 4 5 6\? 7$/.test(members()))
+}, 40_000)
+
+/** Nodes with a replica of the catalogue, as its leader sees them; `?` behind those without a vote. */
+function members(): string {
+  const configuration = cluster.catalogueLeader()?.replicas()[0]?.handle.status().configuration
+  if (configuration === undefined || configuration.votersOutgoing.length > 0) return ''
+  const named = configuration.places.toSorted((a, b) => a.node - b.node)
+  return named.map(({ node, replica }) => `${node}${configuration.learners.includes(replica) ? '?' : ''}`).join(' ')
+}
+
 test('from three nodes to five and back to three others, one at a time', async () => {
   const load = await underLoad()
   const single = { partitions: 3, replication: 1 }

@@ -50,15 +50,22 @@ const FOUNDING: GroupWish = {
   nextReplica: 4,
 }
 
-function next(group: ModelGroup, wish: GroupWish, self: number, caughtUp = true): NextChange {
+interface Circumstances {
+  readonly caughtUp?: boolean
+  readonly votersMax?: number
+  readonly gone?: number
+}
+
+function next(group: ModelGroup, wish: GroupWish, self: number, circumstances: Circumstances = {}): NextChange {
   const { configuration, index } = group
-  const at = { self, configuration, configurationIndex: index }
-  return nextChange(wish, { ...at, isCaughtUp: () => caughtUp })
+  const { caughtUp = true, votersMax = Number.POSITIVE_INFINITY, gone } = circumstances
+  const at = { self, configuration, configurationIndex: index, votersMax }
+  return nextChange(wish, { ...at, isCaughtUp: () => caughtUp, isThere: replica => replica !== gone })
 }
 
 /** One step by a leader that knows `wish`. */
-function step(group: ModelGroup, wish: GroupWish, self: number, caughtUp = true): NextChange {
-  const found = next(group, wish, self, caughtUp)
+function step(group: ModelGroup, wish: GroupWish, self: number, circumstances: Circumstances = {}): NextChange {
+  const found = next(group, wish, self, circumstances)
   if (found.type === 'change') group.take(found.change)
   return found
 }
@@ -71,7 +78,7 @@ describe('a lost replica', () => {
     expect(step(group, wish, 1)).toMatchObject({
       change: { steps: [{ kind: 'addLearner', id: 4 }], joining: [{ replica: 4, node: 2 }] },
     })
-    expect(step(group, wish, 1, false)).toEqual({ type: 'catchUp', replica: 4 })
+    expect(step(group, wish, 1, { caughtUp: false })).toEqual({ type: 'catchUp', replica: 4 })
     expect(group.configuration.voters).toEqual([1, 2, 3])
     step(group, wish, 3)
     expect(group.configuration).toMatchObject({ voters: [1, 3, 4], learners: [] })
@@ -133,6 +140,38 @@ test('a leader that goes keeps its vote while its successor gets one', () => {
   expect(next(group, wish, 1)).toMatchObject({ type: 'handOver' })
 })
 
+describe('with a limit of voters', () => {
+  const five = extended(extended(FOUNDING, 4), 5)
+
+  test('replicas above it stay learners, until a voter goes', () => {
+    const group = new ModelGroup(FOUNDING.replicas)
+    for (let i = 0; i < 2; i++) step(group, five, 1, { votersMax: 3 })
+    expect(group.configuration).toMatchObject({ voters: [1, 2, 3], learners: [4, 5] })
+    expect(next(group, five, 1, { votersMax: 3 })).toEqual({ type: 'settled' })
+    const wish = withoutNodes(five, new Set([2]))
+    expect(step(group, wish, 1, { votersMax: 3, gone: 4 })).toMatchObject({
+      change: {
+        steps: [
+          { kind: 'addVoter', id: 5 },
+          { kind: 'remove', id: 2 },
+        ],
+      },
+    })
+    expect(group.configuration).toMatchObject({ voters: [1, 3, 5], learners: [4] })
+    expect(next(group, wish, 1, { votersMax: 3 })).toEqual({ type: 'settled' })
+  })
+
+  test('voters that there are keep their votes, and those that go are not followed by others', () => {
+    const group = new ModelGroup(FOUNDING.replicas)
+    for (let i = 0; i < 4; i++) step(group, five, 1)
+    expect(group.configuration.voters).toEqual([1, 2, 3, 4, 5])
+    const wish = extended(withoutNodes(five, new Set([2])), 6)
+    for (let i = 0; i < 2; i++) step(group, wish, 1, { votersMax: 3 })
+    expect(group.configuration).toMatchObject({ voters: [1, 3, 4, 5], learners: [6] })
+    expect(next(group, wish, 1, { votersMax: 3 })).toEqual({ type: 'settled' })
+  })
+})
+
 describe('any history of wishes', () => {
   const change = fc.record({ kind: fc.constantFrom('replace', 'move', 'add', 'drop'), from: fc.nat(9), to: fc.nat(9) })
 
@@ -155,8 +194,9 @@ describe('any history of wishes', () => {
     const steps = fc.array(fc.record({ wish: fc.nat(100), leader: fc.nat(100), caughtUp: fc.boolean() }), {
       maxLength: 60,
     })
+    const limits = fc.constantFrom(Number.POSITIVE_INFINITY, 1, 3, 4)
     fc.assert(
-      fc.property(fc.array(change, { maxLength: 8 }), steps, (changes, schedule) => {
+      fc.property(fc.array(change, { maxLength: 8 }), steps, limits, (changes, schedule, votersMax) => {
         const wishes = wishesOf(changes)
         const group = new ModelGroup(FOUNDING.replicas)
         const leaderOf = (n: number): number => group.configuration.voters[n % group.configuration.voters.length]!
@@ -165,19 +205,20 @@ describe('any history of wishes', () => {
           // Wishes come one after the other; a leader may know any that came.
           known = Math.min(wishes.length - 1, Math.max(known, wish % (known + 2)))
           const before = group.configuration.voters.length
-          step(group, wishes[wish % (known + 1)]!, leaderOf(leader), caughtUp)
+          step(group, wishes[wish % (known + 1)]!, leaderOf(leader), { caughtUp, votersMax })
           expect(group.configuration.voters.length).toBeGreaterThanOrEqual(Math.min(before, 1))
         }
         const last = wishes.at(-1)!
         for (let i = 0; i < 80; i++) {
-          const found = step(group, last, leaderOf(i))
+          const found = step(group, last, leaderOf(i), { votersMax })
           if (found.type === 'stuck' || found.type === 'settled') break
         }
-        expect(next(group, last, leaderOf(0))).toEqual({ type: 'settled' })
+        expect(next(group, last, leaderOf(0), { votersMax })).toEqual({ type: 'settled' })
         const members = [...group.configuration.voters, ...group.configuration.learners].sort((a, b) => a - b)
         const wished = last.replicas.map(({ replica }) => replica).sort((a, b) => a - b)
         expect(members).toEqual(wished)
-        expect(group.configuration.learners).toEqual([])
+        expect(group.configuration.voters.length).toBeGreaterThanOrEqual(Math.min(votersMax, wished.length))
+        if (group.configuration.voters.length < votersMax) expect(group.configuration.learners).toEqual([])
       }),
       { numRuns: 500 },
     )

@@ -26,8 +26,12 @@ export interface GroupView {
   readonly self: number
   readonly configuration: GroupConfiguration
   readonly configurationIndex: number
+  /** Wished replicas above this number stay learners; voters that there are keep their votes. */
+  readonly votersMax: number
   /** Whether the replica has everything that was written a moment ago. */
   isCaughtUp(replica: number): boolean
+  /** Whether the replica has answered lately. */
+  isThere(replica: number): boolean
 }
 
 export function nextChange({ replicas, nextReplica }: GroupWish, view: GroupView): NextChange {
@@ -39,12 +43,20 @@ export function nextChange({ replicas, nextReplica }: GroupWish, view: GroupView
   if (obsolete !== undefined) {
     return changeOf(view, `learner ${obsolete} is removed`, [{ kind: 'remove', id: obsolete }])
   }
-  const joining = learners[0]
+  const joining = nextVoter(wished, view)
   if (joining !== undefined) return view.isCaughtUp(joining) ? promotion(joining, wished, view) : catchUp(joining)
   // In the order of their ids: once a higher one was a member, a lower one can never be.
-  const [missing] = replicas.filter(({ replica }) => !voters.includes(replica)).sort((a, b) => a.replica - b.replica)
+  const [missing] = replicas.filter(({ replica }) => !members.includes(replica)).sort((a, b) => a.replica - b.replica)
   if (missing !== undefined) return addition(missing.replica, missing.node, view)
   return removal(wished, view)
+}
+
+/** The learner that is to vote. */
+function nextVoter(wished: ReadonlyMap<number, unknown>, view: GroupView): number | undefined {
+  const { voters, learners } = view.configuration
+  const staying = voters.filter(voter => wished.has(voter)).length
+  if (staying >= view.votersMax) return undefined
+  return learners.find(learner => view.isThere(learner)) ?? learners[0]
 }
 
 const catchUp = (replica: number): NextChange => ({ type: 'catchUp', replica })

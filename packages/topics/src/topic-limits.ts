@@ -30,4 +30,9 @@ export const TOPIC_LIMITS = {
   clockSkewMaxMs: 5_000,
   /** Segments are never ended earlier for a short `retentionMs`. */
   segmentAgeMinMs: 10_000,
+  /**
+   * Replicas of the catalogue that vote, however many nodes there are: every further node has a learner. A cluster that is
+   * founded with more nodes keeps their votes.
+   */
+  catalogueVotersMax: 5,
 } as const

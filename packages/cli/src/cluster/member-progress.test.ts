@@ -39,6 +39,21 @@ test.each([
   expect(memberProgress(REPLACED, [leader(1, 1, followers)], 2)).toEqual({ admits: false, groups: 1, settled })
 })
 
+test('a further replica of the catalogue takes part without a vote, once it has everything', () => {
+  const catalogue = create(DescribeMembersResponseSchema, {
+    groups: [{ group: 0n, replicas: [1, 2, 3, 4, 5, 6].map(replica => ({ replica, node: replica })) }],
+  })
+  const settledWith = (voters: number, lag: bigint, group = 0n): number => {
+    const followers = [2, 3, 4, 5, 6].map(replica => ({ replica, node: replica, learner: replica > voters, lag }))
+    const status = { group, role: 'leader', term: 3n, replica: 1, followers }
+    const report = create(NodeStatusResponseSchema, { node: 1, replicas: [status] })
+    return memberProgress(catalogue, [report], 6).settled
+  }
+  expect(settledWith(5, 0n)).toBe(1)
+  expect(settledWith(5, 9n)).toBe(0)
+  expect(settledWith(4, 0n)).toBe(0)
+})
+
 test('the new replica may lead', () => {
   expect(memberProgress(REPLACED, [leader(2, 4, [{ node: 1, replica: 1 }])], 2).settled).toBe(1)
 })

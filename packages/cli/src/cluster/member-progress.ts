@@ -1,5 +1,6 @@
 /** How far the members of all groups are on the way to what the catalogue wishes for a node. Pure: reports in, figures out. */
 import type { DescribeMembersResponse, NodeStatusResponse, ReplicaStatus } from '@millrace/proto'
+import { TOPIC_LIMITS } from '@millrace/topics'
 
 export interface MemberProgress {
   /** The node waits for a new data folder to join. */
@@ -26,10 +27,24 @@ export function memberProgress(
     // A group without a leader may have anything.
     if (wished === undefined && found?.length === 0) continue
     concerned++
-    const isSettled = found?.length === 1 && found[0]?.replica === wished && !found[0]?.learner
-    if (isSettled) settled++
+    const [only, ...others] = found ?? []
+    if (others.length > 0 || only === undefined || only.replica !== wished) continue
+    if (!only.learner || (leader !== undefined && staysLearner(only, leader))) settled++
   }
   return { admits: nodes.find(entry => entry.node === node)?.admits === true, groups: concerned, settled }
+}
+
+/** The catalogue has enough voters, and this replica of it has everything. */
+function staysLearner({ lag }: PlacedReplica, { status: { group, followers } }: Leader): boolean {
+  const voters = 1 + followers.filter(({ learner }) => !learner).length
+  return group === 0n && voters >= TOPIC_LIMITS.catalogueVotersMax && lag === 0n
+}
+
+interface PlacedReplica {
+  readonly replica: number
+  readonly learner: boolean
+  /** Entries behind the leader. */
+  readonly lag: bigint
 }
 
 interface Leader {
@@ -50,7 +65,7 @@ function leadersOf(statuses: readonly NodeStatusResponse[]): ReadonlyMap<bigint,
   return leaders
 }
 
-function replicasOn(node: number, leader: Leader): readonly { readonly replica: number; readonly learner: boolean }[] {
+function replicasOn(node: number, leader: Leader): readonly PlacedReplica[] {
   const others = leader.status.followers.filter(follower => follower.node === node)
-  return leader.node === node ? [{ replica: leader.status.replica, learner: false }, ...others] : others
+  return leader.node === node ? [{ replica: leader.status.replica, learner: false, lag: 0n }, ...others] : others
 }
