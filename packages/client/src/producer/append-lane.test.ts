@@ -245,8 +245,9 @@ describe('time', () => {
     lane.unlinked(1, 5)
     expect(short(lane.takeActions())).toEqual(['find'])
     lane.notFound(5)
-    expect(lane.wakeAt()).toBe(5 + 30)
-    lane.tick(35)
+    // The second of them is in [15, 30).
+    expect(lane.wakeAt()).toBe(5 + 22.5)
+    lane.tick(27.5)
     expect(short(lane.takeActions())).toEqual(['find'])
   })
 })
