@@ -125,6 +125,7 @@ function restore<P>(s: GroupState<P>, meta: SnapshotMeta<P>): boolean {
     return false
   }
   s.log.restore(meta)
+  s.restored = undefined
   s.fetchedForApply = undefined
   s.applyFetch = NONE
   s.applyRetryDue = false

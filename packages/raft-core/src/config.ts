@@ -82,6 +82,8 @@ export interface InitialState<P = unknown> {
   readonly holes?: readonly InitialHole[]
   /** Until the durable log matches a leader of the current term at or above this, neither vote nor campaign. */
   readonly uncertainUntil?: { readonly index: LogIndex; readonly term: Term }
+  /** Nothing can be applied until a `stateRestored`: it votes and stores until then, and does not campaign. */
+  readonly stateMissing?: boolean
 }
 
 /** A uniform integer in [0, bound). The only randomness of the core. */

@@ -162,6 +162,8 @@ export function describeInput(input: Input): string {
       return `holes: ${input.holes.map(({ first, last }) => `${first}–${last}`).join(', ') || 'none'}`
     case 'holeFilled':
       return `hole ${input.first}–${input.last} filled`
+    case 'stateRestored':
+      return `state restored at ${input.state.term}/${input.state.index}`
     case 'tick':
     case 'campaign':
     case 'forgetLeader':

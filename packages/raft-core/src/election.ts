@@ -31,6 +31,8 @@ function refusalToCampaign<P>(s: GroupState<P>, kind: CampaignKind): CampaignRef
   // It would campaign under a configuration that is known to be out of date.
   if (s.log.hasConfigEntry(s.apply.applied, s.log.commit)) return 'unappliedConfigChange'
   if (s.uncertainUntil !== undefined) return 'uncertain'
+  // It could lead, and never get to serve: it cannot apply the first entry of its term.
+  if (s.stateMissing) return 'stateMissing'
   if (s.log.holes.hidesConfiguration(s.log.commit)) return 'unreadConfiguration'
   // A whole replica is the better leader; on its own this one campaigns when all of those would have.
   if (kind === 'transfer' && !s.log.holes.none) return 'damaged'

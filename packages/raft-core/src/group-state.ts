@@ -5,7 +5,7 @@
 import type { InitialState, RandomInt } from './config.ts'
 import type { Configuration } from './configuration.ts'
 import { type Entry, type LogIndex, NONE, type ReplicaId, type Term } from './entry.ts'
-import type { FetchRequest } from './input.ts'
+import type { FetchRequest, RestoredState } from './input.ts'
 import { ApplyCursor } from './log/apply-cursor.ts'
 import { type EntryId, RaftLog } from './log/raft-log.ts'
 import { UncommittedTail } from './log/uncommitted-tail.ts'
@@ -56,6 +56,10 @@ export class GroupState<P> {
 
   /** See {@link InitialState.uncertainUntil}. */
   uncertainUntil: EntryId | undefined
+  /** See {@link InitialState.stateMissing}. */
+  stateMissing: boolean
+  /** The state was restored to what the group's log says up to here, outside the log. */
+  restored: RestoredState | undefined
   /** The log is known to equal that of the leader of this term up to here. */
   leaderMatch: LogIndex = 0
 
@@ -104,6 +108,7 @@ export class GroupState<P> {
     this.lease = new Lease(settings.leaseMs)
     this.uncommitted = new UncommittedTail(settings.uncommittedBytesMax)
     this.uncertainUntil = initial.uncertainUntil
+    this.stateMissing = initial.stateMissing ?? false
     if (settings.readMode === 'lease' && this.term > 0) this.voteEmbargoTicks = settings.electionTicks
     this.lastHard = this.hardState()
     this.lastSoft = { role: this.role, leader: this.leader }

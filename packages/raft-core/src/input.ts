@@ -50,6 +50,8 @@ export type Input<P = unknown> =
       readonly terms: readonly TermRun[]
       readonly configurations: readonly Entry<P>[]
     }
+  /** The state machine's state was replaced, and the log was not. */
+  | { readonly type: 'stateRestored'; readonly state: RestoredState }
   /** A leader that cannot do its work, for lack of entries that nobody gives it: somebody else may. */
   | { readonly type: 'stepDown' }
   /**
@@ -62,6 +64,15 @@ export type Input<P = unknown> =
    * Optional: `storageApplied` does the same for every configuration entry that was not announced.
    */
   | { readonly type: 'configApplied'; readonly entry: Entry<P> }
+
+/** A state that came from elsewhere: of everything committed up to `index`, an entry of `term`. */
+export interface RestoredState {
+  readonly index: LogIndex
+  readonly term: Term
+  /** In force at `index`, since `configurationIndex`. */
+  readonly configuration: Configuration
+  readonly configurationIndex: LogIndex
+}
 
 export interface ProposedEntry<P = unknown> {
   readonly size: number

@@ -51,6 +51,8 @@ export interface GroupStatus {
   readonly electionTimeoutTicks: number
   /** Takes no part in elections until its log is matched at or above this; absent while it does take part. */
   readonly uncertainUntil?: { readonly index: LogIndex; readonly term: Term }
+  /** Nothing is applied until the state is restored. */
+  readonly stateMissing: boolean
   /** What storage cannot read of the log, rising. */
   readonly holes: readonly HoleRange[]
   /** End of the read lease on the monotonic clock; only while there is one. */
@@ -80,6 +82,7 @@ export function statusOf<P>(s: GroupState<P>): GroupStatus {
     pendingReads: s.reads.waiting,
     electionTicksElapsed: s.electionElapsed,
     electionTimeoutTicks: s.electionTimeout,
+    stateMissing: s.stateMissing,
     holes: s.log.holes.ranges,
     ...(s.uncertainUntil && { uncertainUntil: s.uncertainUntil }),
     ...(Number.isFinite(s.lease.untilMs) && { leaseUntilMs: s.lease.untilMs }),

@@ -21,6 +21,7 @@ import { dropped, handleForwarded, propose, proposeConfigChange } from './propos
 import { handleReadResponse, requestRead } from './reads/reads.ts'
 import { draftsOf } from './replication.ts'
 import { becomeFollower } from './roles.ts'
+import { handleStateRestored } from './state-restored.ts'
 import {
   handleCompacted,
   handleFetched,
@@ -96,6 +97,9 @@ function stepNotice<P>(s: GroupState<P>, input: Exclude<Input<P>, { type: Answer
       break
     case 'holeFilled':
       handleHoleFilled(s, input)
+      break
+    case 'stateRestored':
+      handleStateRestored(s, input.state)
       break
     case 'stepDown':
       stepDown(s)

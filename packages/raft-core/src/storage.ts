@@ -9,6 +9,7 @@ import { bytesOf } from './log/entry-window.ts'
 import { applyConfigEntry, leaveJointWhenApplied } from './membership/membership.ts'
 import type { SnapshotMeta, StorageAppended, StorageApplied } from './message.ts'
 import { joins, sendAppend, sendFetched } from './replication.ts'
+import { passHoles } from './state-restored.ts'
 import { settleUncertainty } from './uncertainty.ts'
 
 /**
@@ -25,6 +26,7 @@ export function handleStorageAppended<P>(s: GroupState<P>, m: StorageAppended<P>
 
 function snapshotInstalled<P>(s: GroupState<P>, meta: SnapshotMeta<P>): void {
   s.log.snapshotInstalled(meta.index)
+  s.stateMissing = false
   applied(s, meta.index, 0)
 }
 
@@ -39,6 +41,7 @@ export function handleStorageApplied<P>(s: GroupState<P>, m: StorageApplied<P>):
 function applied<P>(s: GroupState<P>, index: number, bytes: number): void {
   s.apply.appliedTo(index, bytes)
   s.log.configsAppliedTo(s.apply.applied)
+  passHoles(s)
   leaveJointWhenApplied(s)
 }
 

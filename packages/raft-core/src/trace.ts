@@ -25,6 +25,8 @@ export type TraceEvent =
   | { readonly type: 'transferAborted'; readonly id: ReplicaId; readonly term: Term; readonly target: ReplicaId }
   /** A leader lacks an entry that is in a hole of its log. */
   | { readonly type: 'entryMissed'; readonly id: ReplicaId; readonly index: LogIndex }
+  /** Entries that cannot be read are not applied: the state holds them already. */
+  | { readonly type: 'holePassed'; readonly id: ReplicaId; readonly first: LogIndex; readonly last: LogIndex }
   | { readonly type: 'steppedDown'; readonly id: ReplicaId; readonly term: Term }
   | { readonly type: 'certain'; readonly id: ReplicaId; readonly index: LogIndex; readonly term: Term }
 
@@ -37,3 +39,4 @@ export type CampaignRefusal =
   | 'unreadConfiguration'
   | 'damaged'
   | 'notFlushed'
+  | 'stateMissing'

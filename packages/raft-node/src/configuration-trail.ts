@@ -42,6 +42,12 @@ export class ConfigurationTrail {
     if (this.#known[at]?.index !== change.index) this.#known.splice(at + 1, 0, change)
   }
 
+  /** A state came from elsewhere: between what was applied here before and its configuration there may be others. */
+  restored(change: DatedConfiguration, appliedBefore: LogIndex): void {
+    this.applied(change)
+    if (change.index > appliedBefore) this.#completeFrom = Math.max(this.#completeFrom, change.index)
+  }
+
   /** The configuration in force at an applied index; undefined where it is not known, or the log does not reach back. */
   at(index: LogIndex): DatedConfiguration | undefined {
     if (index < this.#completeFrom && index !== this.#baseIndex) return undefined

@@ -46,7 +46,7 @@ async function served(over: Partial<FrameHolder> = {}): Promise<Served> {
     },
     ...over,
   }
-  const server = new FrameServer({ framesRepaired: 0, bytesRepaired: 0, framesServed: 0 })
+  const server = new FrameServer({ framesServed: 0 })
   const { term, chain } = frames[7]!.header
   const request = { group: GROUP, from: 11, to: 12, first: 5, last: { index: 9, term, chain }, bytesMax: 1 << 20 }
   return {
@@ -95,7 +95,7 @@ test('answers replicas of the group on their own nodes only, and for itself', as
   expect(await (await served()).ask({}, 3)).toEqual({ status: 'absent' })
   expect(await (await served()).ask({ to: 13 })).toEqual({ status: 'absent' })
   expect(await (await served({ halted: 'a defect' })).ask()).toEqual({ status: 'absent' })
-  const traffic = { framesRepaired: 0, bytesRepaired: 0, framesServed: 0 }
+  const traffic = { framesServed: 0 }
   const { frames } = await served()
   const request = { group: 8, from: 11, to: 12, first: 5, last: lastAt(frames, 9), bytesMax: 1 }
   expect(await new FrameServer(traffic).answer(1, request, undefined)).toEqual({ status: 'absent' })

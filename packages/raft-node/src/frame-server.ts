@@ -25,10 +25,10 @@ export interface FrameHolder {
 }
 
 export class FrameServer {
-  readonly #traffic: RepairTraffic
+  readonly #traffic: Pick<RepairTraffic, 'framesServed'>
   #reading = 0
 
-  constructor(traffic: RepairTraffic) {
+  constructor(traffic: Pick<RepairTraffic, 'framesServed'>) {
     this.#traffic = traffic
   }
 

@@ -24,9 +24,12 @@ export class GroupApplier {
   /** Settled unless a snapshot is replacing the state, the log aside. */
   #restored: Promise<unknown> = Promise.resolve()
   #restoring = false
+  #missing: boolean
 
-  constructor(machine: StateMachine, applied: LogIndex) {
+  /** @param missing nothing is applied until `replace` brings the state */
+  constructor(machine: StateMachine, applied: LogIndex, missing = false) {
     this.#machine = machine
+    this.#missing = missing
     this.#opened = machine.applied
     this.#applied = applied
     this.#checkpointed = machine.applied.index
@@ -37,12 +40,12 @@ export class GroupApplier {
   }
 
   get hasWork(): boolean {
-    return this.#tasks.length > 0 && !this.#restoring
+    return this.#tasks.length > 0 && !this.restoring
   }
 
   /** Something was applied that no checkpoint covers. */
   get checkpointDue(): boolean {
-    return this.#applied > this.#checkpointed && !this.#restoring
+    return this.#applied > this.#checkpointed && !this.restoring
   }
 
   /** What the newest checkpoint covers: the log need not hold it for this state any more. */
@@ -50,8 +53,18 @@ export class GroupApplier {
     return this.#checkpointed
   }
 
-  /** A snapshot is replacing the state: nothing is applied meanwhile. */
+  /** The state is being replaced, or missing: nothing is applied meanwhile. */
   get restoring(): boolean {
+    return this.#restoring || this.#missing
+  }
+
+  /** There is no state to apply anything to. */
+  get missing(): boolean {
+    return this.#missing
+  }
+
+  /** The state is being replaced at this moment. */
+  get replacing(): boolean {
     return this.#restoring
   }
 
@@ -61,7 +74,7 @@ export class GroupApplier {
 
   /** Applies the oldest task. @returns it, or undefined where there is none */
   next(applied: Applied, configured: Configured): ApplyTask<EntryPayload> | undefined {
-    const task = this.#restoring ? undefined : this.#tasks.shift()
+    const task = this.restoring ? undefined : this.#tasks.shift()
     if (task === undefined) return undefined
     const frames = this.#unseen(task)
     if (frames.length > 0) {
@@ -89,15 +102,22 @@ export class GroupApplier {
    * @throws whatever they throw; the state is of no use then
    */
   async replace(restore: () => Promise<AppliedPosition>, reset: () => Promise<void>): Promise<void> {
+    // Another one may be under way: it ends first, whatever became of it.
+    const others = [this.#checkpointing, this.#restored].map(other => other.catch(() => undefined))
     this.#restoring = true
-    const restored = this.#checkpointing.catch(() => undefined).then(restore)
+    this.#missing = true
+    const restored = Promise.all(others).then(restore)
     this.#restored = restored
-    const position = await restored
-    await reset()
-    this.#opened = position
-    this.#applied = Math.max(this.#applied, position.index)
-    this.#checkpointed = Math.max(this.#checkpointed, position.index)
-    this.#restoring = false
+    try {
+      const position = await restored
+      await reset()
+      this.#opened = position
+      this.#applied = Math.max(this.#applied, position.index)
+      this.#checkpointed = Math.max(this.#checkpointed, position.index)
+      this.#missing = this.#restored !== restored
+    } finally {
+      this.#restoring = this.#restored !== restored
+    }
   }
 
   /**

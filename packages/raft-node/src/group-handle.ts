@@ -4,6 +4,7 @@ import type { GroupLog, SnapshotInfo } from '@millrace/log-store'
 import type { ConfigChangeStep, Configuration, DropReason, HoleRange, Role } from '@millrace/raft-core'
 import type { Frame, FrameBody } from '@millrace/record'
 import type { TransferProgress } from './snapshot-sends.ts'
+import type { StateRepair } from './state-fetch.ts'
 
 /** Where a replica lives: the Raft configuration names replicas, people name nodes. */
 export interface ReplicaPlace {
@@ -75,6 +76,8 @@ export interface GroupStatus {
   readonly configurationIndex: number
   /** Absent where no damage has been found since the group was opened. */
   readonly damage?: GroupDamage
+  /** Absent where its state could be made from its own disk. */
+  readonly state?: StateRepair
   /** Why this replica no longer takes part; absent while it does. */
   readonly halted?: string
   readonly followers: readonly {

@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest'
 import { birthRecord } from './birth-record.ts'
 import { encodeGroupConfiguration } from './configuration-codec.ts'
 import { type EntryPayload, entriesOfFrames, plainBody } from './entry-frame.ts'
+import { joinGroup } from './group-founding.ts'
 import type { GroupConfiguration } from './group-handle.ts'
 import { openGroup, trimmedTo } from './group-opening.ts'
 import type { RaftGroupHandle } from './raft-group-handle.ts'
@@ -207,4 +208,29 @@ test('the core hears that its log was trimmed: a follower before the base is not
     c.up.get(leader)!.events.some(event => event.message.includes('has no snapshot that its log goes on from'))
   await until('the leader says that it has none to send', said)
   expect(c.machine(cut).entries).toHaveLength(1)
+})
+
+test('a state that ends before the log begins is missing where another one can be taken, and refused where not', async () => {
+  const { store } = await logWithChanges()
+  const [log] = store.groups()
+  const { chain, timestamp } = (await log!.read(4, 5, 1))[0]!.header
+  const at = { index: 4, term: TERM, chain, timestamp, nextOffset: 0, voidBelow: 0 }
+  await log!.trimPrefix({ ...at, configuration: encodeGroupConfiguration(FROM_3), configurationIndex: 3 })
+  const [trimmed] = store.reopen().groups()
+  for (const index of [0, 3]) {
+    const { initial, isStateMissing } = await openGroup(trimmed!, { index, term: index && TERM }, true)
+    expect([isStateMissing, initial.stateMissing, initial.applied]).toEqual([true, true, 4])
+  }
+  expect((await openGroup(trimmed!, { index: 4, term: TERM }, true)).initial.stateMissing).toBe(false)
+  await expect(openGroup(trimmed!, { index: 3, term: TERM })).rejects.toThrow(
+    'a checkpoint from another replica is needed',
+  )
+})
+
+test('no state is missing where the log goes back to the birth of its group, nor before there is a log', async () => {
+  const { store } = await logWithChanges()
+  const nothing = { index: 0, term: 0 }
+  expect((await openGroup(store.groups()[0]!, nothing, true)).isStateMissing).toBe(false)
+  const joining = await joinGroup(new MemoryLogStore(), { group: GROUP, replica: 14 })
+  expect((await openGroup(joining, nothing, true)).isStateMissing).toBe(false)
 })

@@ -17,6 +17,7 @@ import {
 } from '@millrace/log-store'
 import type { Entry, InitialHole, InitialState, Input, LogIndex, Term } from '@millrace/raft-core'
 import { type Frame, framePayload } from '@millrace/record'
+import { BIRTH_INDEX } from './birth-record.ts'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import { type EntryPayload, entriesOfFrames } from './entry-frame.ts'
 import type { GroupConfiguration } from './group-handle.ts'
@@ -34,21 +35,30 @@ export interface GroupOpening {
   readonly configuration: GroupConfiguration
   readonly configurationIndex: LogIndex
   readonly unapplied: readonly GroupConfiguration[]
+  /** The state ends before the log begins: it has to come from another replica. */
+  readonly isStateMissing: boolean
 }
 
 /**
  * Reads what the core has to know of a recovered log.
  *
+ * @param takesStates the state machine can be given the state of another replica: then its own may be missing
  * @throws Error when the state machine holds something else than this log says was committed, or when the log no longer
  *   reaches back to what the state machine needs next
  */
-export async function openGroup(log: GroupLog, machineApplied: AppliedPosition): Promise<GroupOpening> {
+export async function openGroup(
+  log: GroupLog,
+  machineApplied: AppliedPosition,
+  takesStates = false,
+): Promise<GroupOpening> {
   const { recovered } = log
   if (log.end.index !== recovered.last.index || log.end.chain !== recovered.last.chain) {
     throw new Error(`group ${log.group} was written since its log was recovered: reopen the log store first`)
   }
   const commit = startCommit(log, machineApplied)
-  if (machineApplied.index > 0 && machineApplied.index < recovered.base.index) {
+  const isStateMissing =
+    takesStates && recovered.base.index > BIRTH_INDEX && machineApplied.index < recovered.base.index
+  if (!isStateMissing && machineApplied.index > 0 && machineApplied.index < recovered.base.index) {
     throw new Error(
       `state ends at index ${machineApplied.index}, the log begins after ${recovered.base.index}: a checkpoint from another replica is needed`,
     )
@@ -74,8 +84,10 @@ export async function openGroup(log: GroupLog, machineApplied: AppliedPosition):
       entries,
       unappliedConfigIndexes: later.map(frame => frame.header.index),
       holes: initialHoles(log),
+      stateMissing: isStateMissing,
       ...(recovered.uncertainUntil === undefined ? {} : { uncertainUntil: recovered.uncertainUntil }),
     },
+    isStateMissing,
     tail,
     configuration,
     configurationIndex,

@@ -6,15 +6,7 @@
  * and no other.
  */
 import type { GroupLog } from '@millrace/log-store'
-import {
-  type AppendRequest,
-  type LogIndex,
-  NONE,
-  type ReplicaId,
-  type SoftState,
-  type StepResult,
-  type Term,
-} from '@millrace/raft-core'
+import { type LogIndex, NONE, type ReplicaId, type SoftState, type StepResult, type Term } from '@millrace/raft-core'
 import { type Frame, framePayload, MillraceError } from '@millrace/record'
 import { busyAnswer } from './busy-answer.ts'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
@@ -31,10 +23,12 @@ import type { HostServices } from './host-services.ts'
 import type { GroupCredit } from './inbound-credit.ts'
 import { Leadership } from './leadership.ts'
 import { losesVote } from './loses-vote.ts'
+import { haltedError } from './proposal-refusals.ts'
 import { ReadRequests } from './read-requests.ts'
 import { RepairedLog } from './repaired-log.ts'
 import { ReplicaPlaces } from './replica-places.ts'
 import { repairOf } from './replica-repair.ts'
+import { ReplicaState } from './replica-state.ts'
 import { ReportOnce } from './report-once.ts'
 import { snapshotSubject } from './snapshot-subject.ts'
 import type { StateMachine } from './state-machine.ts'
@@ -65,6 +59,7 @@ export class GroupReplica implements FailoverSubject {
   readonly applier: GroupApplier
   readonly snapshots: GroupSnapshots
   readonly repair: HoleRepair
+  readonly state: ReplicaState
   /** For the turn loop: it has a part in the next turn. */
   awake = false
   readonly #services: HostServices
@@ -94,7 +89,11 @@ export class GroupReplica implements FailoverSubject {
     this.#credit = credit
     this.#inbox = new GroupInbox({
       ...{ replica: this.replica, places: this.places, credit, wake: this.#wake },
-      busy: append => this.#answerBusy(append),
+      busy: append => {
+        services.post(this.places.nodeOf(append.from), busyAnswer(this.group, this.replica, append))
+        // What is posted leaves at the end of a turn.
+        this.#wake()
+      },
     })
     this.#once = new ReportOnce(event => services.report(event))
     this.#stepper = new GroupStepper({
@@ -119,7 +118,7 @@ export class GroupReplica implements FailoverSubject {
       halted: () => this.#halted,
     })
     this.reads = new ReadRequests(services.randomInt)
-    this.applier = new GroupApplier(machine, opening.initial.applied)
+    this.applier = new GroupApplier(machine, opening.initial.applied, opening.isStateMissing)
     const parts = {
       ...{ services, log, stepper: this.#stepper, inbox: this.#inbox, wake: this.#wake },
       configured: this.#configured.bind(this),
@@ -128,8 +127,10 @@ export class GroupReplica implements FailoverSubject {
     this.log = new RepairedLog(log, this.repair)
     const subject = snapshotSubject(this, parts)
     this.snapshots = new GroupSnapshots({ services, log: this.log, opening, subject, machine: machine.snapshots })
+    this.state = new ReplicaState(this, parts, machine.snapshots)
     this.failover = new Failover(services, this)
     this.repair.start()
+    this.state.start()
   }
 
   get halted(): string | undefined {
@@ -199,12 +200,6 @@ export class GroupReplica implements FailoverSubject {
     this.#once.report({ level: 'warn', group: this.group, message: dropped })
   }
 
-  #answerBusy(append: AppendRequest<Frame>): void {
-    this.#services.post(this.places.nodeOf(append.from), busyAnswer(this.group, this.replica, append))
-    // What is posted leaves at the end of a turn.
-    this.#wake()
-  }
-
   tick(): void {
     this.#inbox.tick()
   }
@@ -220,6 +215,7 @@ export class GroupReplica implements FailoverSubject {
   nodeConnected(node: number): void {
     if (!this.#stepper.quietness.concerns(node) && this.places.replicasOn(node).length > 0) this.rouse()
     this.repair.nodeConnected(node)
+    this.state.fetch.nodeConnected(node)
     this.failover.connectivity()
   }
 
@@ -243,7 +239,7 @@ export class GroupReplica implements FailoverSubject {
   }
 
   readIndex(): Promise<number> {
-    if (this.#halted !== undefined) return Promise.reject(this.#haltedError(this.#halted))
+    if (this.#halted !== undefined) return Promise.reject(haltedError(this.group, this.#halted))
     this.#wake()
     return this.reads.readIndex()
   }
@@ -294,7 +290,7 @@ export class GroupReplica implements FailoverSubject {
   halt(reason: string): void {
     if (this.#halted !== undefined) return
     this.#services.report({ level: 'error', group: this.group, message: `replica halted: ${reason}` })
-    this.#end(reason, false, this.#haltedError(reason))
+    this.#end(reason, false, haltedError(this.group, reason))
     this.#notify('halted')
   }
 
@@ -311,9 +307,14 @@ export class GroupReplica implements FailoverSubject {
     return !waits && !this.repair.isNeeded && this.#configuration.leaseReads !== true
   }
 
+  /** Resolves when nothing is received or sent any more, and no file of it open. */
+  async filesClosed(): Promise<void> {
+    await Promise.all([this.snapshots.close(), this.state.close()])
+  }
+
   #end(reason: string, machineToo: boolean, error: MillraceError): void {
     this.#halted = reason
-    void this.snapshots.close()
+    void this.filesClosed()
     this.repair.close()
     this.failover.stop()
     this.#stepper.quietness.end()
@@ -384,10 +385,6 @@ export class GroupReplica implements FailoverSubject {
     } catch (error) {
       this.halt(`${what}: ${error instanceof Error ? error.message : String(error)}`)
     }
-  }
-
-  #haltedError(reason: string): MillraceError {
-    return new MillraceError('PARTITION_HALTED', `group ${this.group} takes no part: ${reason}`)
   }
 
   #notify(type: Parameters<GroupObserver>[0]['type']): void {

@@ -18,7 +18,7 @@ import { baseAt, LogTrimmer } from './log-trimmer.ts'
 import type { MachineSnapshots } from './machine-snapshots.ts'
 import { ReportOnce } from './report-once.ts'
 import type { IncomingSnapshot, SnapshotAnswer, SnapshotOffer } from './snapshot-calls.ts'
-import { contentOf, writeSnapshot } from './snapshot-content.ts'
+import { contentOf, snapshotId, writeSnapshot } from './snapshot-content.ts'
 import { isBirth, SnapshotReceiver } from './snapshot-receiver.ts'
 import type { SendHandle, TransferProgress } from './snapshot-sends.ts'
 import { SnapshotTaker } from './snapshot-taker.ts'
@@ -116,6 +116,11 @@ export class GroupSnapshots {
     this.#trail.applied(change)
   }
 
+  /** A state came from elsewhere, with what is in force there: nothing is known of changes that were not applied before. */
+  restored(inForce: DatedConfiguration, appliedBefore: LogIndex): void {
+    this.#trail.restored(inForce, appliedBefore)
+  }
+
   /** @throws Error where the state machine takes none */
   async take(): Promise<SnapshotInfo> {
     if (this.#taker === undefined) throw new Error(`group ${this.#options.log.group} takes no snapshots`)
@@ -210,14 +215,15 @@ export class GroupSnapshots {
     const { services, subject } = this.#options
     return new SnapshotTaker({
       ...{ snapshots: machine, limits: services.snapshots.limits, clock: services.clock },
-      headAt: index => this.#headAt(index),
+      headAt: index => this.headAt(index),
       mayTake: () => !subject.restoring,
       failed: error => this.#report('warn', `a snapshot failed: ${String(error)}`),
       taken: (info, written) => this.#taken(info, written),
     })
   }
 
-  async #headAt(index: LogIndex): Promise<SnapshotHead | undefined> {
+  /** Where the log stood at an applied index; undefined where this replica cannot know. */
+  async headAt(index: LogIndex): Promise<SnapshotHead | undefined> {
     const inForce = this.#trail.at(index)
     return inForce && (await baseAt(this.#options.log, index, inForce))
   }
@@ -251,7 +257,7 @@ export class GroupSnapshots {
     const reader = await this.#reader()
     const { info } = reader
     const from = log.recovered.replicaId
-    return { offer: { group: log.group, from, to, term, snapshotId: idOf(info), info }, reader }
+    return { offer: { group: log.group, from, to, term, snapshotId: snapshotId(info), info }, reader }
   }
 
   /** Opens a snapshot that this log goes on from. */
@@ -346,9 +352,4 @@ function datedAt(head: SnapshotHead): DatedConfiguration {
 
 function metaOf({ index, term, configuration, configurationIndex }: SnapshotHead): SnapshotMeta<EntryPayload> {
   return { index, term, configuration: decodeGroupConfiguration(configuration), configurationIndex, payload: null }
-}
-
-/** Equal for equal content of equal position. */
-function idOf({ index, term, contentBytes, contentChecksum }: SnapshotInfo): string {
-  return [index, term, contentBytes, contentChecksum].map(part => part.toString(16)).join('-')
 }

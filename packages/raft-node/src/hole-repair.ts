@@ -40,6 +40,8 @@ export interface HoleRepairOptions {
   readonly found: (holes: readonly HoleRange[]) => void
   /** Entries can be read that could not. */
   readonly filled: (frames: readonly Frame[]) => void
+  /** What is left when everybody who could be asked has been, in vain. */
+  readonly unhelped: (holes: readonly HoleRange[]) => void
   readonly report: (event: NodeEvent) => void
 }
 
@@ -184,6 +186,7 @@ export class HoleRepair {
       const isBetter = await this.#options.budget.run(() => this.#round())
       if (isBetter) delayMs = RETRY_MS_MIN
       else if (this.isNeeded && !this.#closed) {
+        this.#options.unhelped(rangesOf(this.#options.log))
         await this.#sleep(delayMs)
         delayMs = Math.min(2 * delayMs, RETRY_MS_MAX)
       }

@@ -7,6 +7,7 @@ import type { Clock, CreateCore, NodeEvent, NodeTiming } from './node.ts'
 import type { QuietPeers } from './quiet-peers.ts'
 import type { RepairBudget } from './repair-budget.ts'
 import type { SnapshotSends } from './snapshot-sends.ts'
+import type { StateAnswer, StateRequest } from './state-calls.ts'
 import type { GroupMessage } from './transport.ts'
 
 export interface HostServices {
@@ -18,6 +19,8 @@ export interface HostServices {
   readonly repairs: RepairBudget
   /** @see Transport.fetchFrames */
   fetchFrames(node: number, request: FrameRequest): Promise<FrameAnswer>
+  /** @see Transport.fetchState */
+  fetchState(node: number, request: StateRequest): Promise<StateAnswer>
   readonly store: LogStore
   readonly createCore?: CreateCore | undefined
   readonly inbound: InboundCredit

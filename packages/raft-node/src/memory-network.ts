@@ -9,6 +9,7 @@ import type { FrameAnswer, FrameRequest } from './frame-calls.ts'
 import { MemorySnapshotCall } from './memory-snapshot-calls.ts'
 import type { Clock } from './node.ts'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from './snapshot-calls.ts'
+import type { StateAnswer, StateRequest } from './state-calls.ts'
 import { systemClock, systemRandomInt } from './system-clock.ts'
 import type { GroupMessage, GroupPresence, QuietBeat, Transport, TransportHandler } from './transport.ts'
 
@@ -245,6 +246,10 @@ class MemoryTransport implements Transport {
 
   fetchFrames(node: number, request: FrameRequest): Promise<FrameAnswer> {
     return this.#ask(node, handler => handler.framesAsked(this.#nodeId, request))
+  }
+
+  fetchState(node: number, request: StateRequest): Promise<StateAnswer> {
+    return this.#ask(node, async handler => handler.stateAsked(this.#nodeId, request))
   }
 
   #ask<T>(node: number, question: (handler: TransportHandler) => Promise<T>): Promise<T> {

@@ -52,3 +52,8 @@ export function changeRefusal(group: GroupHandle, dropped: Dropped): MillraceErr
       return proposalRefusal(group, dropped)
   }
 }
+
+/** Whatever is asked of a replica that has stopped for good. */
+export function haltedError(group: number, reason: string): MillraceError {
+  return new MillraceError('PARTITION_HALTED', `group ${group} takes no part: ${reason}`)
+}

@@ -12,7 +12,9 @@ import type {
   ProposeResult,
 } from './group-handle.ts'
 import type { GroupReplica } from './group-replica.ts'
-import { lostLeadership } from './proposal-refusals.ts'
+import { haltedError, lostLeadership } from './proposal-refusals.ts'
+
+const NOTHING_APPLIED = -1
 
 export class RaftGroupHandle implements GroupHandle {
   readonly replica: GroupReplica
@@ -44,9 +46,10 @@ export class RaftGroupHandle implements GroupHandle {
   status(): GroupStatus {
     const { replica } = this
     const core = replica.status()
-    const { sends, receiving } = replica.snapshots.progress
+    const { sends, receiving = replica.state.fetch.progress } = replica.snapshots.progress
     const { halted } = replica
     const damage = replica.repair.status
+    const state = replica.state.fetch.status
     return {
       group: replica.group,
       replica: replica.replica,
@@ -60,6 +63,7 @@ export class RaftGroupHandle implements GroupHandle {
       configurationIndex: replica.configurationIndex,
       ...(halted === undefined ? {} : { halted }),
       ...(damage && { damage }),
+      ...(state && { state }),
       followers: core.peers
         .filter(peer => peer.id !== replica.replica)
         .map(({ id, match, state, recentActive, learner }) => ({
@@ -109,7 +113,7 @@ export class RaftGroupHandle implements GroupHandle {
   #checkLease(term: number): void {
     const { replica, group } = this
     if (replica.halted !== undefined) {
-      throw new MillraceError('PARTITION_HALTED', `group ${group} takes no part: ${replica.halted}`)
+      throw haltedError(group, replica.halted)
     }
     if (replica.configuration.leaseReads !== true) {
       throw new MillraceError('UNSUPPORTED', `group ${group} was born without lease reads: use a read index`)
@@ -122,9 +126,10 @@ export class RaftGroupHandle implements GroupHandle {
   waitApplied(index: number): Promise<void> {
     const { halted, reads, applier } = this.replica
     if (halted !== undefined) {
-      return Promise.reject(new MillraceError('PARTITION_HALTED', `group ${this.group} takes no part: ${halted}`))
+      return Promise.reject(haltedError(this.group, halted))
     }
-    return reads.waitApplied(index, applier.applied)
+    // A state that is missing holds nothing, whatever is below the log's base.
+    return reads.waitApplied(index, applier.missing ? NOTHING_APPLIED : applier.applied)
   }
 
   transferLeadership(toNode: number): void {

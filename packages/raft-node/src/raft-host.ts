@@ -26,6 +26,7 @@ import { RepairBudget } from './repair-budget.ts'
 import type { IncomingSnapshot, SnapshotAnswer, SnapshotOffer } from './snapshot-calls.ts'
 import { resolveSnapshotOptions } from './snapshot-options.ts'
 import { SnapshotSends } from './snapshot-sends.ts'
+import type { StateAnswer, StateRequest } from './state-calls.ts'
 import type { StateMachine } from './state-machine.ts'
 import { systemClock, systemRandomInt } from './system-clock.ts'
 import { Ticker } from './ticker.ts'
@@ -104,6 +105,7 @@ class RaftHost implements RaftNode, TransportHandler {
       }),
       repairs: new RepairBudget(clock),
       fetchFrames: (node, request) => options.transport.fetchFrames(node, request),
+      fetchState: (node, request) => options.transport.fetchState(node, request),
       post: (node, message) => outbox.post(node, message),
       report,
     }
@@ -153,7 +155,7 @@ class RaftHost implements RaftNode, TransportHandler {
     this.#opening.add(group)
     this.#opened.add(group)
     try {
-      const opening = await openGroup(log, machine.applied)
+      const opening = await openGroup(log, machine.applied, machine.snapshots !== undefined)
       const wake = (replica: GroupReplica): void => this.#turns.wake(replica)
       const rests = (replica: GroupReplica, resting: boolean): void => this.#rests(replica, resting)
       const replica = new GroupReplica({ services: this.#services, log, machine, opening, wake, rests })
@@ -182,7 +184,7 @@ class RaftHost implements RaftNode, TransportHandler {
     this.#handles.delete(group)
     handle.replica.close('the group was closed')
     this.#ticking.delete(handle.replica)
-    await handle.replica.snapshots.close()
+    await handle.replica.filesClosed()
     await handle.replica.applier.close()
   }
 
@@ -232,9 +234,16 @@ class RaftHost implements RaftNode, TransportHandler {
     return this.#frames.answer(fromNode, request, this.#handles.get(request.group)?.replica)
   }
 
+  stateAsked(fromNode: number, request: StateRequest): StateAnswer {
+    return this.#handles.get(request.group)?.replica.state.server.asked(fromNode, request) ?? 'absent'
+  }
+
   snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: (answer: SnapshotAnswer) => void): IncomingSnapshot {
     const replica = this.#handles.get(offer.group)?.replica
-    if (replica !== undefined) return replica.snapshots.offered(fromNode, offer, answer)
+    if (replica !== undefined) {
+      const receiver = offer.stateOnly === true ? replica.state.fetch : replica.snapshots
+      return receiver.offered(fromNode, offer, answer)
+    }
     answer({ term: 0, received: 0, done: false, refused: `group ${offer.group} does not run here` })
     return { chunk: () => undefined, ended: () => undefined }
   }
@@ -263,7 +272,7 @@ class RaftHost implements RaftNode, TransportHandler {
     for (const replica of replicas) {
       await checkpoint(replica, this.#services.report)
       replica.close('the node is stopping')
-      await replica.snapshots.close()
+      await replica.filesClosed()
       await replica.applier.close()
     }
     this.#handles.clear()

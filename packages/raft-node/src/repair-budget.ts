@@ -14,10 +14,18 @@ export interface RepairTraffic {
   bytesRepaired: number
   /** Entries given to other nodes, for their repairs. */
   framesServed: number
+  /** States taken from other nodes, and their bytes, what was received in vain included. */
+  statesFetched: number
+  stateBytesFetched: number
+  /** States given to other nodes. */
+  statesServed: number
 }
 
 export class RepairBudget {
-  readonly traffic: RepairTraffic = { framesRepaired: 0, bytesRepaired: 0, framesServed: 0 }
+  readonly traffic: RepairTraffic = {
+    ...{ framesRepaired: 0, bytesRepaired: 0, framesServed: 0 },
+    ...{ statesFetched: 0, stateBytesFetched: 0, statesServed: 0 },
+  }
   readonly #rate: RateLimit
   readonly #waiting: (() => void)[] = []
   #running = 0

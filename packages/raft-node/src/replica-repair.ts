@@ -1,6 +1,6 @@
 /** What the repair of a replica's log sees of the replica, and does to it. */
 import type { GroupLog } from '@millrace/log-store'
-import type { Role } from '@millrace/raft-core'
+import type { HoleRange, Role } from '@millrace/raft-core'
 import { FrameKind, framePayload } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
 import type { GroupConfiguration } from './group-handle.ts'
@@ -17,6 +17,7 @@ export interface RepairSubject {
   readonly configuration: GroupConfiguration
   readonly leadership: { readonly role: Role }
   readonly applier: { readonly applied: number }
+  readonly state: { holesUnhelped(holes: readonly HoleRange[]): void }
 }
 
 export interface RepairParts {
@@ -50,6 +51,7 @@ export function repairOf(
         configured(decodeGroupConfiguration(framePayload(frame)), index)
       }
     },
+    unhelped: holes => subject.state.holesUnhelped(holes),
     report: services.report,
   })
 }

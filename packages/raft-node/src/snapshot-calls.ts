@@ -15,6 +15,11 @@ export interface SnapshotOffer {
   /** Equal for equal content: a transfer goes on where one of the same id broke off. */
   readonly snapshotId: string
   readonly info: SnapshotInfo
+  /**
+   * Its receiver has asked for the sender's state: the content takes the place of its own, and its log stays as it is. Who
+   * leads does not matter.
+   */
+  readonly stateOnly?: boolean
 }
 
 export interface SnapshotChunk {

@@ -31,3 +31,8 @@ export async function writeSnapshot(
     throw error
   }
 }
+
+/** Equal for equal content of equal position. */
+export function snapshotId({ index, term, contentBytes, contentChecksum }: SnapshotInfo): string {
+  return [index, term, contentBytes, contentChecksum].map(part => part.toString(16)).join('-')
+}

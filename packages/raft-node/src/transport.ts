@@ -14,6 +14,7 @@ import type {
   SnapshotCallEvents,
   SnapshotOffer,
 } from './snapshot-calls.ts'
+import type { StateAnswer, StateRequest } from './state-calls.ts'
 
 /** A Raft message of a group; `append` messages carry sealed frames as payloads. */
 export interface GroupMessage {
@@ -74,6 +75,8 @@ export interface TransportHandler {
   describeGroup(group: number): GroupPresence
   /** A peer asks for entries that its disk cannot give. Never rejects for what the asking node says. */
   framesAsked(fromNode: number, request: FrameRequest): Promise<FrameAnswer>
+  /** A peer asks for the state of a replica here. */
+  stateAsked(fromNode: number, request: StateRequest): StateAnswer
   /** A peer offers a snapshot. `answer` may be called until the call is over, and is without effect after that. */
   snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: (answer: SnapshotAnswer) => void): IncomingSnapshot
 }
@@ -106,6 +109,12 @@ export interface Transport {
    * @throws Error where it cannot be asked, or does not answer in time
    */
   fetchFrames(node: number, request: FrameRequest): Promise<FrameAnswer>
+  /**
+   * Asks a node to send the state of its replica, by a snapshot call.
+   *
+   * @throws Error where it cannot be asked, or does not answer in time
+   */
+  fetchState(node: number, request: StateRequest): Promise<StateAnswer>
   isConnected(node: number): boolean
   /** Bytes queued to a peer and not handed to the socket yet. */
   queuedBytes(node: number): number

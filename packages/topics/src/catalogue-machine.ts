@@ -52,7 +52,7 @@ export class CatalogueMachine implements StateMachine {
   /** @throws InvariantError where neither the checkpoint nor the log has the catalogue's beginning */
   constructor(options: CatalogueMachineOptions) {
     const { stored, base, stateStore, snapshotStore } = options
-    if (stored === undefined && base.index > BIRTH_INDEX) {
+    if (stored === undefined && base.index > BIRTH_INDEX && snapshotStore === undefined) {
       throw new InvariantError(`catalogue: the log begins after ${base.index} and there is no checkpoint`)
     }
     if (stored !== undefined && stored.applied.index < base.index) {

@@ -9,6 +9,7 @@
  */
 import type { SnapshotInfo, SnapshotStore } from '@millrace/log-store'
 import type { AppliedPosition, LeadershipEvent, MachineSnapshots, StateMachine, StateView } from '@millrace/raft-node'
+import { BIRTH_INDEX } from '@millrace/raft-node'
 import type { Frame, FrameHeader } from '@millrace/record'
 import { FrameKind, framePayload } from '@millrace/record'
 import type { AppendDecision } from './append-decision.ts'
@@ -32,7 +33,7 @@ export interface PartitionMachineOptions {
   readonly stateStore: StateStore
   /** What the state store holds of the group; absent: everything comes from the log. */
   readonly stored?: StoredState | undefined
-  /** Where the log begins; what is below must be in `stored`. */
+  /** Where the log begins; what is below must be in `stored`, or comes from another replica by `snapshots`. */
   readonly base: { readonly index: number; readonly nextOffset: number }
   /** Bound of the producer table; replicas must agree on it. */
   readonly producersMax?: number
@@ -46,6 +47,7 @@ export class PartitionMachine implements StateMachine {
   /** Of the log's base: the records are in the log, and the state says what they have come to. */
   readonly snapshots?: MachineSnapshots
   readonly #producersMax: number | undefined
+  #isStateMissing: boolean
   #producers: ProducerTable
   readonly #pending = new PendingAppends()
   readonly #checkpoints: CheckpointWriter
@@ -61,13 +63,15 @@ export class PartitionMachine implements StateMachine {
   constructor(options: PartitionMachineOptions) {
     const { group, stored, base, stateStore, producersMax } = options
     this.group = group
-    if (stored === undefined && base.nextOffset > 0) {
+    const isMissing = stored === undefined && base.index > BIRTH_INDEX && options.snapshotStore !== undefined
+    if (stored === undefined && base.nextOffset > 0 && !isMissing) {
       throw new InvariantError(`group ${group}: the log starts at offset ${base.nextOffset} and there is no checkpoint`)
     }
     if (stored !== undefined && stored.applied.index < base.index) {
       throw new InvariantError(`group ${group}: checkpoint at index ${stored.applied.index}, log from ${base.index}`)
     }
     const decoded = stored === undefined ? undefined : decodePartition(stored.entries)
+    this.#isStateMissing = isMissing
     this.#producersMax = producersMax
     this.#producers = new ProducerTable(decoded?.producers, producersMax)
     this.#applied = stored?.applied ?? { index: 0, term: 0 }
@@ -90,6 +94,11 @@ export class PartitionMachine implements StateMachine {
    */
   get broughtTo(): number {
     return this.#broughtTo
+  }
+
+  /** There is no state here, or half of one: nothing that it says counts. */
+  get isStateMissing(): boolean {
+    return this.#isStateMissing
   }
 
   get nextOffset(): number {
@@ -184,6 +193,7 @@ export class PartitionMachine implements StateMachine {
   async #restore(snapshot: SnapshotInfo, content: AsyncIterable<Uint8Array>): Promise<AppliedPosition> {
     const stored = snapshot.contentBytes === 0 ? undefined : await decodeStateSnapshot(content)
     const decoded = stored === undefined ? undefined : decodePartition(stored.entries)
+    this.#isStateMissing = true
     this.#pending.drop()
     this.#producers = new ProducerTable(decoded?.producers, this.#producersMax)
     this.#applied = stored?.applied ?? { index: snapshot.index, term: snapshot.term }
@@ -192,6 +202,7 @@ export class PartitionMachine implements StateMachine {
     this.#nextOffset = decoded?.position.nextOffset ?? snapshot.nextOffset
     this.#logStartOffset = decoded?.position.logStartOffset ?? snapshot.nextOffset
     const durable = await this.#checkpoints.replace()
+    this.#isStateMissing = false
     this.waiters.advance(this.#nextOffset)
     return durable
   }

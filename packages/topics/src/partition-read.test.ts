@@ -1,11 +1,14 @@
 /** What a reader sees, and what it never sees. */
 
 import { LogDamaged, LogError } from '@millrace/log-store'
+import { MemorySnapshotStore } from '@millrace/log-store/memory'
 import { framePayload, MillraceError } from '@millrace/record'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { MemoryStateStore } from './memory-state-store.ts'
 import type { ReadResult } from './partition.ts'
+import { PartitionMachine } from './partition-machine.ts'
 import { PartitionReplica } from './partition-replica.ts'
+import { encodeStateSnapshot } from './state-snapshot.ts'
 import { batch, newMachine, PartitionFixture } from './testing/partition-fixture.ts'
 import { TOPIC_LIMITS } from './topic-limits.ts'
 
@@ -133,6 +136,37 @@ describe('read', () => {
     status.mockClear()
     await replica.read(0, 100)
     expect(status).not.toHaveBeenCalled()
+  })
+
+  test('of a replica whose state is missing is refused everywhere, and goes on when it is there', async () => {
+    at.append(batch('abc'), batch('de'))
+    at.group.commit()
+    const whole = newMachine(at.group.log, new MemoryStateStore())
+    whole.apply(at.group.committed)
+    const { group, log } = at.group
+    const base = { ...log.base, index: 2, nextOffset: 3 }
+    const options = { group, stateStore: new MemoryStateStore(), base }
+    expect(() => new PartitionMachine(options)).toThrow('there is no checkpoint')
+    const machine = new PartitionMachine({ ...options, snapshotStore: new MemorySnapshotStore() })
+    const replica = new PartitionReplica('orders', 0, machine, at.group)
+    for (const offset of [0, 3, 5]) {
+      const refused = { code: 'REPLICA_BEHIND', message: expect.stringContaining('has lost its state') }
+      await expect(replica.read(offset, 100)).rejects.toMatchObject(refused)
+    }
+    await expect(replica.offsetAtTime(0)).rejects.toMatchObject({ code: 'REPLICA_BEHIND' })
+    let wakes = 0
+    replica.waitAbove(3, () => {
+      wakes += 1
+    })
+    await turn()
+    expect(wakes).toBe(1)
+    const content = encodeStateSnapshot(whole.applied, whole.stateEntries())
+    const info = { ...log.base, ...whole.applied, contentBytes: 1, contentChecksum: 0 }
+    const restored = machine.snapshots!.restore(info, content)
+    await expect(replica.read(0, 100)).rejects.toMatchObject({ code: 'REPLICA_BEHIND' })
+    await restored
+    expect(machine.stateHash()).toBe(whole.stateHash())
+    expect(text(await replica.read(3, 1_000_000))).toBe('de')
   })
 
   test('by time stays below the high watermark', async () => {

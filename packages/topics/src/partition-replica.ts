@@ -117,7 +117,7 @@ export class PartitionReplica implements Partition {
   }
 
   async read(fromOffset: number, bytesMax: number): Promise<ReadResult> {
-    const unusable = this.#unusable()
+    const unusable = this.#unreadable()
     if (unusable !== undefined) throw unusable
     const highWatermark = this.machine.nextOffset
     if (!(fromOffset >= this.logStartOffset && fromOffset <= highWatermark)) throw this.#outOfRange(fromOffset)
@@ -133,7 +133,7 @@ export class PartitionReplica implements Partition {
   }
 
   async offsetAtTime(timeMs: number): Promise<number> {
-    const unusable = this.#unusable() ?? this.#behind()
+    const unusable = this.#unreadable() ?? this.#behind()
     if (unusable !== undefined) throw unusable
     try {
       const offset = await this.handle.log.offsetAtTime(timeMs)
@@ -145,7 +145,7 @@ export class PartitionReplica implements Partition {
 
   waitAbove(offset: number, wake: () => void): { cancel(): void } {
     const waiter = this.machine.waiters.add(offset, wake)
-    if (this.#unusable() !== undefined) this.machine.waiters.wakeAll()
+    if (this.#unreadable() !== undefined) this.machine.waiters.wakeAll()
     return waiter
   }
 
@@ -244,6 +244,14 @@ export class PartitionReplica implements Partition {
     if (this.#halted === undefined) return undefined
     const message = `partition ${this.#name} is halted on this node: ${this.#halted}`
     return new MillraceError('PARTITION_HALTED', message)
+  }
+
+  /** Without a state nobody here knows what may be read. */
+  #unreadable(): MillraceError | undefined {
+    const unusable = this.#unusable()
+    if (unusable !== undefined || !this.machine.isStateMissing) return unusable
+    const message = `partition ${this.#name} has lost its state on this node and fetches that of another; read from another replica, or try again`
+    return new MillraceError('REPLICA_BEHIND', message)
   }
 
   /** The state came from elsewhere, and the log is not known to hold everything that it speaks of. */

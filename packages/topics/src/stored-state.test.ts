@@ -104,13 +104,17 @@ test.each([
   expect(event?.message).toContain('the snapshot at index 40 takes its place')
 })
 
-test('a snapshot that ends before the log begins takes the place of nothing', async () => {
+test('a snapshot that ends before the log begins takes the place of nothing: the state is lost here', async () => {
   await snapshotAt(25)
-  // The state machine refuses a log without its beginning.
+  expect(await loaded(30)).toBe(undefined)
+  await checkpointAt(28)
   expect(await loaded(30)).toBe(undefined)
   await checkpointAt(35)
   damageCheckpoint()
-  await expect(loaded(30)).rejects.toMatchObject({ code: 'CORRUPT' })
+  expect(await loaded(30)).toBe(undefined)
   // It is as it was: somebody may still want to look at it.
   expect(stateStore.load(GROUP)?.applied.index).toBe(35)
+  const lost = { level: 'error', group: GROUP, message: expect.stringContaining('the state is lost here') }
+  expect(events).toMatchObject([lost, lost, lost])
+  expect(events.at(-1)?.message).toContain('a value does not match its checksum')
 })

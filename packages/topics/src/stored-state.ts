@@ -1,6 +1,7 @@
 /**
  * What a replica's state begins with: its checkpoint; where the log no longer reaches back to that, or it is damaged or
- * gone, the newest snapshot of the group that is on this disk.
+ * gone, the newest snapshot of the group that is on this disk; where there is none either, nothing: the node fetches the
+ * state of another replica.
  */
 import type { GroupLog, SnapshotReader, SnapshotStore } from '@millrace/log-store'
 import type { NodeEvent } from '@millrace/raft-node'
@@ -17,10 +18,11 @@ interface LoadingStores {
 }
 
 /**
- * The group's verified state, or undefined where everything comes from the log. A damaged checkpoint is dropped where the
- * log or a snapshot can replace it; a snapshot that does is the checkpoint from then on.
+ * The group's verified state, or undefined where everything comes from the log, or, if that begins later, from another
+ * replica. A damaged checkpoint is dropped where the log or a snapshot can replace it; a snapshot that does is the checkpoint
+ * from then on. One that nothing here can replace stays as it is until another state is written in its place.
  *
- * @throws StateStoreError where neither can; LogError, InvariantError where the snapshot cannot be read
+ * @throws StateStoreError FORMAT_VERSION; LogError, InvariantError where the snapshot cannot be read
  */
 export async function loadState(
   { stateStore, log: report }: LoadingStores,
@@ -44,8 +46,12 @@ export async function loadState(
       return inSnapshot
     }
   }
+  if (base.index > BIRTH_INDEX && least < base.index) {
+    const reason = damage?.message ?? 'its checkpoint is gone, or older than the log'
+    report({ level: 'error', group, message: `${reason}; the log begins after ${base.index}: the state is lost here` })
+    return undefined
+  }
   if (damage === undefined) return stored
-  if (base.index > BIRTH_INDEX) throw damage
   report({ level: 'warn', group, message: `${damage.message}; it is dropped and the log replayed from its start` })
   await stateStore.drop(group)
   return undefined

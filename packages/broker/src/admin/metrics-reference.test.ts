@@ -6,6 +6,9 @@ import { BrokerCounters, createMetrics, type MetricSources } from './metrics.ts'
 const page = readFileSync(new URL('../../../../docs/reference/metrics.md', import.meta.url), 'utf8')
 
 const NO_SNAPSHOTS = { bytesSent: 0, bytesReceived: 0, sent: 0, installed: 0, taken: 0, sending: 0, waiting: 0 }
+const NO_REPAIRS = {
+  ...{ framesRepaired: 0, bytesRepaired: 0, framesServed: 0, statesFetched: 0, stateBytesFetched: 0, statesServed: 0 },
+}
 
 test('the reference of metrics has one row per metric', async () => {
   const stats = { fsyncs: 0, fsyncMsTotal: 0, bytesWritten: 0, stuckMs: 0, diskFreeBytes: 0 }
@@ -13,7 +16,7 @@ test('the reference of metrics has one row per metric', async () => {
     counters: new BrokerCounters(),
     node: {
       snapshots: () => ({ ...NO_SNAPSHOTS, transfers: [] }),
-      repairs: () => ({ framesRepaired: 0, bytesRepaired: 0, framesServed: 0, running: 0 }),
+      repairs: () => ({ ...NO_REPAIRS, running: 0 }),
     },
     topics: { replicas: () => [] } as unknown as MetricSources['topics'],
     logStore: { acceptsAppends: true, stats: () => stats } as unknown as NonNullable<MetricSources['logStore']>,

@@ -85,6 +85,13 @@ const REPAIR_COUNTERS: readonly (readonly [string, string, (repairs: Repairs) =>
   ],
   ['millrace_repaired_bytes_total', 'Bytes of log entries fetched in place of damage.', r => r.bytesRepaired],
   ['millrace_repair_entries_served_total', 'Log entries given to other nodes for repairs.', r => r.framesServed],
+  ['millrace_states_fetched_total', 'Lost states that were replaced by those of other nodes.', r => r.statesFetched],
+  [
+    'millrace_state_fetched_bytes_total',
+    'Bytes of states received for that, those in vain included.',
+    r => r.stateBytesFetched,
+  ],
+  ['millrace_states_served_total', 'States given to other nodes that had lost theirs.', r => r.statesServed],
 ]
 
 const GAUGES: readonly (readonly [string, string, (sources: MetricSources) => number])[] = [
@@ -101,6 +108,11 @@ const GAUGES: readonly (readonly [string, string, (sources: MetricSources) => nu
     s => lag(s, 'apply'),
   ],
   ['millrace_halted_replicas', 'Replicas on this node that stopped because of damage.', s => countHalted(s.topics)],
+  [
+    'millrace_state_missing_replicas',
+    'Replicas on this node whose state is lost: they vote and store, and neither lead nor serve.',
+    s => s.topics.replicas().filter(({ handle }) => handle.status().state?.missing === true).length,
+  ],
   ['millrace_log_holes', 'Ranges of logs here that cannot be read.', s => damage(s, ({ holes }) => holes.length)],
   ['millrace_log_missing_entries', 'Entries in those ranges.', s => damage(s, ({ entriesMissing }) => entriesMissing)],
   [

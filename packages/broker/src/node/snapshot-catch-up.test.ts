@@ -1,5 +1,5 @@
 /** A node that is far behind logs which were trimmed: real sockets, real files, the catalogue and partitions. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createClient } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-node'
@@ -126,10 +126,13 @@ async function converged(groups: readonly number[]): Promise<void> {
 
 async function recordsFrom(node: number, partition: number, offset: number): Promise<string> {
   const at = host(node).partition('orders', partition)!
-  for (;;) {
+  const read: Uint8Array[] = []
+  for (let next = offset; ; ) {
     try {
-      const { frames } = await at.read(offset, 1_000_000)
-      return Buffer.concat(frames.map(({ bytes }) => bytes)).toString('hex')
+      const { frames, nextOffset, highWatermark } = await at.read(next, 1_000_000)
+      read.push(...frames.map(({ bytes }) => bytes))
+      next = nextOffset
+      if (next === highWatermark) return Buffer.concat(read).toString('hex')
     } catch (error) {
       // The log comes after the state: nobody may take what has not arrived for what is not there.
       if (!(error instanceof MillraceError && error.code === 'REPLICA_BEHIND')) throw error
@@ -182,6 +185,43 @@ test.each([
   await cluster.start(3)
   await converged(groups)
   expect(await metric(3, 'millrace_snapshots_installed_total')).toBe(0)
+})
+
+test('two nodes of three that have lost all state get it from the third, with the votes and logs of both', async () => {
+  cluster = await durableClusterOf(await clusterConfigs(3, FLAGS))
+  await Promise.all([1, 2, 3].map(node => cluster.start(node)))
+  await createTopic('orders', 2)
+  await appendMany(0, 30)
+  const bases = await trimEverywhere()
+  const groups = [0, ...groupsOfOrders()]
+  await appendMany(30, 40)
+  await converged(groups)
+  for (const node of [2, 3]) {
+    await cluster.stop(node)
+    const { dataDir } = cluster.configs[node - 1]!
+    for (const folder of ['state', 'snapshots']) rmSync(join(dataDir, folder), { recursive: true })
+  }
+  await Promise.all([2, 3].map(node => cluster.start(node)))
+  await converged(groups)
+  await appendMany(40, 45)
+  await converged(groups)
+  for (const node of [2, 3]) {
+    expect(await metric(node, 'millrace_states_fetched_total')).toBe(groups.length)
+    expect(await metric(node, 'millrace_state_missing_replicas')).toBe(0)
+    // What a snapshot of the leader would have cost: the log from there on, and what it holds before.
+    expect(await metric(node, 'millrace_snapshots_installed_total')).toBe(0)
+    for (const group of groups) {
+      expect(replica(node, group)!.handle.log.base.index).toBeGreaterThanOrEqual(bases.get(group)!)
+    }
+  }
+  for (const partition of [0, 1]) {
+    const { nextOffset } = replica(3, groups[1 + partition]!)!.handle.log.base
+    expect(await recordsFrom(3, partition, nextOffset)).toBe(await recordsFrom(1, partition, nextOffset))
+  }
+  await cluster.stop(3)
+  await cluster.start(3)
+  await converged(groups)
+  expect(await metric(3, 'millrace_states_fetched_total')).toBe(0)
 })
 
 test('verification reads the snapshots of a node, and finds a bit that flipped in any part of one', async () => {

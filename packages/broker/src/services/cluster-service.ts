@@ -18,10 +18,12 @@ import {
   ReplicaStatusSchema,
   type SnapshotTransfer,
   SnapshotTransferSchema,
+  type StateRepair,
+  StateRepairSchema,
   type TransferLeadershipRequest,
   TransferLeadershipResponseSchema,
 } from '@millrace/proto'
-import type { GroupDamage, TransferProgress } from '@millrace/raft-node'
+import type { GroupDamage, StateRepair as StateRepairStatus, TransferProgress } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
 import type { StartedGroup } from '@millrace/topics'
 import type { BrokerContext } from '../broker-context.ts'
@@ -106,6 +108,7 @@ function replicaStatus({ topic, partition, handle, highWatermark }: StartedGroup
     highWatermark: BigInt(highWatermark),
     replica: status.replica,
     ...(status.damage !== undefined && { damage: logDamage(status.damage) }),
+    ...(status.state !== undefined && { state: stateRepair(status.state) }),
     ...(status.receiving !== undefined && { receiving: transfer(status.receiving) }),
     followers: status.followers.map(({ node, replica, learner, match, state, recentlyActive, snapshot }) =>
       create(FollowerStatusSchema, {
@@ -120,6 +123,10 @@ function replicaStatus({ topic, partition, handle, highWatermark }: StartedGroup
       }),
     ),
   })
+}
+
+function stateRepair({ missing, least = 0, restored, lastSource }: StateRepairStatus): StateRepair {
+  return create(StateRepairSchema, { missing, least: BigInt(least), restored: BigInt(restored), lastSource })
 }
 
 function logDamage({ holes, entriesMissing, framesRepaired, lastSource }: GroupDamage): LogDamage {

@@ -56,6 +56,9 @@ function problemsOf(summary: ClusterSummary): string[] {
     else if (status.disk?.acceptsAppends === false) problems.push(`node ${node}: its disk is full, appends are refused`)
     for (const { group, reason } of status?.refused ?? [])
       problems.push(`node ${node} refuses group ${group}: ${reason}`)
+    for (const { topic, partition, state } of status?.replicas ?? [])
+      if (state?.missing)
+        problems.push(`node ${node} has lost the state of ${nameOf({ topic, partition })}, and fetches another's`)
   }
   for (const partition of summary.partitions) {
     if (partition.leader === 0) problems.push(`${nameOf(partition)} has no leader`)
@@ -64,7 +67,7 @@ function problemsOf(summary: ClusterSummary): string[] {
   return problems
 }
 
-function nameOf({ topic, partition }: PartitionSummary): string {
+function nameOf({ topic, partition }: Pick<PartitionSummary, 'topic' | 'partition'>): string {
   return topic === '' ? 'the catalogue' : `${topic}/${partition}`
 }
 

@@ -61,6 +61,11 @@ export class LogHoles {
     return this.#unread.some(({ first }) => first <= index)
   }
 
+  /** The newest configuration at or below `index` is known by other means. */
+  configurationKnownAt(index: LogIndex): void {
+    if (this.#unread.length > 0) this.#unread = this.#unread.flatMap(range => without(range, 0, index))
+  }
+
   /** One of the entries [first, last] cannot be read, or was not when something was to be learned from it. */
   concern(first: LogIndex, last: LogIndex): boolean {
     const all = [...this.#ranges, ...this.#unknownTerms, ...this.#unread]

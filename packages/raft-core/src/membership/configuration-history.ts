@@ -46,6 +46,13 @@ export class ConfigurationHistory {
     this.#known.splice(same ? at : at + 1, same ? 1 : 0, { index, configuration, until })
   }
 
+  /** The newest one is `dated` from now on; what was in force between `knownTo` and its index is not known. */
+  jump(dated: DatedConfiguration, knownTo: LogIndex): void {
+    const newest = this.#known.pop()!
+    this.#known.push({ ...newest, until: Math.min(newest.until, knownTo) })
+    this.#known.push({ ...dated, until: Number.POSITIVE_INFINITY })
+  }
+
   restart(dated: DatedConfiguration): void {
     this.#known = [{ ...dated, until: Number.POSITIVE_INFINITY }]
   }

@@ -4,7 +4,7 @@
  * when it is appended.
  */
 import type { ConfigChange, Configuration } from '../configuration.ts'
-import { type Entry, NONE } from '../entry.ts'
+import { type Entry, type LogIndex, NONE } from '../entry.ts'
 import type { GroupState } from '../group-state.ts'
 import type { DropReason, StepResult } from '../input.ts'
 import type { SnapshotMeta } from '../message.ts'
@@ -12,6 +12,7 @@ import { confirmReads, releaseEarlyReads } from '../reads/reads.ts'
 import { appendOwn, broadcastAppend, maybeCommit, sendAppend } from '../replication.ts'
 import { abortTransfer, becomeFollower } from '../roles.ts'
 import { applyChange } from './changer.ts'
+import type { DatedConfiguration } from './configuration-history.ts'
 
 interface Refusal {
   readonly reason: DropReason
@@ -78,6 +79,15 @@ export function applyConfigEntry<P>(s: GroupState<P>, entry: Entry<P>): void {
 export function adoptSnapshotConfiguration<P>(s: GroupState<P>, meta: SnapshotMeta<P>): void {
   s.history.restart({ index: meta.configurationIndex ?? meta.index, configuration: meta.configuration })
   switchTo(s, meta.configuration)
+}
+
+/**
+ * A configuration of a change that this log cannot give is in force. Up to `knownTo` the one before it was; in between there
+ * may have been others.
+ */
+export function configurationOutsideLog<P>(s: GroupState<P>, dated: DatedConfiguration, knownTo: LogIndex): void {
+  s.history.jump(dated, knownTo)
+  switchTo(s, dated.configuration)
 }
 
 function switchTo<P>(s: GroupState<P>, configuration: Configuration): void {

@@ -10,6 +10,7 @@ import type { FrameAnswer, FrameRequest } from '../frame-calls.ts'
 import type { NodeEvent } from '../node.ts'
 import { ReportOnce } from '../report-once.ts'
 import type { SnapshotCall, SnapshotCallEvents, SnapshotOffer } from '../snapshot-calls.ts'
+import type { StateAnswer, StateRequest } from '../state-calls.ts'
 import { systemRandomInt } from '../system-clock.ts'
 import type { GroupMessage, GroupPresence, QuietBeat, Transport, TransportHandler } from '../transport.ts'
 import { decodeAppendResponses, decodeAppends, encodeAppends } from './append-codec.ts'
@@ -21,6 +22,7 @@ import { PeerServer } from './peer-server.ts'
 import { KEEPALIVE_MS, PEER_METHODS } from './peer-service.ts'
 import { askPresence } from './presence-call.ts'
 import { SnapshotClient } from './snapshot-client.ts'
+import { askState } from './state-call.ts'
 import { VoteCaller } from './vote-calls.ts'
 
 export interface GrpcTransportOptions {
@@ -123,6 +125,10 @@ class PeerTransport implements GrpcTransport {
       framesAsked: async (fromNode, request) => {
         if (this.#handler === undefined) throw new Error('the node is stopping')
         return await this.#handler.framesAsked(fromNode, request)
+      },
+      stateAsked: (fromNode, request) => {
+        if (this.#handler === undefined) throw new Error('the node is stopping')
+        return this.#handler.stateAsked(fromNode, request)
       },
       snapshotOffered: (fromNode, offer, answer) => {
         if (this.#handler === undefined) throw new Error('the node is stopping')
@@ -227,6 +233,13 @@ class PeerTransport implements GrpcTransport {
     const stream = peer?.connection.appends
     if (peer === undefined || stream === undefined) throw new Error(`node ${node} is not connected`)
     return await askFrames(stream.client, peer.hello, request)
+  }
+
+  async fetchState(node: number, request: StateRequest): Promise<StateAnswer> {
+    const peer = this.#peers.get(node)
+    const stream = peer?.connection.control
+    if (peer === undefined || stream === undefined) throw new Error(`node ${node} is not connected`)
+    return await askState(stream.client, peer.hello, request)
   }
 
   isConnected(node: number): boolean {

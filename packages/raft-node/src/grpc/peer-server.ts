@@ -20,6 +20,7 @@ import { keepalive, PEER_METHODS, SERVER_OPTIONS } from './peer-service.ts'
 import { decodeQuestion, encodePresence } from './presence-call.ts'
 import { SendQueue } from './send-queue.ts'
 import { SnapshotServer } from './snapshot-server.ts'
+import { decodeStateRequest, encodeStateAnswer } from './state-call.ts'
 import { VoteAnswers } from './vote-calls.ts'
 
 export interface PeerServerOptions {
@@ -35,6 +36,7 @@ export interface PeerServerOptions {
   readonly snapshotOffered: TransportHandler['snapshotOffered']
   readonly describeGroup: TransportHandler['describeGroup']
   readonly framesAsked: TransportHandler['framesAsked']
+  readonly stateAsked: TransportHandler['stateAsked']
   /** A process that runs as `node` has called. */
   readonly saw: (node: number, incarnation: number) => void
   /** A stream of `node` is over. */
@@ -78,6 +80,7 @@ export class PeerServer {
       installSnapshot: this.#snapshots.handler,
       describePresence: this.#describeHandler(),
       fetchFrames: this.#framesHandler(),
+      fetchState: this.#stateHandler(),
     })
   }
 
@@ -223,6 +226,17 @@ export class PeerServer {
         bytes => answer(null, bytes),
         (error: unknown) => answer(refusal(error)),
       )
+    }
+  }
+
+  #stateHandler(): handleUnaryCall<Buffer, Buffer> {
+    return (call, answer) => {
+      try {
+        const { fromNode } = this.#greet(decodeHello(call.request))
+        answer(null, encodeStateAnswer(this.#options.stateAsked(fromNode, decodeStateRequest(call.request))))
+      } catch (error) {
+        answer(refusal(error))
+      }
     }
   }
 

@@ -28,6 +28,7 @@ export const PEER_METHODS: {
   readonly installSnapshot: MethodDefinition<Buffer, Buffer>
   readonly describePresence: MethodDefinition<Buffer, Buffer>
   readonly fetchFrames: MethodDefinition<Buffer, Buffer>
+  readonly fetchState: MethodDefinition<Buffer, Buffer>
 } = {
   requestVote: definition(PeerService.method.requestVote),
   appendEntries: definition(PeerService.method.appendEntries),
@@ -35,6 +36,7 @@ export const PEER_METHODS: {
   installSnapshot: definition(PeerService.method.installSnapshot),
   describePresence: definition(PeerService.method.describePresence),
   fetchFrames: definition(PeerService.method.fetchFrames),
+  fetchState: definition(PeerService.method.fetchState),
 }
 
 /** Largest message between peers: a full batch, or one frame of the largest size on its own. */

@@ -9,7 +9,7 @@ import {
 import type { SnapshotAnswer, SnapshotChunk, SnapshotOffer } from '../snapshot-calls.ts'
 
 /** The offer as field `header` of a request. */
-export function encodeOffer({ group, from, to, term, snapshotId, info }: SnapshotOffer): Uint8Array {
+export function encodeOffer({ group, from, to, term, snapshotId, info, stateOnly = false }: SnapshotOffer): Uint8Array {
   const header = {
     ...{ group: BigInt(group), from, to, term: BigInt(term), snapshotId },
     index: BigInt(info.index),
@@ -21,6 +21,7 @@ export function encodeOffer({ group, from, to, term, snapshotId, info }: Snapsho
     chain: info.chain,
     timestamp: BigInt(info.timestamp),
     nextOffset: BigInt(info.nextOffset),
+    stateOnly,
   }
   return toBinary(InstallSnapshotRequestSchema, create(InstallSnapshotRequestSchema, { header }))
 }
@@ -29,7 +30,7 @@ export function encodeOffer({ group, from, to, term, snapshotId, info }: Snapsho
 export function decodeOffer(bytes: Uint8Array): SnapshotOffer {
   const { header } = fromBinary(InstallSnapshotRequestSchema, bytes)
   if (header?.configuration === undefined) throw new Error('the call does not begin with a snapshot header')
-  const { from, to, snapshotId, checksum, chain, configuration } = header
+  const { from, to, snapshotId, checksum, chain, configuration, stateOnly } = header
   const info = {
     index: safe(header, 'index'),
     term: safe(header, 'indexTerm'),
@@ -41,7 +42,8 @@ export function decodeOffer(bytes: Uint8Array): SnapshotOffer {
     contentBytes: safe(header, 'length'),
     contentChecksum: checksum,
   }
-  return { group: safe(header, 'group'), from, to, term: safe(header, 'term'), snapshotId, info }
+  const offer = { group: safe(header, 'group'), from, to, term: safe(header, 'term'), snapshotId, info }
+  return stateOnly ? { ...offer, stateOnly } : offer
 }
 
 export function encodeChunk({ offset, data, crc, done }: SnapshotChunk): Buffer {

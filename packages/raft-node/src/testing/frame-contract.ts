@@ -6,7 +6,7 @@ import { RecordingHandler, type TransportNetwork } from './transport-contract.ts
 import { until } from './until.ts'
 
 export function describeFrameQuestions(name: string, open: () => Promise<TransportNetwork>): void {
-  describe(`${name} carries questions for frames`, () => {
+  describe(`${name} carries questions for frames, and for a state`, () => {
     const closing: Transport[] = []
     afterEach(async () => {
       for (const transport of closing.splice(0)) await transport.close()
@@ -40,6 +40,13 @@ export function describeFrameQuestions(name: string, open: () => Promise<Transpo
         seenByB.frameAnswers.push({ status })
         expect(await a.fetchFrames(2, request)).toEqual({ status })
       }
+      const stateRequest = { group: 2 ** 35 + 7, from: 11, to: 12, least: 2 ** 40 + 3 }
+      for (const answer of ['coming', 'behind', 'absent'] as const) {
+        seenByB.stateAnswers.push(answer)
+        expect(await a.fetchState(2, stateRequest)).toBe(answer)
+      }
+      expect(seenByB.stateRequests[2]).toEqual({ fromNode: 1, request: stateRequest })
+      await expect(a.fetchState(3, stateRequest)).rejects.toThrow('node 3')
       await expect(a.fetchFrames(3, request)).rejects.toThrow('node 3')
       await b.close()
       await expect(a.fetchFrames(2, request)).rejects.toThrow()

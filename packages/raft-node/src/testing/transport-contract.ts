@@ -12,6 +12,7 @@ import type {
   SnapshotChunk,
   SnapshotOffer,
 } from '../snapshot-calls.ts'
+import type { StateAnswer, StateRequest } from '../state-calls.ts'
 import type { GroupMessage, GroupPresence, QuietBeat, Transport, TransportHandler } from '../transport.ts'
 import { joinedFrames } from './joined-frames.ts'
 import { EXCHANGED_TYPES, MessageRandom, randomMessage } from './random-messages.ts'
@@ -71,6 +72,9 @@ export class RecordingHandler implements TransportHandler {
   readonly frameRequests: { readonly fromNode: number; readonly request: FrameRequest }[] = []
   /** What is answered next. */
   readonly frameAnswers: FrameAnswer[] = []
+  readonly stateRequests: { readonly fromNode: number; readonly request: StateRequest }[] = []
+  /** What is answered next. */
+  readonly stateAnswers: StateAnswer[] = []
 
   receive(fromNode: number, messages: readonly GroupMessage[]): void {
     for (const message of messages) this.received.push({ fromNode, message })
@@ -99,6 +103,11 @@ export class RecordingHandler implements TransportHandler {
   async framesAsked(fromNode: number, request: FrameRequest): Promise<FrameAnswer> {
     this.frameRequests.push({ fromNode, request })
     return this.frameAnswers.shift()!
+  }
+
+  stateAsked(fromNode: number, request: StateRequest): StateAnswer {
+    this.stateRequests.push({ fromNode, request })
+    return this.stateAnswers.shift()!
   }
 
   snapshotOffered(fromNode: number, offer: SnapshotOffer, answer: RecordedSnapshot['answer']): IncomingSnapshot {
@@ -319,7 +328,7 @@ export function describeTransport(name: string, open: () => Promise<TransportNet
     test('carries a snapshot: the offer, chunks in order and byte for byte, answers in order', async () => {
       const { a, seenByB } = await pair()
       const content = Uint8Array.from({ length: 3_000_000 }, (_, at) => (at * 31) >> 3)
-      const offer = snapshotOffer(content.length, crc32(content))
+      const offer = { ...snapshotOffer(content.length, crc32(content)), stateOnly: true }
       const events = new RecordingEvents()
       const call = a.offerSnapshot(2, offer, events)
       await until('the offer arrives', () => seenByB.snapshots.length === 1)

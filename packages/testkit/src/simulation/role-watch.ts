@@ -49,6 +49,7 @@ export class RoleWatch {
         this.#coverage.hit(event.type)
         break
       case 'entryMissed':
+      case 'holePassed':
       case 'steppedDown':
         // Only where a log has holes.
         break

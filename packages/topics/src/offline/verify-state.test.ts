@@ -192,7 +192,7 @@ test('a checkpoint is compared with its log', () => {
   ]
   const { damage, notes } = verified(whole, logs)
   expect(damage.map(({ what }) => what)).toEqual(['state of group 0: it is of entry 11, the log starts after entry 12'])
-  expect(damage[0]!.advice).toContain('add a new one')
+  expect(damage[0]!.advice).toContain('or the state of another replica')
   expect(notes.map(({ what }) => what)).toEqual([
     'the checkpoint of group 1 is of entry 11, the log ends at 10',
     'a checkpoint of group 3, of which there is no log here',

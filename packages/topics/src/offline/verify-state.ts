@@ -176,7 +176,7 @@ class StateVerification {
 
 const FILE = `${STATE_FOLDER}/${DATA_FILE}`
 const REPLACE =
-  'the log alone cannot bring this state back: start the node, a whole snapshot of the group on its disk takes the place; where the replica stays closed, drop it and add a new one, other replicas have all of it'
+  'the log alone cannot bring this state back: start the node, a whole snapshot of the group on its disk takes the place, or the state of another replica'
 
 /** Null where there is no folder. */
 function namesIn(folder: string): string[] | null {

@@ -64,7 +64,15 @@ export class FakeNode implements RaftNode {
   }
 
   repairs(): ReturnType<RaftNode['repairs']> {
-    return { framesRepaired: 0, bytesRepaired: 0, framesServed: 0, running: 0 }
+    return {
+      framesRepaired: 0,
+      bytesRepaired: 0,
+      framesServed: 0,
+      statesFetched: 0,
+      stateBytesFetched: 0,
+      statesServed: 0,
+      running: 0,
+    }
   }
 
   snapshots(): ReturnType<RaftNode['snapshots']> {

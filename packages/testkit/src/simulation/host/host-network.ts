@@ -10,6 +10,7 @@ import type {
   QuietBeat,
   SnapshotCall,
   SnapshotOffer,
+  StateRequest,
   Transport,
   TransportHandler,
 } from '@millrace/raft-node'
@@ -117,6 +118,10 @@ class HostTransport implements Transport {
   /** Replicas are told where they are: nobody needs to look around. */
   describeGroup(node: number, group: number): Promise<never> {
     return Promise.reject(new Error(`node ${node} is not asked about group ${group} here`))
+  }
+
+  fetchState(node: number, { group }: StateRequest): Promise<never> {
+    return Promise.reject(new Error(`node ${node} has no snapshots of group ${group}`))
   }
 
   fetchFrames(node: number, request: FrameRequest): Promise<FrameAnswer> {
