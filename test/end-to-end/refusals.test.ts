@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -217,6 +217,18 @@ describe('founding', () => {
     const values = (await readAll(cluster.urls[1]!, 'kept')).map(({ value }) => value)
     expect(values.toSorted()).toEqual(['after', 'before'])
   })
+  it('`init` under the name of a cluster, with a config that lists this node only, makes nothing', async () => {
+    using folder = temporaryFolder('alone')
+    const [client = 0, peer = 0, admin = 0] = await freePorts(3)
+    const cluster = new LocalCluster({ folder: folder.path, ports: [{ client, peer, admin }] })
+    cluster.configure()
+    const { configFile, dataDir } = cluster.layouts[0]!
+    const named = await runMillrace(['init', '--config', configFile, '--cluster-id', 'prod'])
+    expect(named).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(ONE_LINE) as string })
+    expect(named.stderr).toContain('cluster.nodes lists this node only')
+    expect(existsSync(dataDir)).toBe(false)
+  })
+
   it('`init` on each node, with the id that the first one prints, founds one cluster', async () => {
     using folder = temporaryFolder('init')
     const free = await freePorts(9)

@@ -1,5 +1,7 @@
 /** `millrace init`: prepares the empty data folder of one node of a new cluster. */
 import { Command, Option } from 'commander'
+import { CliError } from '../cli-error.ts'
+import { EXIT } from '../exit-code.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { jsonOption, urlsFrom } from './common-options.ts'
 import { addSettingOptions, type SettingFlags } from './node-settings.ts'
@@ -8,6 +10,16 @@ interface InitFlags extends SettingFlags {
   readonly clusterId?: string
   readonly join?: string
   readonly json?: boolean
+}
+
+/** An id that init made goes with its list of nodes; of a name nobody can tell, and this is the list that is forgotten most. */
+function namedAlone(clusterId: string): CliError {
+  const several =
+    'for one of several, list all of them in cluster.nodes; for one of a cluster that exists, use init --join'
+  return new CliError(
+    `--cluster-id ${clusterId}: cluster.nodes lists this node only, and a cluster of one node needs no id; ${several}`,
+    EXIT.usage,
+  )
 }
 
 export function initCommand(terminal: Terminal): Command {
@@ -34,6 +46,7 @@ export function initCommand(terminal: Terminal): Command {
         const ready = `${config.dataDir} is ready to join; millrace serve runs it`
         return terminal.note(`node ${config.node} of cluster ${clusterId}: ${ready}`)
       }
+      if (asked !== undefined && config.cluster.nodes.length <= 1 && !asked.includes('~')) throw namedAlone(asked)
       const { clusterId } = await initNode(config, asked === undefined ? {} : { clusterId: asked })
       if (json === true)
         return terminal.print(JSON.stringify({ node: config.node, dataDir: config.dataDir, clusterId }))
