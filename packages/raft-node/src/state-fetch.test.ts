@@ -5,9 +5,14 @@ import { join } from 'node:path'
 import { type LogStore, openSegmentedLogStore } from '@millrace/log-store'
 import { MemorySnapshotStore } from '@millrace/log-store/memory'
 import { expect, onTestFinished, test } from 'vitest'
-import { BaseMachine, type Durable, nothingDurable } from './testing/base-machine.ts'
+import { BaseMachine, type Durable, nothingDurable, recall } from './testing/base-machine.ts'
 import { damageEntries } from './testing/damaged-files.ts'
-import { SNAPSHOT_GROUP, SnapshotCluster, type SnapshotClusterOptions } from './testing/snapshot-cluster.ts'
+import {
+  SNAPSHOT_GROUP,
+  SnapshotCluster,
+  type SnapshotClusterOptions,
+  type SnapshotNode,
+} from './testing/snapshot-cluster.ts'
 import { until } from './testing/until.ts'
 import type { Transport } from './transport.ts'
 
@@ -31,6 +36,8 @@ interface StateCluster {
   lose(node: number): Promise<void>
   /** The same for one that is stopped. */
   forget(node: number): void
+  /** Starts a node with what is left of its state. */
+  again(node: number): Promise<SnapshotNode>
 }
 
 async function clusterOf(options: SnapshotClusterOptions = {}): Promise<StateCluster> {
@@ -58,7 +65,9 @@ async function clusterOf(options: SnapshotClusterOptions = {}): Promise<StateClu
     await c.kill(node)
     forget(node)
   }
-  return { c, machines, silent, tampered, lose, forget }
+  const again = async (node: number): Promise<SnapshotNode> =>
+    c.startNode(node, fsm => recall(fsm, durables.get(node)!))
+  return { c, machines, silent, tampered, lose, forget, again }
 }
 
 /** A transport that does not ask some nodes, asks for more, and changes what states are said to be. */
@@ -268,6 +277,34 @@ test('entries that all others have trimmed are passed over with the state of one
   await expect(store.groups()[0]!.read(8, 10, 1)).rejects.toMatchObject({ code: 'DAMAGED' })
   await c.set(KEYS + 1, 100)
   await c.converged()
+})
+
+test('a hole that all replicas have is passed over where one of them is past it, and its entries are refused for good', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-raft-node-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  const dirOf = (node: number): string => join(folder, `node-${node}`)
+  const { c, forget, again, machines } = await clusterOf({ openStore: node => openStore(dirOf(node)) })
+  await c.set(KEYS, 100)
+  await c.converged()
+  for (const node of [1, 2, 3]) {
+    await machines.get(node)!.checkpoint()
+    await c.kill(node)
+    await damageEntries(dirOf(node), SNAPSHOT_GROUP, [8])
+  }
+  for (const node of [2, 3]) forget(node)
+  for (const node of [1, 2, 3]) await again(node)
+  await c.converged()
+  for (const node of [2, 3]) expect(stateOf(c, node)).toMatchObject({ missing: false, restored: 1 })
+  expect(stateOf(c, 1)).toBeUndefined()
+  await c.set(KEYS + 1, 100)
+  await c.converged()
+  for (const { fsm, handle, store } of c.up.values()) {
+    expect(fsm.keys).toHaveLength(KEYS + 2)
+    const { last } = store.groups()[0]!.holes[0]!
+    await expect(store.groups()[0]!.read(8, 9, 1)).rejects.toMatchObject({ code: 'DAMAGED' })
+    const after = await store.groups()[0]!.read(last.index + 1, handle.status().lastIndex + 1, 1e9)
+    expect(after[0]!.header.index).toBe(last.index + 1)
+  }
 })
 
 function openStore(dir: string): Promise<LogStore> {

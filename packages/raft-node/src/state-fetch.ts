@@ -90,7 +90,9 @@ export class StateFetch {
     if (this.#closed || this.#running || least === undefined) return
     this.#wasNeeded = true
     this.#running = true
-    this.#reportOnce('error', `${this.#reason(least)}; another replica is asked for its state`)
+    const next =
+      this.#options.peers().length === 0 ? 'there is no other replica' : 'another replica is asked for its state'
+    this.#reportOnce('error', `${this.#reason(least)}; ${next}`)
     const ended = (error?: unknown): void => {
       this.#running = false
       if (error === undefined) this.look()

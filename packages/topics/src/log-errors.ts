@@ -9,7 +9,11 @@ import { MillraceError } from '@millrace/record'
 export function readError(error: unknown, outOfRange: () => MillraceError): unknown {
   if (!(error instanceof LogError)) return error
   if (error instanceof LogDamaged) {
-    return new MillraceError('RANGE_DAMAGED', `${error.message}, which are asked for them`, { cause: error })
+    const { before, last } = error.hole
+    const [firstOffset, nextOffset] = [before.nextOffset, last.nextOffset]
+    const records = `they hold the records from offset ${firstOffset} to before ${nextOffset}, where reading can go on`
+    const message = `${error.message}, which are asked for them; ${records}`
+    return new MillraceError('RANGE_DAMAGED', message, { cause: error, details: { firstOffset, nextOffset } })
   }
   switch (error.code) {
     case 'COMPACTED':

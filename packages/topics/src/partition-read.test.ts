@@ -77,9 +77,13 @@ describe('read', () => {
     at.append(batch('ab'))
     at.group.commit()
     const { base } = at.group.log
-    const hole = { before: base, last: { ...base, index: base.index + 1 } }
+    const hole = { before: base, last: { ...base, index: base.index + 1, nextOffset: 2 } }
     vi.spyOn(at.group.log, 'indexOfOffset').mockRejectedValueOnce(new LogDamaged(7, hole))
-    await expect(at.replica.read(0, 100)).rejects.toMatchObject({ code: 'RANGE_DAMAGED', retryable: true })
+    await expect(at.replica.read(0, 100)).rejects.toMatchObject({
+      code: 'RANGE_DAMAGED',
+      retryable: true,
+      details: { firstOffset: 0, nextOffset: 2 },
+    })
   })
 
   test('of a log that cannot be read says so', async () => {
@@ -150,7 +154,7 @@ describe('read', () => {
     const machine = new PartitionMachine({ ...options, snapshotStore: new MemorySnapshotStore() })
     const replica = new PartitionReplica('orders', 0, machine, at.group)
     for (const offset of [0, 3, 5]) {
-      const refused = { code: 'REPLICA_BEHIND', message: expect.stringContaining('has lost its state') }
+      const refused = { code: 'REPLICA_BEHIND', message: expect.stringContaining('has no state on this node') }
       await expect(replica.read(offset, 100)).rejects.toMatchObject(refused)
     }
     await expect(replica.offsetAtTime(0)).rejects.toMatchObject({ code: 'REPLICA_BEHIND' })

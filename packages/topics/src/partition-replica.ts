@@ -250,7 +250,7 @@ export class PartitionReplica implements Partition {
   #unreadable(): MillraceError | undefined {
     const unusable = this.#unusable()
     if (unusable !== undefined || !this.machine.isStateMissing) return unusable
-    const message = `partition ${this.#name} has lost its state on this node and fetches that of another; read from another replica, or try again`
+    const message = `partition ${this.#name} has no state on this node until that of another replica is here; read from another one, or try again`
     return new MillraceError('REPLICA_BEHIND', message)
   }
 

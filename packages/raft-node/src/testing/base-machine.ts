@@ -87,6 +87,11 @@ export class BaseMachine implements StateMachine {
   }
 }
 
+/** Makes of a state machine what it was when its process ended. */
+export async function recall(fsm: BlobFsm, { content }: Durable): Promise<void> {
+  await fsm.restore(one(content))
+}
+
 async function whole(content: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
   for await (const piece of content) pieces.push(piece)

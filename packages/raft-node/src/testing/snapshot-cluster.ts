@@ -53,7 +53,7 @@ export class SnapshotCluster {
     this.#options = options
   }
 
-  async startNode(id: number, prepare: (fsm: BlobFsm) => void = () => undefined): Promise<SnapshotNode> {
+  async startNode(id: number, prepare: (fsm: BlobFsm) => unknown = () => undefined): Promise<SnapshotNode> {
     const store = await this.#openStore(id)
     const snapshotStore = await this.#openSnapshots(id)
     const events: NodeEvent[] = []
@@ -73,7 +73,7 @@ export class SnapshotCluster {
       else await store.create(SNAPSHOT_GROUP, { replicaId: replica, base })
     }
     const fsm = new BlobFsm()
-    prepare(fsm)
+    await prepare(fsm)
     const machine = await openFsm(fsm, snapshotStore)
     const handle = await node.open(SNAPSHOT_GROUP, this.#options.machine?.(machine, id, fsm, snapshotStore) ?? machine)
     const running = { node, fsm, store, snapshotStore, handle, events }
