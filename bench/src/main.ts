@@ -1,6 +1,7 @@
 /** `pnpm bench NAME`: runs one benchmark and prints its figures. They are ratios of this machine on this day. */
 import { setFlagsFromString } from 'node:v8'
 import { benchCluster } from './cluster.ts'
+import { benchCounts } from './counts.ts'
 import { benchFailover } from './failover.ts'
 import { benchIdleGroups } from './idle-groups.ts'
 import { benchLogStore } from './log-store.ts'
@@ -14,6 +15,7 @@ const BENCHMARKS: Readonly<
   Record<string, { readonly what: string; run(args: readonly string[]): void | Promise<void> }>
 > = {
   cluster: { what: 'append and read through three processes; --quick for a tenth', run: benchCluster },
+  counts: { what: 'copies, promises, messages and system calls for each record; W1 or W2', run: benchCounts },
   failover: {
     what: 'time without an acknowledgement when the leader is killed, or stops (3 min; --quick)',
     run: benchFailover,

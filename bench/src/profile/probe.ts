@@ -7,10 +7,12 @@ import { Session } from 'node:inspector/promises'
 import { createServer, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { isMainThread } from 'node:worker_threads'
+import { awaitStreams, type Counts, startCounting } from './counters.ts'
 import { type Answer, PROBES_FOLDER, type Question, socketOf } from './probe-questions.ts'
 
 const folder = process.env[PROBES_FOLDER]
 if (isMainThread && folder !== undefined) {
+  awaitStreams()
   const server = createServer(answerAll)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -21,8 +23,9 @@ if (isMainThread && folder !== undefined) {
 }
 
 let session: Session | undefined
+let stopCounting: (() => Counts) | undefined
 
-async function answer(question: Question): Promise<void> {
+async function answer(question: Question): Promise<Counts | undefined> {
   switch (question.type) {
     case 'start':
       session = new Session()
@@ -30,13 +33,22 @@ async function answer(question: Question): Promise<void> {
       await session.post('Profiler.enable')
       await session.post('Profiler.setSamplingInterval', { interval: question.intervalUs })
       await session.post('Profiler.start')
-      return
+      return undefined
     case 'stop': {
       if (session === undefined) throw new Error('no profile is being taken')
       const { profile } = await session.post('Profiler.stop')
       session.disconnect()
       session = undefined
       writeFileSync(question.file, JSON.stringify(profile))
+      return undefined
+    }
+    case 'count':
+      stopCounting = startCounting()
+      return undefined
+    case 'counted': {
+      const counts = stopCounting?.()
+      stopCounting = undefined
+      return counts
     }
   }
 }
@@ -50,7 +62,7 @@ function answerAll(socket: Socket): void {
       socket.write(`${JSON.stringify(said)}\n`)
     }
     answer(JSON.parse(line) as Question).then(
-      () => say({ ok: true }),
+      counts => say(counts === undefined ? { ok: true } : { ok: true, counts }),
       error => say({ ok: false, message: String(error) }),
     )
   })

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
+import type { Counts } from './counters.ts'
 import { type Answer, PROBES_FOLDER, type Question, socketOf } from './probe-questions.ts'
 
 export class Probes {
@@ -30,7 +31,7 @@ export class Probes {
   }
 
   /** @throws Error where the process has no probe, ends, or cannot do it */
-  async ask(pid: number, question: Question): Promise<void> {
+  async ask(pid: number, question: Question): Promise<Counts | undefined> {
     const socket = connect(socketOf(this.#folder, pid))
     try {
       await once(socket, 'connect')
@@ -43,6 +44,7 @@ export class Probes {
       const [line] = await Promise.race([answered, ended])
       const answer = JSON.parse(line) as Answer
       if (!answer.ok) throw new Error(`process ${pid} could not ${question.type}: ${answer.message}`)
+      return answer.counts
     } finally {
       socket.destroy()
     }
