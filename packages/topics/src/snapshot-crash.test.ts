@@ -205,3 +205,74 @@ test.each([
     for (let at = 1; at <= operations; at++) await comeBack(before, at, losesPower)
   },
 )
+
+/** All three have everything and have trimmed their logs; the state store of the third is gone. */
+async function prepareLoss(): Promise<Before & { readonly end: number }> {
+  const network = createMemoryNetwork()
+  const disk = new FaultDisk(seededRandom(11))
+  const founding = { clusterId: 'c', group: GROUP, nodes: [1, 2, 3] }
+  const memory = () => ({ logStore: new MemoryLogStore(), stateStore: new MemoryStateStore() })
+  const places: Place[] = [1, 2].map(() => ({ ...memory(), snapshots: new MemorySnapshotStores() }))
+  places.push(await openPlace(disk, new MemoryStateStore()))
+  for (const [i, { logStore }] of places.entries()) await birthGroup(logStore, { ...founding, nodeId: i + 1 })
+  const nodes = await Promise.all(places.map((place, i) => start(network.transport(i + 1), i + 1, place)))
+  await propose(nodes, 0, 20)
+  const third = nodes[2]!
+  await until('the third knows it', () => third.handle.log.durable.index === third.machine.applied.index)
+  const newBase = Math.min(...nodes.map(({ machine }) => machine.applied.index)) - 8
+  for (const { handle } of nodes) expect(await handle.trimLog(newBase)).toBe(newBase)
+  const end = third.handle.log.durable.index
+  await stop(nodes)
+  await third.logStore.close()
+  return {
+    others: nodes.slice(0, 2).map(each => ({ ...each, logStore: each.logStore as MemoryLogStore })),
+    ...{ disk, stateStore: new MemoryStateStore(), oldApplied: 0, newBase, end },
+  }
+}
+
+/** Lets the third come back without its state, and stops its disk at an operation. @returns operations until it was whole */
+async function comeBackWithout(before: Awaited<ReturnType<typeof prepareLoss>>, crashAt: number): Promise<number> {
+  const disk = before.disk.clone()
+  disk.faults.crashAt = crashAt
+  const stateStore = new MemoryStateStore()
+  const { network, nodes } = await startOthers(before)
+  const transport = network.transport(3)
+  let third: TestNode | undefined
+  let done = false
+  const coming = (async () => {
+    third = await start(transport, 3, await openPlace(disk, stateStore))
+    await caughtUp(third, nodes, before.newBase)
+    done = true
+  })()
+  coming.catch(() => undefined)
+  await until('it has caught up, or its disk has stopped', () => done || disk.stopped)
+  if (!disk.stopped) {
+    expect(third!.node.repairs().statesFetched).toBe(1)
+    await stop([...nodes, third!])
+    return disk.operations
+  }
+  await transport.close()
+  for (const zombie of running.filter(({ nodeId }) => nodeId === 3)) void zombie.shutdown()
+  running = running.filter(({ nodeId }) => nodeId !== 3)
+  const place = await openPlace(disk.losePower(), stateStore.crash(0))
+  const { base, end } = place.logStore.groups()[0]!
+  // The log is what it was: nothing is trimmed, thrown away or forgotten for a state.
+  expect([base.index, end.index >= before.end]).toEqual([before.newBase, true])
+  const found = place.stateStore.load(GROUP)
+  // None, or a whole one that the log goes on from.
+  if (found !== undefined) expect(found.applied.index).toBeGreaterThanOrEqual(base.index)
+  const next = await start(network.transport(3), 3, place)
+  await caughtUp(next, nodes, before.newBase)
+  expect(next.node.repairs().statesFetched).toBe(found === undefined ? 1 : 0)
+  await stop([...nodes, next])
+  return disk.operations
+}
+
+test('a node that loses its power at any operation while a lost state comes has its log, and none or a whole state', {
+  timeout: 120_000,
+}, async () => {
+  const before = await prepareLoss()
+  const operations = await comeBackWithout(before, Number.POSITIVE_INFINITY)
+  expect(operations).toBeGreaterThan(10)
+  for (let at = 1; at <= operations; at++) await comeBackWithout(before, at)
+})
