@@ -35,7 +35,7 @@ describe('the command line', () => {
   it.each([
     [['tial'], /unknown command 'tial'.*Did you mean tail\?.*/],
     [[], /say what to do: millrace --help lists the commands/],
-    [['topics'], /millrace topics: say which of create, list, describe, delete/],
+    [['topics'], /millrace topics: say which of create, list, describe, delete, trim/],
     [['dev', '--port', '70000'], /--port: "70000" is not a whole number from 1 to 65505/],
     [['dev', '--nodes', 'three'], /--nodes: "three" is not a whole number from 1 to 9/],
     [['dev', '--prot', '1'], /unknown option '--prot'.*Did you mean --port\?.*/],

@@ -176,6 +176,44 @@ describe('errors', () => {
   })
 })
 
+describe('a position that retention has passed', () => {
+  test('is refused, and the error says where the rest begins', async () => {
+    const topic = topicOf('single')
+    await fill(topic, numbers(12))
+    const read = topic.read({ from: 'earliest' })
+    const { position } = (await read.next()).value!
+    const partition = cluster.partition('single', 0)
+    partition.logStartOffset = 9
+    partition.entries.splice(0, 9)
+    const failed = await topic
+      .read({ from: position })
+      .next()
+      .catch((error: unknown) => error)
+    expect(failed).toMatchObject({
+      code: 'OFFSET_OUT_OF_RANGE',
+      retryable: false,
+      details: { logStartOffset: '9', highWatermark: '12' },
+    })
+    const rest = await topic.read({ from: 'earliest' }).next()
+    expect(rest.value?.baseOffset).toBe(9)
+  })
+
+  test('ends a live read that has to reconnect, and does not make it skip', async () => {
+    const topic = topicOf('single')
+    await fill(topic, numbers(3))
+    const read = topic.read({ from: 'earliest', live: true })
+    expect((await read.next()).value?.nextOffset).toBe(3)
+    const partition = cluster.partition('single', 0)
+    const { leader } = partition
+    await cluster.kill(leader)
+    // Six more came, and all but the last of all have gone.
+    partition.entries.push({ ...partition.entries.splice(0, 3)[2]!, baseOffset: 8 })
+    partition.logStartOffset = 8
+    await cluster.restart(leader)
+    await expect(read.next()).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE', details: { logStartOffset: '8' } })
+  })
+})
+
 test('tombstones are null', async () => {
   const topic = open().topic('single', { value: nullable(json<{ n: number }>()) })
   await topic.append({ key: 'k', value: null })

@@ -20,6 +20,12 @@ import { producerKey } from './producer-table.ts'
 import { droppedProposal, notLeading } from './proposal-errors.ts'
 import { ReadCursors } from './read-cursors.ts'
 
+/** What a trim has dropped from this replica's log. */
+export interface Trimmed {
+  readonly entries: number
+  readonly records: number
+}
+
 export class PartitionReplica implements Partition {
   readonly topic: string
   readonly partition: number
@@ -174,14 +180,17 @@ export class PartitionReplica implements Partition {
    *
    * @throws LogError, StateStoreError; MillraceError where the replica takes no part
    */
-  async trimLog(): Promise<void> {
+  async trimLog(): Promise<Trimmed> {
     const { handle, machine } = this
     const { logStartOffset } = machine
     // The state came from elsewhere, and the log has not come so far.
-    if (handle.log.end.nextOffset < logStartOffset) return
+    if (handle.log.end.nextOffset < logStartOffset) return { entries: 0, records: 0 }
     const first = await handle.log.indexOfOffset(logStartOffset)
     const last = Math.min(first - 1, machine.applied.index)
+    const before = handle.log.base
     if ((await handle.trimLog(last)) >= last) this.#trimmedFor = logStartOffset
+    const { index, nextOffset } = handle.log.base
+    return { entries: index - before.index, records: nextOffset - before.nextOffset }
   }
 
   /** Refuses everything from now on with `reason`, and wakes whoever waits. */

@@ -16,11 +16,14 @@ let at: PartitionFixture
 let clock: { wall: number; monotonic: number }
 let config: TopicConfig | undefined
 let events: NodeEvent[]
+/** By how much the clocks of the other nodes are ahead. */
+let skews: readonly number[]
 let retention: Retention
 
 beforeEach(async () => {
   clock = { wall: 1_700_000_000_000, monotonic: 50 }
   events = []
+  skews = []
   config = { partitions: 1, replication: 1, retentionMs: HOUR_MS, retentionBytes: 0 }
   // Every batch of ten records is a segment of its own.
   at = await PartitionFixture.create(undefined, { segmentBytesMax: 1 })
@@ -41,6 +44,7 @@ function newRetention(): Retention {
     },
     replicas: () => [{ plan, replica: at.replica }],
     configOf: () => config,
+    peerSkewsMs: async () => skews,
     log: event => events.push(event),
   })
 }
@@ -66,7 +70,7 @@ async function settled(): Promise<void> {
 /** Two passes: the log start, then the trim behind it. */
 async function look(): Promise<void> {
   for (let i = 0; i < 2; i++) {
-    retention.look()
+    await retention.look()
     at.group.commit()
     await settled()
   }
@@ -86,6 +90,7 @@ test('by age: what is older goes from the log, and reads of it are refused with 
     details: { offset: 29, logStartOffset: 30, highWatermark: 50 },
   })
   expect((await at.replica.read(30, 1_000_000)).nextOffset).toBe(50)
+  expect(retention.activity).toEqual({ trims: 1, recordsTrimmed: 30, isClockInDoubt: false })
 })
 
 test('by size: the oldest go, whatever their age', async () => {
@@ -117,7 +122,7 @@ test('a replica that follows proposes nothing, and trims behind what the leader 
   expect(at.replica.logStartOffset).toBe(0)
   at.group.leading = true
   at.machine.leadership({ type: 'started', term: 2, nextOffset: 30 })
-  retention.look()
+  await retention.look()
   at.group.commit()
   at.group.stepDown('open')
   await look()
@@ -127,9 +132,9 @@ test('a replica that follows proposes nothing, and trims behind what the leader 
 test('nothing is trimmed for a log start that is not committed', async () => {
   await fill(3)
   pass(2 * HOUR_MS)
-  retention.look()
+  await retention.look()
   expect(at.group.proposals.map(({ frame }) => frame.header.kind)).toEqual([5])
-  retention.look()
+  await retention.look()
   await settled()
   expect([at.replica.logStartOffset, at.group.log.base.index, at.group.proposals.length]).toEqual([0, 1, 1])
 })
@@ -184,7 +189,7 @@ test('segments end early enough for a short retention', async () => {
   const limit = vi.spyOn(at.group.log, 'limitSegmentAge')
   for (const retentionMs of [HOUR_MS, 1, 0]) {
     config = { ...config!, retentionMs }
-    retention.look()
+    await retention.look()
   }
   expect(limit.mock.calls).toEqual([[HOUR_MS], [TOPIC_LIMITS.segmentAgeMinMs], [Number.POSITIVE_INFINITY]])
 })
@@ -195,9 +200,11 @@ describe('the clock', () => {
     clock.wall += YEAR_MS
     for (let i = 0; i < 3; i++) await look()
     expect(at.replica.logStartOffset).toBe(0)
-    expect(events).toMatchObject([{ level: 'warn', message: expect.stringMatching(/moved by 31536000 s/) }])
+    expect(events).toMatchObject([{ level: 'warn', message: expect.stringMatching(/was moved by 31536000 s while/) }])
+    expect(retention.activity.isClockInDoubt).toBe(true)
     clock.wall -= YEAR_MS
     await look()
+    expect(retention.activity).toEqual({ trims: 0, recordsTrimmed: 0, isClockInDoubt: false })
     expect([at.replica.logStartOffset, events.length]).toEqual([0, 2])
     pass(2 * HOUR_MS)
     await look()
@@ -220,11 +227,49 @@ describe('the clock', () => {
     expect(at.replica.logStartOffset).toBe(30)
   })
 
+  test.each([
+    ['two of three', [-YEAR_MS, -YEAR_MS - 20], 'is off by 31536000 s from'],
+    ['one of two', [-YEAR_MS], 'is off by 31536000 s from'],
+    ['two of four', [-YEAR_MS, 0, -YEAR_MS], 'is off by 31536000 s from'],
+    ['two that are ahead', [6_000, 7_000], 'is off by -6 s from'],
+  ])('that was wrong when the node started, as %s say, deletes nothing', async (_, others, said) => {
+    skews = others
+    await fill(3)
+    pass(2 * HOUR_MS)
+    await look()
+    expect(at.replica.logStartOffset).toBe(0)
+    expect(events).toMatchObject([{ level: 'warn', message: expect.stringContaining(said) }])
+    skews = [20, -20]
+    await look()
+    expect(at.replica.logStartOffset).toBe(30)
+    expect(events[1]).toMatchObject({ level: 'info', message: expect.stringMatching(/by age again/) })
+  })
+
+  test.each([
+    ['one of three', [YEAR_MS, -30]],
+    ['nobody', []],
+    ['two of five', [YEAR_MS, -YEAR_MS, 0, 3_000]],
+  ])('that only %s contradict may decide', async (_, others) => {
+    skews = others
+    await fill(3)
+    pass(2 * HOUR_MS)
+    await look()
+    expect(at.replica.logStartOffset).toBe(30)
+  })
+
+  test('that was set together with all others, by a server that is wrong, deletes nothing', async () => {
+    await fill(3)
+    clock.wall += YEAR_MS
+    skews = [0, 0]
+    await look()
+    expect(at.replica.logStartOffset).toBe(0)
+  })
+
   test('has no say in what goes by size', async () => {
     await fill(5)
     clock.wall += YEAR_MS
     config = { ...config!, retentionBytes: 1 }
-    retention.look()
+    await retention.look()
     at.group.commit()
     expect(at.replica.logStartOffset).toBe(40)
   })

@@ -8,7 +8,7 @@
 import type { Clock, NodeEvent } from '@millrace/raft-node'
 import { MillraceError } from '@millrace/record'
 import { ClockGuard } from './clock-guard.ts'
-import type { PartitionReplica } from './partition-replica.ts'
+import type { PartitionReplica, Trimmed } from './partition-replica.ts'
 import type { ReplicaPlan } from './replica-opener.ts'
 import { logStartAfterRetention } from './retention-decision.ts'
 import { TaskQueue } from './task-queue.ts'
@@ -22,12 +22,24 @@ export interface RetentionTiming {
 
 export const RETENTION_DEFAULTS: Readonly<Required<RetentionTiming>> = { retentionIntervalMs: 30_000 }
 
+/** What a node has done about retention since its start. */
+export interface RetentionActivity {
+  /** Trims of logs here that dropped something. */
+  readonly trims: number
+  /** Records that those dropped from logs here; other replicas count theirs. */
+  readonly recordsTrimmed: number
+  /** Nothing is removed by age where this node leads. */
+  readonly isClockInDoubt: boolean
+}
+
 export interface RetentionOptions {
   readonly clock: Pick<Clock, 'setTimer' | 'monotonicMs' | 'wallMs'>
   /** All replicas of partitions that run here. */
   readonly replicas: () => Iterable<{ readonly plan: ReplicaPlan; readonly replica: PartitionReplica }>
   /** Of a topic that has this partition; undefined where the catalogue has none any more. */
   readonly configOf: (plan: ReplicaPlan) => TopicConfig | undefined
+  /** By how much the clocks of other nodes are ahead of this one's, ms, of those that answer in a moment. Default: nobody does. */
+  readonly peerSkewsMs?: (() => Promise<readonly number[]>) | undefined
   readonly timing?: RetentionTiming | undefined
   readonly log: (event: NodeEvent) => void
 }
@@ -40,7 +52,10 @@ export class Retention {
   /** Replicas whose log is being trimmed, or that have proposed a start and wait. */
   readonly #busy = new WeakSet<PartitionReplica>()
   #timer: { cancel(): void } | undefined
-  #isInDoubt = false
+  #doubt: string | undefined
+  #stopped = false
+  #trimCount = 0
+  #recordsTrimmed = 0
 
   constructor(options: RetentionOptions) {
     const { clock, timing } = options
@@ -50,21 +65,32 @@ export class Retention {
   }
 
   start(): void {
+    if (this.#stopped) return
     this.#timer = this.#options.clock.setTimer(this.#intervalMs, () => {
       this.look()
-      this.start()
+        .catch((error: unknown) => this.#options.log({ level: 'error', message: `retention failed: ${String(error)}` }))
+        .finally(() => this.start())
     })
   }
 
   /** Resolves when no log is being trimmed any more. */
   async stop(): Promise<void> {
+    this.#stopped = true
     this.#timer?.cancel()
     await this.#trims.close()
   }
 
+  get activity(): RetentionActivity {
+    const isClockInDoubt = this.#doubt !== undefined
+    return { trims: this.#trimCount, recordsTrimmed: this.#recordsTrimmed, isClockInDoubt }
+  }
+
   /** One look at all replicas. */
-  look(): void {
-    const wallMs = this.#trustedTime()
+  async look(): Promise<void> {
+    const { clock, peerSkewsMs } = this.#options
+    this.#doubtAgain((await peerSkewsMs?.()) ?? [])
+    if (this.#stopped) return
+    const wallMs = this.#doubt === undefined ? clock.wallMs() : undefined
     for (const { plan, replica } of this.#options.replicas()) {
       const config = this.#options.configOf(plan)
       if (config === undefined || !replica.usable || this.#busy.has(replica)) continue
@@ -91,11 +117,16 @@ export class Retention {
       .finally(() => this.#busy.delete(replica))
   }
 
+  #count({ entries, records }: Trimmed): void {
+    if (entries > 0) this.#trimCount++
+    this.#recordsTrimmed += records
+  }
+
   #trim(replica: PartitionReplica): void {
     this.#busy.add(replica)
     this.#trims.add(async () => {
       try {
-        await replica.trimLog()
+        this.#count(await replica.trimLog())
       } catch (error) {
         if (replica.usable) this.#report('warn', replica, `its log was not trimmed: ${String(error)}; trying again`)
       } finally {
@@ -105,18 +136,16 @@ export class Retention {
   }
 
   /** Says once when the clock is in doubt, and once when it is not any more. */
-  #trustedTime(): number | undefined {
-    const wallMs = this.#guard.trusted()
-    const isInDoubt = wallMs === undefined
-    if (isInDoubt !== this.#isInDoubt) {
-      const movedS = Math.round(this.#guard.movedMs / 1_000)
-      const message = isInDoubt
-        ? `the clock of this node was moved by ${movedS} s while it ran: nothing is deleted by age where it leads. Set the clock right, or restart the node where it is right now`
-        : 'the clock of this node is where it was: records are deleted by age again'
-      this.#options.log({ level: isInDoubt ? 'warn' : 'info', message, details: { movedS } })
-    }
-    this.#isInDoubt = isInDoubt
-    return wallMs
+  #doubtAgain(skewsMs: readonly number[]): void {
+    const before = this.#doubt
+    const now = this.#guard.doubt(skewsMs)
+    this.#doubt = now
+    if ((now === undefined) === (before === undefined)) return
+    const message =
+      now === undefined
+        ? 'nothing speaks against the clock of this node any more: records are deleted by age again'
+        : `the clock of this node ${now}: nothing is deleted by age where it leads. Set the clock right; where it was moved and is right now, restart the node`
+    this.#options.log({ level: now === undefined ? 'info' : 'warn', message })
   }
 
   #report(level: 'warn' | 'error', { group, topic, partition }: PartitionReplica, what: string): void {

@@ -26,7 +26,7 @@ import { notLeading } from './proposal-errors.ts'
 import type { ReplicaPlan } from './replica-opener.ts'
 import type { FailedReplica } from './replica-set.ts'
 import { ReplicaSet } from './replica-set.ts'
-import type { RetentionTiming } from './retention.ts'
+import type { RetentionActivity, RetentionTiming } from './retention.ts'
 import { Retention } from './retention.ts'
 import type { StartedGroup } from './started-group.ts'
 import type { StateStore } from './state-store.ts'
@@ -54,6 +54,8 @@ export interface TopicsOptions {
   /** Default: that of the process. */
   readonly clock?: HostClock
   readonly timing?: BalanceTiming & RetentionTiming
+  /** As {@link RetentionOptions.peerSkewsMs}. */
+  readonly peerSkewsMs?: () => Promise<readonly number[]>
   readonly log: (event: NodeEvent) => void
 }
 
@@ -150,7 +152,7 @@ class Host implements TopicHost {
       log: options.log,
     })
     this.#retention = new Retention({
-      ...{ clock, timing, log: options.log },
+      ...{ clock, timing, log: options.log, peerSkewsMs: options.peerSkewsMs },
       replicas: () => this.#replicas.open(),
       configOf: plan => this.#configOf(plan),
     })
@@ -258,6 +260,10 @@ class Host implements TopicHost {
   async waitCatalogue(): Promise<void> {
     const index = await this.#handle.readIndex()
     await this.#handle.waitApplied(index)
+  }
+
+  retention(): RetentionActivity {
+    return this.#retention.activity
   }
 
   replicas(): readonly StartedGroup[] {

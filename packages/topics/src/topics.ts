@@ -2,6 +2,7 @@
 
 import type { GroupBackup } from './backup/group-backup.ts'
 import type { Partition } from './partition.ts'
+import type { RetentionActivity } from './retention.ts'
 import type { StartedGroup } from './started-group.ts'
 
 export interface TopicConfig {
@@ -60,6 +61,8 @@ export interface Topics {
    * @throws MillraceError UNKNOWN_PARTITION where the group does not run here, NO_LEADER, PARTITION_HALTED
    */
   backUp(group: number): Promise<GroupBackup>
+  /** What this node has done to keep `retentionMs` and `retentionBytes`. */
+  retention(): RetentionActivity
   /** Replicas running here, the catalogue as topic ''. */
   replicas(): readonly StartedGroup[]
   /**

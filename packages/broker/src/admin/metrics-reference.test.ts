@@ -18,7 +18,10 @@ test('the reference of metrics has one row per metric', async () => {
       snapshots: () => ({ ...NO_SNAPSHOTS, transfers: [] }),
       repairs: () => ({ ...NO_REPAIRS, running: 0 }),
     },
-    topics: { replicas: () => [] } as unknown as MetricSources['topics'],
+    topics: {
+      replicas: () => [],
+      retention: () => ({ trims: 0, recordsTrimmed: 0, isClockInDoubt: false }),
+    } as unknown as MetricSources['topics'],
     logStore: { acceptsAppends: true, stats: () => stats } as unknown as NonNullable<MetricSources['logStore']>,
   })
   const text = await metrics.render()

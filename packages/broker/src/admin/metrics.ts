@@ -65,6 +65,13 @@ const SNAPSHOT_COUNTERS: readonly (readonly [string, string, (snapshots: Snapsho
   ['millrace_snapshot_received_bytes_total', 'Bytes of snapshots received and stored.', s => s.bytesReceived],
 ]
 
+type Retained = ReturnType<Topics['retention']>
+
+const RETENTION_COUNTERS: readonly (readonly [string, string, (retained: Retained) => number])[] = [
+  ['millrace_log_trims_total', 'Trims of logs here behind their log start.', r => r.trims],
+  ['millrace_trimmed_records_total', 'Records that left logs here with those.', r => r.recordsTrimmed],
+]
+
 type Repairs = ReturnType<RaftNode['repairs']>
 
 const SNAPSHOT_GAUGES: readonly (readonly [string, string, (snapshots: Snapshots) => number])[] = [
@@ -120,6 +127,12 @@ const GAUGES: readonly (readonly [string, string, (sources: MetricSources) => nu
     'Replicas that repair their logs, or wait for their turn.',
     s => s.node.repairs().running,
   ],
+  ['millrace_log_bytes', 'Bytes of the logs here; what is in the trash is not counted.', s => logBytes(s.topics)],
+  [
+    'millrace_clock_in_doubt',
+    '1 while nothing is removed by age where this node leads.',
+    s => Number(s.topics.retention().isClockInDoubt),
+  ],
   ['millrace_read_streams', 'Open reads.', s => s.counters.readStreams],
   ['millrace_append_streams', 'Open append streams.', s => s.counters.appendStreams],
   ['millrace_connections', 'Open connections to the client port.', s => s.counters.connections],
@@ -147,7 +160,8 @@ export function createMetrics(sources: MetricSources): Metrics {
   const registry = new Registry()
   for (const [name, help, read] of COUNTERS) addCounter(registry, name, help, () => read(sources.counters))
   for (const [name, help, read] of GAUGES) addGauge(registry, name, help, () => read(sources))
-  const { logStore, node } = sources
+  const { logStore, node, topics } = sources
+  for (const [name, help, read] of RETENTION_COUNTERS) addCounter(registry, name, help, () => read(topics.retention()))
   for (const [name, help, read] of SNAPSHOT_COUNTERS) addCounter(registry, name, help, () => read(node.snapshots()))
   for (const [name, help, read] of REPAIR_COUNTERS) addCounter(registry, name, help, () => read(node.repairs()))
   for (const [name, help, read] of SNAPSHOT_GAUGES) addGauge(registry, name, help, () => read(node.snapshots()))
@@ -239,4 +253,9 @@ function lag({ topics }: MetricSources, which: 'commit' | 'apply'): number {
     worst = Math.max(worst, which === 'commit' ? lastIndex - commit : commit - applied)
   }
   return worst
+}
+
+function logBytes(topics: Topics): number {
+  const sizes = topics.replicas().flatMap(({ handle }) => handle.log.segments().map(({ bytes }) => bytes))
+  return sizes.reduce((sum, bytes) => sum + bytes, 0)
 }

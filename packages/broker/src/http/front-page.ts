@@ -10,6 +10,7 @@ export function frontPage(response: NodeResponse, host: string, nodeId: number, 
 
   POST   /v1/topics/{topic}/records    append; ?partition= ?key=
   GET    /v1/topics/{topic}/records    read; ?from=earliest|latest|<offset>|<time> ?partition= ?live=true ?max=
+  DELETE /v1/topics/{topic}/records    remove the oldest of a partition; ?partition= &before=OFFSET
   GET    /v1/topics                    list topics
   POST   /v1/topics                    create one: {"name":"orders","partitions":3}
   GET    /v1/topics/{topic}            describe one

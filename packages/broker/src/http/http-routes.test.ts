@@ -220,7 +220,7 @@ describe('refusals', () => {
     expect((await fetch(`${nodes[0]!.url}/nope`)).status).toBe(404)
     const response = await fetch(records(0), { method: 'PUT', body: 'x' })
     expect(response.status).toBe(405)
-    expect(response.headers.get('allow')).toBe('GET, POST')
+    expect(response.headers.get('allow')).toBe('GET, POST, DELETE')
     expect(await curl(`${nodes[0]!.url}/`)).toContain('POST   /v1/topics/{topic}/records')
   })
 })

@@ -9,7 +9,7 @@ import { RouteError, sendError } from './http-error.ts'
 import { hostOf, type NodeRequest, type NodeResponse } from './node-http.ts'
 import { decodeSegment, splitUrl } from './query.ts'
 import { readRoute } from './read-route.ts'
-import { createRoute, deleteRoute, describeRoute, listRoute } from './topic-routes.ts'
+import { createRoute, deleteRoute, describeRoute, listRoute, trimRoute } from './topic-routes.ts'
 
 export type RouteHandler = (request: NodeRequest, response: NodeResponse) => Promise<void>
 
@@ -53,6 +53,7 @@ async function route(
       return byMethod({
         GET: () => readRoute(context, topic, query, request, response),
         POST: () => appendRoute(context, turns, topic, query, request, response),
+        DELETE: () => trimRoute(context, topic, query, response),
       })
     }
   }

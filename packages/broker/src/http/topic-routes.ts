@@ -1,14 +1,15 @@
-/** /v1/topics: list, create, describe, delete. */
+/** /v1/topics: list, create, describe, delete; and the trim of a partition. */
 import { create } from '@bufbuild/protobuf'
 import { type Topic, type TopicConfig, TopicConfigSchema } from '@millrace/proto'
 import { LIMITS, MillraceError } from '@millrace/record'
 import * as v from 'valibot'
 import type { BrokerContext } from '../broker-context.ts'
 import { createTopic, deleteTopic, describeTopic, listTopics } from '../cluster/topic-admin.ts'
+import { trimPartition } from '../cluster/trim-partition.ts'
 import { nearestName } from '../config/nearest-name.ts'
 import { sendJson } from './http-error.ts'
 import { closedSignal, type NodeRequest, type NodeResponse } from './node-http.ts'
-import { parseQuery } from './query.ts'
+import { numberParameter, parseQuery } from './query.ts'
 import { readBody } from './request-body.ts'
 
 export async function listRoute(context: BrokerContext, query: string, response: NodeResponse): Promise<void> {
@@ -49,6 +50,25 @@ export async function deleteRoute(
   parseQuery(query, [])
   await deleteTopic(context, name, { forwarded: false, signal: closedSignal(response) })
   sendJson(response, 200, { deleted: name })
+}
+
+/** Removes the records of a partition that are below an offset. */
+export async function trimRoute(
+  context: BrokerContext,
+  topic: string,
+  query: string,
+  response: NodeResponse,
+): Promise<void> {
+  const parameters = parseQuery(query, ['partition', 'before'])
+  const partition = numberParameter(parameters, 'partition')
+  const beforeOffset = numberParameter(parameters, 'before')
+  if (partition === undefined || beforeOffset === undefined) {
+    const missing = partition === undefined ? 'partition' : 'before'
+    throw new MillraceError('INVALID_ARGUMENT', `parameter ${missing}: is missing; say ?partition=0&before=OFFSET`)
+  }
+  const call = { forwarded: false, signal: closedSignal(response) }
+  const logStartOffset = await trimPartition(context, { topic, partition, beforeOffset }, call)
+  sendJson(response, 200, { topic, partition, logStartOffset })
 }
 
 function whole(min: number): v.GenericSchema<number> {

@@ -10,6 +10,7 @@ import { type BrokerCounters, createMetrics, type Metrics } from '../admin/metri
 import type { BrokerContext } from '../broker-context.ts'
 import { Forwarder } from '../cluster/forwarder.ts'
 import { NodeDirectory } from '../cluster/node-directory.ts'
+import { peerSkewsMs } from '../cluster/peer-clocks.ts'
 import { Readiness } from '../cluster/readiness.ts'
 import { type Address, formatAddress } from '../config/address.ts'
 import type { ClusterNodeConfig, NodeConfig } from '../config/node-config.ts'
@@ -92,6 +93,12 @@ async function start(parts: NodeParts, opened: (() => Promise<unknown>)[]): Prom
     },
     clock: processClock,
     timing: { retentionIntervalMs: config.retention.intervalMs },
+    peerSkewsMs: () => {
+      const others = directory.nodes
+        .map(other => other.node)
+        .filter(other => other !== nodeId && node.isConnected(other))
+      return peerSkewsMs(directory, others, processClock)
+    },
     log: report,
   })
   opened.push(() => topics.shutdown())

@@ -22,5 +22,6 @@ export function describeCluster(context: BrokerContext): DescribeClusterResponse
     protocolMin: PROTOCOL_MIN,
     protocolMax: PROTOCOL_MAX,
     version: context.version,
+    now: BigInt(Date.now()),
   })
 }

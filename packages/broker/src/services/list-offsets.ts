@@ -8,10 +8,9 @@ import {
   type PartitionOffsets,
   PartitionOffsetsSchema,
 } from '@millrace/proto'
-import { MillraceError } from '@millrace/record'
-import type { Partition, TopicInfo } from '@millrace/topics'
+import type { Partition } from '@millrace/topics'
 import type { BrokerContext } from '../broker-context.ts'
-import { notLeader } from '../cluster/not-leader.ts'
+import { leaderElsewhere } from '../cluster/leader-elsewhere.ts'
 import { checkPartition, findTopic, localPartition } from '../cluster/topic-lookup.ts'
 import { confirmLeadership } from '../read/leader-confirmation.ts'
 
@@ -35,7 +34,7 @@ export async function listOffsets(
       await confirmLeadership(context.topics, partition)
       answers.push(await offsetsOf(partition, request.time))
     } else {
-      const leader = leaderElsewhere(context, topic, number, partition, forwarded)
+      const leader = leaderElsewhere(context, topic.name, number, { term: partition?.term ?? 0, forwarded })
       elsewhere.set(leader, [...(elsewhere.get(leader) ?? []), number])
     }
   }
@@ -43,20 +42,6 @@ export async function listOffsets(
   for (const response of await Promise.all(forwards)) answers.push(...response.partitions)
   answers.sort((a, b) => a.partition - b.partition)
   return create(ListOffsetsResponseSchema, { partitions: answers })
-}
-
-function leaderElsewhere(
-  context: BrokerContext,
-  topic: TopicInfo,
-  number: number,
-  partition: Partition | undefined,
-  forwarded: boolean,
-): number {
-  const leaderNode = context.topics.leaderOf(topic.name, number)
-  const what = `${topic.name}/${number}`
-  const refusal = notLeader(context.directory, { what, leaderNode, term: partition?.term ?? 0 })
-  if (forwarded || !(refusal instanceof MillraceError) || refusal.code !== 'NOT_LEADER') throw refusal
-  return leaderNode
 }
 
 async function offsetsOf(partition: Partition, time: bigint | undefined): Promise<PartitionOffsets> {

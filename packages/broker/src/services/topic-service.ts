@@ -7,10 +7,12 @@ import {
   DescribeTopicResponseSchema,
   ListTopicsResponseSchema,
   type TopicService,
+  TrimPartitionResponseSchema,
 } from '@millrace/proto'
 import { MillraceError } from '@millrace/record'
 import type { BrokerContext } from '../broker-context.ts'
 import { createTopic, deleteTopic, describeTopic, listTopics } from '../cluster/topic-admin.ts'
+import { trimPartition } from '../cluster/trim-partition.ts'
 import { isForwarded } from './log-service.ts'
 
 export function topicService(context: BrokerContext): ServiceImpl<typeof TopicService> {
@@ -28,6 +30,11 @@ export function topicService(context: BrokerContext): ServiceImpl<typeof TopicSe
     deleteTopic: async (request, call) => {
       await deleteTopic(context, request.name, { forwarded: isForwarded(call), signal: call.signal })
       return create(DeleteTopicResponseSchema)
+    },
+    trimPartition: async ({ topic, partition, beforeOffset }, call) => {
+      const trim = { topic, partition, beforeOffset: Number(beforeOffset) }
+      const start = await trimPartition(context, trim, { forwarded: isForwarded(call), signal: call.signal })
+      return create(TrimPartitionResponseSchema, { logStartOffset: BigInt(start) })
     },
   }
 }

@@ -48,6 +48,8 @@ export class FakePartition implements Partition {
 
   startLogAt(offset: number): Promise<number> {
     if (!this.leading) return Promise.reject(new MillraceError('NOT_LEADER', `not leader of ${this.topic}`))
+    if (offset > this.highWatermark)
+      return Promise.reject(new MillraceError('OFFSET_OUT_OF_RANGE', `${offset} is beyond ${this.highWatermark}`))
     this.logStartOffset = Math.max(this.logStartOffset, offset)
     return Promise.resolve(this.logStartOffset)
   }

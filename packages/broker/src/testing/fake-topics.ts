@@ -106,6 +106,10 @@ export class FakeTopics implements Topics {
   /** Handles confirm a leadership, unless a test says that there is no majority; they can do nothing else. */
   holdLeadership(_group: number): void {}
 
+  retention(): ReturnType<Topics['retention']> {
+    return { trims: 0, recordsTrimmed: 0, isClockInDoubt: false }
+  }
+
   replicas(): readonly StartedGroup[] {
     return this.list().flatMap(({ name, partitions }) =>
       partitions.map(({ partition, group }) => {

@@ -5,6 +5,7 @@ import {
   DescribeTopicResponseSchema,
   ListTopicsResponseSchema,
   type Topic,
+  TrimPartitionResponseSchema,
 } from '@millrace/proto'
 import { MillraceError } from '@millrace/record'
 import { askAny, call } from './node-api.ts'
@@ -53,6 +54,25 @@ export async function describeTopic(urls: readonly string[], name: string): Prom
 /** @throws MillraceError UNKNOWN_TOPIC, INVALID_NAME, UNREACHABLE */
 export async function deleteTopic(urls: readonly string[], name: string): Promise<void> {
   await askAny(urls, url => call(url, 'TopicService/DeleteTopic', DeleteTopicResponseSchema, { name }))
+}
+
+/**
+ * Removes the records of a partition that are below an offset.
+ *
+ * @returns the log start
+ * @throws MillraceError UNKNOWN_TOPIC, UNKNOWN_PARTITION, OFFSET_OUT_OF_RANGE, LEADERSHIP_LOST, UNREACHABLE
+ */
+export async function trimPartition(
+  urls: readonly string[],
+  topic: string,
+  partition: number,
+  beforeOffset: number,
+): Promise<number> {
+  const request = { topic, partition, beforeOffset: String(beforeOffset) }
+  const { logStartOffset } = await askAny(urls, url =>
+    call(url, 'TopicService/TrimPartition', TrimPartitionResponseSchema, request),
+  )
+  return Number(logStartOffset)
 }
 
 function present(topic: Topic | undefined): Topic {

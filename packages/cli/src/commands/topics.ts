@@ -1,8 +1,8 @@
-/** `millrace topics`: create, list, describe and delete topics. */
+/** `millrace topics`: create, list, describe, trim and delete topics. */
 import type { Topic } from '@millrace/proto'
 import { LIMITS } from '@millrace/record'
 import { Command } from 'commander'
-import { createTopic, deleteTopic, describeTopic, listTopics } from '../cluster/topic-api.ts'
+import { createTopic, deleteTopic, describeTopic, listTopics, trimPartition } from '../cluster/topic-api.ts'
 import { formatBytes, formatCount, formatDuration, parseCount, parseDuration, parseSize } from '../quantities.ts'
 import { tableLines } from '../terminal/table.ts'
 import type { Terminal } from '../terminal/terminal.ts'
@@ -21,8 +21,13 @@ interface CreateOptions extends Common {
   readonly ifNotExists?: boolean
 }
 
+interface TrimOptions extends Common {
+  readonly partition: number
+  readonly before: number
+}
+
 export function topicsCommand(terminal: Terminal): Command {
-  const topics = new Command('topics').description('create, list, describe and delete topics')
+  const topics = new Command('topics').description('create, list, describe, trim and delete topics')
   topics.addCommand(createCommand(terminal))
   topics.addCommand(
     listed('list', 'list all topics').action(async (options: Common) => {
@@ -50,6 +55,7 @@ export function topicsCommand(terminal: Terminal): Command {
         else terminal.note(`topic ${name} is deleted`)
       }),
   )
+  topics.addCommand(trimCommand(terminal))
   return topics
 }
 
@@ -88,11 +94,24 @@ function createCommand(terminal: Terminal): Command {
     })
 }
 
+function trimCommand(terminal: Terminal): Command {
+  return listed('trim', 'remove the oldest records of a partition, for good')
+    .argument('<TOPIC>')
+    .requiredOption('--partition <P>', 'the partition', text => parseCount(text, '--partition', 0))
+    .requiredOption('--before <OFFSET>', 'records below this offset go', text => parseCount(text, '--before', 0))
+    .action(async (name: string, options: TrimOptions) => {
+      const { partition, before } = options
+      const logStart = await trimPartition(urlsFrom(options.url), name, partition, before)
+      if (options.json === true) terminal.print(JSON.stringify({ topic: name, partition, logStart }))
+      else terminal.note(`${name}/${partition} starts at offset ${logStart}`)
+    })
+}
+
 function configText({ config, partitions }: Topic): string {
   const retentionMs = Number(config?.retentionMs ?? 0)
   const retentionBytes = Number(config?.retentionBytes ?? 0)
   const age = retentionMs === 0 ? 'no limit of age' : `kept ${formatDuration(retentionMs)}`
-  const size = retentionBytes === 0 ? '' : `, at most ${formatBytes(retentionBytes)} per partition`
+  const size = retentionBytes === 0 ? '' : `, the oldest go above ${formatBytes(retentionBytes)} per partition`
   return `${partitions.length} partitions, replication ${config?.replication ?? 0}, ${age}${size}`
 }
 

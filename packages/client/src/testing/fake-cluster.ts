@@ -282,7 +282,10 @@ function startOf({ from }: ReadRequest, partition: FakePartition): number {
   const offset = Number(position.value)
   if (offset >= partition.logStartOffset && offset <= partition.highWatermark) return offset
   const range = `${partition.logStartOffset} to ${partition.highWatermark}`
-  throw new MillraceError('OFFSET_OUT_OF_RANGE', `offset ${offset} is not in ${range}`)
+  const { logStartOffset, highWatermark } = partition
+  throw new MillraceError('OFFSET_OUT_OF_RANGE', `offset ${offset} is not in ${range}`, {
+    details: { offset, logStartOffset, highWatermark },
+  })
 }
 
 function decoded(bytes: Uint8Array): MessageInitShape<typeof ReadRecordSchema>[] {

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/topics.proto.
  */
 export const file_millrace_v1alpha1_topics: GenFile = /*@__PURE__*/
-  fileDesc("Ch5taWxscmFjZS92MWFscGhhMS90b3BpY3MucHJvdG8SEW1pbGxyYWNlLnYxYWxwaGExIpQBCgtUb3BpY0NvbmZpZxISCgpwYXJ0aXRpb25zGAEgASgNEhMKC3JlcGxpY2F0aW9uGAIgASgNEhkKDHJldGVudGlvbl9tcxgDIAEoA0gAiAEBEhwKD3JldGVudGlvbl9ieXRlcxgEIAEoA0gBiAEBQg8KDV9yZXRlbnRpb25fbXNCEgoQX3JldGVudGlvbl9ieXRlcyJpChJDcmVhdGVUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIuCgZjb25maWcYAiABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxIVCg1pZl9ub3RfZXhpc3RzGAMgASgIIk8KE0NyZWF0ZVRvcGljUmVzcG9uc2USJwoFdG9waWMYASABKAsyGC5taWxscmFjZS52MWFscGhhMS5Ub3BpYxIPCgdjcmVhdGVkGAIgASgIIoMBCgVUb3BpYxIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgEEi4KBmNvbmZpZxgDIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlRvcGljQ29uZmlnEjAKCnBhcnRpdGlvbnMYBCADKAsyHC5taWxscmFjZS52MWFscGhhMS5QYXJ0aXRpb24ikQEKCVBhcnRpdGlvbhIRCglwYXJ0aXRpb24YASABKA0SDQoFZ3JvdXAYAiABKAQSDQoFbm9kZXMYAyADKA0SEwoLbGVhZGVyX25vZGUYBCABKA0SDAoEdGVybRgFIAEoBBIYChBsb2dfc3RhcnRfb2Zmc2V0GAYgASgEEhYKDmhpZ2hfd2F0ZXJtYXJrGAcgASgEIhMKEUxpc3RUb3BpY3NSZXF1ZXN0Ij4KEkxpc3RUb3BpY3NSZXNwb25zZRIoCgZ0b3BpY3MYASADKAsyGC5taWxscmFjZS52MWFscGhhMS5Ub3BpYyIkChREZXNjcmliZVRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJIkAKFURlc2NyaWJlVG9waWNSZXNwb25zZRInCgV0b3BpYxgBIAEoCzIYLm1pbGxyYWNlLnYxYWxwaGExLlRvcGljIlEKEUFsdGVyVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWciPQoSQWx0ZXJUb3BpY1Jlc3BvbnNlEicKBXRvcGljGAEgASgLMhgubWlsbHJhY2UudjFhbHBoYTEuVG9waWMiIgoSRGVsZXRlVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkiFQoTRGVsZXRlVG9waWNSZXNwb25zZTLkAwoMVG9waWNTZXJ2aWNlElwKC0NyZWF0ZVRvcGljEiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNSZXNwb25zZRJZCgpMaXN0VG9waWNzEiQubWlsbHJhY2UudjFhbHBoYTEuTGlzdFRvcGljc1JlcXVlc3QaJS5taWxscmFjZS52MWFscGhhMS5MaXN0VG9waWNzUmVzcG9uc2USYgoNRGVzY3JpYmVUb3BpYxInLm1pbGxyYWNlLnYxYWxwaGExLkRlc2NyaWJlVG9waWNSZXF1ZXN0GigubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVUb3BpY1Jlc3BvbnNlElkKCkFsdGVyVG9waWMSJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljUmVxdWVzdBolLm1pbGxyYWNlLnYxYWxwaGExLkFsdGVyVG9waWNSZXNwb25zZRJcCgtEZWxldGVUb3BpYxIlLm1pbGxyYWNlLnYxYWxwaGExLkRlbGV0ZVRvcGljUmVxdWVzdBomLm1pbGxyYWNlLnYxYWxwaGExLkRlbGV0ZVRvcGljUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("Ch5taWxscmFjZS92MWFscGhhMS90b3BpY3MucHJvdG8SEW1pbGxyYWNlLnYxYWxwaGExIpQBCgtUb3BpY0NvbmZpZxISCgpwYXJ0aXRpb25zGAEgASgNEhMKC3JlcGxpY2F0aW9uGAIgASgNEhkKDHJldGVudGlvbl9tcxgDIAEoA0gAiAEBEhwKD3JldGVudGlvbl9ieXRlcxgEIAEoA0gBiAEBQg8KDV9yZXRlbnRpb25fbXNCEgoQX3JldGVudGlvbl9ieXRlcyJpChJDcmVhdGVUb3BpY1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIuCgZjb25maWcYAiABKAsyHi5taWxscmFjZS52MWFscGhhMS5Ub3BpY0NvbmZpZxIVCg1pZl9ub3RfZXhpc3RzGAMgASgIIk8KE0NyZWF0ZVRvcGljUmVzcG9uc2USJwoFdG9waWMYASABKAsyGC5taWxscmFjZS52MWFscGhhMS5Ub3BpYxIPCgdjcmVhdGVkGAIgASgIIoMBCgVUb3BpYxIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgEEi4KBmNvbmZpZxgDIAEoCzIeLm1pbGxyYWNlLnYxYWxwaGExLlRvcGljQ29uZmlnEjAKCnBhcnRpdGlvbnMYBCADKAsyHC5taWxscmFjZS52MWFscGhhMS5QYXJ0aXRpb24ikQEKCVBhcnRpdGlvbhIRCglwYXJ0aXRpb24YASABKA0SDQoFZ3JvdXAYAiABKAQSDQoFbm9kZXMYAyADKA0SEwoLbGVhZGVyX25vZGUYBCABKA0SDAoEdGVybRgFIAEoBBIYChBsb2dfc3RhcnRfb2Zmc2V0GAYgASgEEhYKDmhpZ2hfd2F0ZXJtYXJrGAcgASgEIhMKEUxpc3RUb3BpY3NSZXF1ZXN0Ij4KEkxpc3RUb3BpY3NSZXNwb25zZRIoCgZ0b3BpY3MYASADKAsyGC5taWxscmFjZS52MWFscGhhMS5Ub3BpYyIkChREZXNjcmliZVRvcGljUmVxdWVzdBIMCgRuYW1lGAEgASgJIkAKFURlc2NyaWJlVG9waWNSZXNwb25zZRInCgV0b3BpYxgBIAEoCzIYLm1pbGxyYWNlLnYxYWxwaGExLlRvcGljIlEKEUFsdGVyVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkSLgoGY29uZmlnGAIgASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuVG9waWNDb25maWciPQoSQWx0ZXJUb3BpY1Jlc3BvbnNlEicKBXRvcGljGAEgASgLMhgubWlsbHJhY2UudjFhbHBoYTEuVG9waWMiIgoSRGVsZXRlVG9waWNSZXF1ZXN0EgwKBG5hbWUYASABKAkiFQoTRGVsZXRlVG9waWNSZXNwb25zZSJPChRUcmltUGFydGl0aW9uUmVxdWVzdBINCgV0b3BpYxgBIAEoCRIRCglwYXJ0aXRpb24YAiABKA0SFQoNYmVmb3JlX29mZnNldBgDIAEoBCIxChVUcmltUGFydGl0aW9uUmVzcG9uc2USGAoQbG9nX3N0YXJ0X29mZnNldBgBIAEoBDLIBAoMVG9waWNTZXJ2aWNlElwKC0NyZWF0ZVRvcGljEiUubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuQ3JlYXRlVG9waWNSZXNwb25zZRJZCgpMaXN0VG9waWNzEiQubWlsbHJhY2UudjFhbHBoYTEuTGlzdFRvcGljc1JlcXVlc3QaJS5taWxscmFjZS52MWFscGhhMS5MaXN0VG9waWNzUmVzcG9uc2USYgoNRGVzY3JpYmVUb3BpYxInLm1pbGxyYWNlLnYxYWxwaGExLkRlc2NyaWJlVG9waWNSZXF1ZXN0GigubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVUb3BpY1Jlc3BvbnNlElkKCkFsdGVyVG9waWMSJC5taWxscmFjZS52MWFscGhhMS5BbHRlclRvcGljUmVxdWVzdBolLm1pbGxyYWNlLnYxYWxwaGExLkFsdGVyVG9waWNSZXNwb25zZRJcCgtEZWxldGVUb3BpYxIlLm1pbGxyYWNlLnYxYWxwaGExLkRlbGV0ZVRvcGljUmVxdWVzdBomLm1pbGxyYWNlLnYxYWxwaGExLkRlbGV0ZVRvcGljUmVzcG9uc2USYgoNVHJpbVBhcnRpdGlvbhInLm1pbGxyYWNlLnYxYWxwaGExLlRyaW1QYXJ0aXRpb25SZXF1ZXN0GigubWlsbHJhY2UudjFhbHBoYTEuVHJpbVBhcnRpdGlvblJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message millrace.v1alpha1.TopicConfig
@@ -326,6 +326,54 @@ export const DeleteTopicResponseSchema: GenMessage<DeleteTopicResponse> = /*@__P
   messageDesc(file_millrace_v1alpha1_topics, 12);
 
 /**
+ * @generated from message millrace.v1alpha1.TrimPartitionRequest
+ */
+export type TrimPartitionRequest = Message<"millrace.v1alpha1.TrimPartitionRequest"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * Records below this offset go; at most the high watermark.
+   *
+   * @generated from field: uint64 before_offset = 3;
+   */
+  beforeOffset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.TrimPartitionRequest.
+ * Use `create(TrimPartitionRequestSchema)` to create a new message.
+ */
+export const TrimPartitionRequestSchema: GenMessage<TrimPartitionRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_topics, 13);
+
+/**
+ * @generated from message millrace.v1alpha1.TrimPartitionResponse
+ */
+export type TrimPartitionResponse = Message<"millrace.v1alpha1.TrimPartitionResponse"> & {
+  /**
+   * Higher than asked for where the log started later already.
+   *
+   * @generated from field: uint64 log_start_offset = 1;
+   */
+  logStartOffset: bigint;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.TrimPartitionResponse.
+ * Use `create(TrimPartitionResponseSchema)` to create a new message.
+ */
+export const TrimPartitionResponseSchema: GenMessage<TrimPartitionResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_topics, 14);
+
+/**
  * Topics and their configuration. Any node takes these calls and passes them on to the catalogue's leader.
  *
  * @generated from service millrace.v1alpha1.TopicService
@@ -372,6 +420,16 @@ export const TopicService: GenService<{
     methodKind: "unary";
     input: typeof DeleteTopicRequestSchema;
     output: typeof DeleteTopicResponseSchema;
+  },
+  /**
+   * Removes the oldest records of one partition. Passed on to the partition's leader.
+   *
+   * @generated from rpc millrace.v1alpha1.TopicService.TrimPartition
+   */
+  trimPartition: {
+    methodKind: "unary";
+    input: typeof TrimPartitionRequestSchema;
+    output: typeof TrimPartitionResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_v1alpha1_topics, 0);
