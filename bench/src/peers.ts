@@ -6,13 +6,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ClientHandle } from './peers/client-handle.ts'
-import type { Cluster, StartCluster } from './peers/cluster.ts'
+import type { Cluster, PeerSettings, StartCluster } from './peers/cluster.ts'
 import { type Contest, contestsOf, type Entry } from './peers/contests.ts'
 import { DiskProbe } from './peers/disk-probe.ts'
 import { type PeerOptions, peerOptions } from './peers/options.ts'
-import type { Measured, Metered, SystemName } from './peers/orders.ts'
+import type { Durability, Measured, Metered, SystemName } from './peers/orders.ts'
 import { forgetPeaks, monotonicMs, peakRssBytes } from './peers/process-figures.ts'
-import { describeMachine, faultsOf, markdown, type Report, type Row, type Turn } from './peers/report.ts'
+import { type Block, describeMachine, faultsOf, markdown, type Report, type Row, type Turn } from './peers/report.ts'
 import { startBareCluster } from './peers/servers/bare.ts'
 import { startKafkaCluster } from './peers/servers/kafka.ts'
 import { startMillraceCluster } from './peers/servers/millrace.ts'
@@ -44,7 +44,7 @@ type Contestants = ReadonlyMap<SystemName, Contestant | string>
 /** A system that is installed and does not start: its own words say more than a stack. */
 class StartError extends Error {}
 
-/** `pnpm bench peers [--systems …] [--workloads …] [--quick] [--turns N] [--peers DIR] [--dir FOLDER] [--json FILE]` */
+/** `pnpm bench peers [--systems …] [--workloads …] [--durability …] [--quick] [--turns N] [--peers DIR] [--dir FOLDER] [--json FILE]` */
 export async function benchPeers(args: readonly string[]): Promise<void> {
   let options: PeerOptions
   try {
@@ -79,28 +79,54 @@ async function run(options: PeerOptions, signal: AbortSignal): Promise<void> {
   stack.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
   const startedAt = new Date().toISOString()
   const probe = stack.use(new DiskProbe(join(folder, 'probe')))
-  const contestants = await startAll(options, folder, stack, signal)
-  const rows: Row[] = []
-  for (const contest of contestsOf(options.workloads, options.systems, options.quick)) {
-    probe.measure(options.quick ? PROBE_WRITES.quick : PROBE_WRITES.full)
-    rows.push(...(await hold(contest, contestants, options.turns, signal)))
+  const versions: Record<string, string> = {}
+  const blocks: Block[] = []
+  for (const durability of options.durabilities) {
+    const own = join(folder, durability)
+    mkdirSync(own)
+    const rows = await measureAll(options, durability, { folder: own, probe, versions }, signal)
+    blocks.push({ durability, rows })
   }
-  const versions = [...contestants].map(([system, contestant]) => [
-    system,
-    typeof contestant === 'string' ? `not run: ${contestant}` : contestant.cluster.version,
-  ])
   const report: Report = {
     startedAt,
     turns: options.turns,
     quick: options.quick,
-    versions: Object.fromEntries(versions),
+    versions,
     machine: describeMachine(),
     fsync: probe.latency,
-    rows,
+    blocks,
   }
   process.stdout.write(markdown(report))
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`)
-  if (rows.some(isBad)) process.exitCode = EXIT_FAILED
+  if (blocks.some(({ rows }) => rows.some(isBad))) process.exitCode = EXIT_FAILED
+}
+
+interface Bench {
+  readonly folder: string
+  readonly probe: DiskProbe
+  /** By system, filled in here. */
+  readonly versions: Record<string, string>
+}
+
+/** All contests with systems that acknowledge like that, started for them. */
+async function measureAll(
+  options: PeerOptions,
+  durability: Durability,
+  { folder, probe, versions }: Bench,
+  signal: AbortSignal,
+): Promise<readonly Row[]> {
+  await using stack = new AsyncDisposableStack()
+  // What bare writes and sockets cost is shown once.
+  const systems = options.systems.filter(system => durability === 'same' || system !== 'bare')
+  const contestants = await startAll(systems, { ...options.peers, durability }, folder, stack, signal)
+  for (const [system, contestant] of contestants)
+    versions[system] = typeof contestant === 'string' ? `not run: ${contestant}` : contestant.cluster.version
+  const rows: Row[] = []
+  for (const contest of contestsOf(options.workloads, systems, options.quick)) {
+    probe.measure(options.quick ? PROBE_WRITES.quick : PROBE_WRITES.full)
+    rows.push(...(await hold(contest, contestants, options.turns, signal)))
+  }
+  return rows
 }
 
 /** A record that is not as it should be, or a system that could not go on; one that is not installed is no failure. */
@@ -112,18 +138,19 @@ function isBad(row: Row): boolean {
 }
 
 async function startAll(
-  options: PeerOptions,
+  systems: readonly SystemName[],
+  settings: PeerSettings,
   folder: string,
   stack: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<Contestants> {
   const contestants = new Map<SystemName, Contestant | string>()
-  for (const system of options.systems) {
+  for (const system of systems) {
     signal.throwIfAborted()
     progress(`starting ${system}`)
     const own = join(folder, system)
     mkdirSync(own)
-    const cluster = await START[system](own, options.peers).catch(error => {
+    const cluster = await START[system](own, settings).catch(error => {
       throw new StartError(`${system} cannot be started: ${(error as Error).message}`, { cause: error })
     })
     if ('notRun' in cluster) {

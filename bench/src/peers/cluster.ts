@@ -1,5 +1,5 @@
 /** Three servers of one system on loopback, started for the benchmark. */
-import type { ClientConfig } from './orders.ts'
+import type { ClientConfig, Durability } from './orders.ts'
 import type { ServerProcess } from './server-process.ts'
 
 export interface Cluster extends AsyncDisposable {
@@ -22,9 +22,11 @@ export interface NotRun {
 }
 
 /** @param folder empty, for the cluster alone; removed by whoever made it */
-export type StartCluster = (folder: string, peers: PeerFolders) => Promise<Cluster | NotRun>
+export type StartCluster = (folder: string, peers: PeerSettings) => Promise<Cluster | NotRun>
 
-export interface PeerFolders {
+export interface PeerSettings {
+  readonly durability: Durability
+
   /** The scripts that install the peers, for messages: a folder for each. */
   readonly scripts: string
   /** Where they install them. */

@@ -2,20 +2,22 @@
 import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import type { PeerFolders } from './cluster.ts'
-import type { SystemName } from './orders.ts'
+import type { PeerSettings } from './cluster.ts'
+import type { Durability, SystemName } from './orders.ts'
 
 export const SYSTEMS: readonly SystemName[] = ['millrace', 'bare', 'nats', 'kafka']
+export const DURABILITIES: readonly Durability[] = ['same', 'own']
 export const WORKLOADS = ['W1', 'W2', 'W3', 'W4', 'W5', 'W6'] as const
 export type WorkloadName = (typeof WORKLOADS)[number]
 
 export interface PeerOptions {
   readonly systems: readonly SystemName[]
   readonly workloads: readonly WorkloadName[]
+  readonly durabilities: readonly Durability[]
   readonly quick: boolean
   /** Measurements of each system in each workload, of which the table shows the median. */
   readonly turns: number
-  readonly peers: PeerFolders
+  readonly peers: Omit<PeerSettings, 'durability'>
   /** On the disk that is to be measured. */
   readonly dir: string
   readonly json: string | undefined
@@ -31,6 +33,7 @@ export function peerOptions(args: readonly string[], env: NodeJS.ProcessEnv = pr
     options: {
       systems: { type: 'string' },
       workloads: { type: 'string' },
+      durability: { type: 'string' },
       quick: { type: 'boolean', default: false },
       turns: { type: 'string' },
       peers: { type: 'string' },
@@ -43,6 +46,7 @@ export function peerOptions(args: readonly string[], env: NodeJS.ProcessEnv = pr
   return {
     systems: chosen('--systems', values.systems, SYSTEMS),
     workloads: chosen('--workloads', values.workloads, WORKLOADS),
+    durabilities: chosen('--durability', values.durability, DURABILITIES),
     quick: values.quick,
     turns,
     peers: {

@@ -15,6 +15,12 @@ export type ClientConfig =
 
 export type SystemName = ClientConfig['system']
 
+/**
+ * When servers acknowledge. `same`: when a record is durable on a majority, all of them. `own`: as each does by default, which is
+ * the same for Millrace, and from the page cache for the others.
+ */
+export type Durability = 'same' | 'own'
+
 /** Processes whose processor time is counted. */
 export interface Metered {
   readonly servers: readonly number[]

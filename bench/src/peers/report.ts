@@ -3,7 +3,7 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { describeFaults, type Faults, type Latency } from '@millrace/cli/bench'
 import { grouped, median } from '../statistics.ts'
 import type { WorkloadName } from './options.ts'
-import type { Measured, SystemName } from './orders.ts'
+import type { Durability, Measured, SystemName } from './orders.ts'
 
 /** One turn of one system in one contest. */
 export interface Turn {
@@ -32,11 +32,22 @@ export interface Report {
   readonly machine: string
   /** 4 KiB written and synced, all through the run. */
   readonly fsync: Latency
+  readonly blocks: readonly Block[]
+}
+
+/** What was measured with all systems alike, or with each as it comes. */
+export interface Block {
+  readonly durability: Durability
   readonly rows: readonly Row[]
 }
 
 /** Share of a core above which servers that should be idle disturb what is measured. */
 const OTHERS_CORES_MAX = 0.05
+
+const HEADINGS: Readonly<Record<Durability, string>> = {
+  same: 'Same durability: acknowledged when synced to disk on a majority',
+  own: 'Each at its own default: Millrace synced on a majority, the others in the page cache',
+}
 
 const COLUMNS = [
   ...['', 'workload', 'system', 'client', 'records/s', 'lowest–highest', 'MB/s', 'p50 ms', 'p99 ms', 'p99.9 ms'],
@@ -51,16 +62,20 @@ export function describeMachine(): string {
 }
 
 export function markdown(report: Report): string {
-  const { fsync, versions, rows } = report
+  const { fsync, versions, blocks } = report
   const facts = [
     `${report.startedAt}, ${report.quick ? 'quick run, of which only the checks count' : `medians of ${report.turns} turns`}`,
     report.machine,
     `disk, 4 KiB written and synced: p50 ${ms(fsync.p50Ms)} ms, p99 ${ms(fsync.p99Ms)} ms, max ${ms(fsync.maxMs)} ms`,
     ...Object.entries(versions).map(([system, version]) => `${system}: ${version}`),
-    ...disturbance(rows),
+    ...disturbance(blocks.flatMap(({ rows }) => rows)),
   ]
+  return `${facts.map(fact => `- ${fact}`).join('\n')}\n${blocks.map(tableOf).join('')}`
+}
+
+function tableOf({ durability, rows }: Block): string {
   const lines = [COLUMNS, COLUMNS.map(() => '---'), ...rows.map(cellsOf)].map(cells => `| ${cells.join(' | ')} |`)
-  return `${facts.map(fact => `- ${fact}`).join('\n')}\n\n${lines.join('\n')}\n`
+  return `\n**${HEADINGS[durability]}**\n\n${lines.join('\n')}\n`
 }
 
 /** Faults of all turns together. */

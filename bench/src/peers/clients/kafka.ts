@@ -18,7 +18,14 @@ const PLATFORMATIC_RETRIES = { retries: 1_000, retryDelay: 50 }
 export interface KafkaConfig {
   readonly brokers: readonly string[]
   readonly modules: string
+  /** Topics are synced to disk before an acknowledgement, on two nodes at least. */
+  readonly flushes: boolean
 }
+
+const FLUSHES = [
+  { name: 'min.insync.replicas', value: '2' },
+  { name: 'flush.messages', value: '1' },
+]
 
 interface Connected {
   connect(): Promise<void>
@@ -77,7 +84,7 @@ interface Platformatic {
   }
 }
 
-export async function kafkaClient({ brokers, modules }: KafkaConfig): Promise<BenchClient> {
+export async function kafkaClient({ brokers, modules, flushes }: KafkaConfig): Promise<BenchClient> {
   const { default: kafkajs } = await importPeer<{ default: KafkaJs }>(modules, 'kafkajs')
   const platformatic = await importPeer<Platformatic>(modules, '@platformatic/kafka')
   const cluster = (): InstanceType<KafkaJs['Kafka']> =>
@@ -144,10 +151,7 @@ export async function kafkaClient({ brokers, modules }: KafkaConfig): Promise<Be
     reads: { platformatic: readByFollowing(byPlatformatic), kafkajs: readByFollowing(byKafkaJs) },
     retrying: topic => ofPlatformatic(topic, SINGLES),
     createTopic: async (topic, partitions) => {
-      const configEntries = [
-        { name: 'min.insync.replicas', value: '2' },
-        { name: 'flush.messages', value: '1' },
-      ]
+      const configEntries = flushes ? FLUSHES : []
       const config = { topic, numPartitions: partitions, replicationFactor: REPLICAS, configEntries }
       // Its own wait for leaders takes a broker that has not heard of the topic yet for an error.
       // Nor do all brokers take part from the first moment.

@@ -1,13 +1,13 @@
 /**
  * Three Kafka nodes, each broker and controller (KRaft), with the flags of Kafka's own start script. Topics are made with
- * `flush.messages=1`, and producers wait for all replicas in sync, two at least: clients/kafka.ts.
+ * `flush.messages=1`, and producers wait for all replicas in sync, two at least: clients/kafka.ts. Or as they come.
  */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '@millrace/testkit'
-import { type Cluster, NODES, type NotRun, type PeerFolders } from '../cluster.ts'
+import { type Cluster, NODES, type NotRun, type PeerSettings } from '../cluster.ts'
 import { installedVersion } from '../peer-module.ts'
 import { onPath, ServerProcess } from '../server-process.ts'
 
@@ -17,7 +17,10 @@ const JVM = [
   ...['-XX:+ExplicitGCInvokesConcurrent', '-Djava.awt.headless=true'],
 ]
 
-export async function startKafkaCluster(folder: string, { home, scripts }: PeerFolders): Promise<Cluster | NotRun> {
+export async function startKafkaCluster(
+  folder: string,
+  { home, scripts, durability }: PeerSettings,
+): Promise<Cluster | NotRun> {
   const [jars, modules] = [join(home, 'kafka', 'lib'), join(home, 'kafka', 'js')]
   const missing = [jars, join(modules, 'node_modules', 'kafkajs')].find(path => !existsSync(path))
   if (missing !== undefined)
@@ -48,7 +51,12 @@ export async function startKafkaCluster(folder: string, { home, scripts }: PeerF
   }
   return {
     version: [`Kafka ${kafka.replace(/^kafka-clients-|\.jar$/g, '')}`, ...clients].join(', '),
-    client: { system: 'kafka', brokers: brokerPorts.map(port => `127.0.0.1:${port}`), modules },
+    client: {
+      system: 'kafka',
+      brokers: brokerPorts.map(port => `127.0.0.1:${port}`),
+      modules,
+      flushes: durability === 'same',
+    },
     servers,
     pids: () => servers.map(server => server.pid),
     kill: node => servers[node - 1]!.kill(),
@@ -73,7 +81,6 @@ function propertiesOf(
     `advertised.listeners=PLAINTEXT://127.0.0.1:${broker}`,
     'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     `log.dirs=${join(folder, `log${node}`)}`,
-    'min.insync.replicas=2',
     'auto.create.topics.enable=false',
     'group.initial.rebalance.delay.ms=0',
     '',

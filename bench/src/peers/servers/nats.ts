@@ -1,13 +1,16 @@
-/** Three NATS servers with JetStream, which sync every write before they acknowledge it (`sync_interval: always`). */
+/** Three NATS servers with JetStream, which sync every write before they acknowledge it (`sync_interval: always`), or as they come. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '@millrace/testkit'
-import { type Cluster, NODES, type NotRun, type PeerFolders } from '../cluster.ts'
+import { type Cluster, NODES, type NotRun, type PeerSettings } from '../cluster.ts'
 import { installedVersion } from '../peer-module.ts'
 import { ServerProcess } from '../server-process.ts'
 
-export async function startNatsCluster(folder: string, { home, scripts }: PeerFolders): Promise<Cluster | NotRun> {
+export async function startNatsCluster(
+  folder: string,
+  { home, scripts, durability }: PeerSettings,
+): Promise<Cluster | NotRun> {
   const modules = join(home, 'nats')
   const binary = join(modules, 'bin', 'nats-server')
   const js = join(modules, 'node_modules', '@nats-io', 'jetstream')
@@ -20,7 +23,7 @@ export async function startNatsCluster(folder: string, { home, scripts }: PeerFo
   const servers: ServerProcess[] = []
   const start = async (node: number): Promise<void> => {
     const config = join(folder, `n${node}.conf`)
-    writeFileSync(config, configOf(node, folder, clientPorts, routePorts))
+    writeFileSync(config, configOf(node, folder, clientPorts, routePorts, durability === 'same'))
     const command = [binary, '-c', config]
     servers[node - 1] = await ServerProcess.start(`NATS server ${node}`, command, join(folder, `n${node}.log`))
   }
@@ -41,12 +44,18 @@ export async function startNatsCluster(folder: string, { home, scripts }: PeerFo
   }
 }
 
-function configOf(node: number, folder: string, clientPorts: readonly number[], routePorts: readonly number[]): string {
+function configOf(
+  node: number,
+  folder: string,
+  clientPorts: readonly number[],
+  routePorts: readonly number[],
+  syncs: boolean,
+): string {
   const routes = routePorts.map(port => `nats://127.0.0.1:${port}`).join(', ')
   return `
 server_name: n${node}
 listen: 127.0.0.1:${clientPorts[node - 1]}
-jetstream { store_dir: ${JSON.stringify(join(folder, `n${node}`))}, sync_interval: always }
+jetstream { store_dir: ${JSON.stringify(join(folder, `n${node}`))}${syncs ? ', sync_interval: always' : ''} }
 cluster { name: bench, listen: 127.0.0.1:${routePorts[node - 1]}, routes: [${routes}] }
 `
 }
