@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { brokenArrows } from './arrows.ts'
+import { defectMisfits } from './chaos/planted-defects.ts'
 import { misfitsOf } from './simulation/mutant-copy.ts'
 import { MUTANTS } from './simulation/mutants/all.ts'
 
@@ -91,9 +92,10 @@ const packageArrows: Step = {
 
 /** A defect that can no longer be planted is found by nobody; only some of them are looked for every day. */
 const mutantsFit: Step = {
-  name: 'every mutant can be planted',
+  name: 'every mutant and every planted defect has its place',
   run() {
-    const misfits = MUTANTS.flatMap(mutant => misfitsOf(mutant).map(misfit => `${mutant.name}: ${misfit}`))
+    const ofMutants = MUTANTS.flatMap(mutant => misfitsOf(mutant).map(misfit => `${mutant.name}: ${misfit}`))
+    const misfits = [...ofMutants, ...defectMisfits()]
     return misfits.length === 0 ? undefined : misfits.join('\n')
   },
 }
