@@ -56,6 +56,20 @@ test('key, headers, content type and time arrive as they were given', async () =
   }
 })
 
+test('a caller may use its Buffers again at once', async () => {
+  const topic = open().topic('single', { value: bytes, key: bytes })
+  const [key, value] = [Buffer.from('key'), Buffer.from('value')]
+  // Where the topic lies is not known yet: the record waits as it was given.
+  const appended = topic.append({ key, value })
+  key.fill(0)
+  value.fill(0)
+  await appended
+  for await (const batch of topic.read({ from: 'earliest' })) {
+    const record = batch.records.at(0)!
+    expect([String(Buffer.from(record.key!)), String(Buffer.from(record.value))]).toEqual(['key', 'value'])
+  }
+})
+
 test('calls in one turn travel together, and the next ones gather until the acknowledgement', async () => {
   const topic = single()
   await topic.append({ value: 'warm' })

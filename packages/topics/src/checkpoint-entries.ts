@@ -79,7 +79,10 @@ export function readCheckpoint(values: GroupValues, group: number): StoredState 
   const entries: StateEntry[] = []
   for (const { key, value } of values.all()) {
     check.add(key, value)
-    if (key.length > 0) entries.push({ key: key.slice(), value: value.slice(CHECKSUM_BYTES) })
+    if (key.length > 0) {
+      // Copies: `slice` of the Buffers that stores give out would be views.
+      entries.push({ key: new Uint8Array(key), value: new Uint8Array(value.subarray(CHECKSUM_BYTES)) })
+    }
   }
   const applied = check.end()
   return applied === undefined ? undefined : { applied, entries }

@@ -75,8 +75,9 @@ function producerPosition(wire: WireProducer | undefined): ProducerPosition | un
   if (wire.id.length !== 16) {
     throw new MillraceError('INVALID_ARGUMENT', `producer.id: must have 16 bytes, not ${wire.id.length}`)
   }
-  // The id outlives the request in the producer table: it gets a buffer of its own.
-  return { id: wire.id.slice(), epoch: wire.epoch, sequence: wire.sequence, retry: wire.retry }
+  // The id outlives the request in the producer table, and the frame may be made in the memory of the request: it gets
+  // a buffer of its own. `slice` of a Buffer would be a view.
+  return { id: new Uint8Array(wire.id), epoch: wire.epoch, sequence: wire.sequence, retry: wire.retry }
 }
 
 function expectation(wire: WireExpectation | undefined): Expectation | undefined {

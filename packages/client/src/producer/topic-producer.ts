@@ -222,12 +222,12 @@ export class TopicProducer {
   }
 }
 
-/** Bytes that the caller may change before they are encoded. */
+/** Bytes that the caller may change before they are encoded. `slice` would copy arrays, and be a view of Buffers. */
 function owned(record: RecordInput): RecordInput {
   const { key, value } = record
   return {
     ...record,
-    key: key?.slice() ?? null,
-    value: value instanceof Uint8Array ? value.slice() : value,
+    key: key === null || key === undefined ? null : new Uint8Array(key),
+    value: value instanceof Uint8Array ? new Uint8Array(value) : value,
   }
 }
