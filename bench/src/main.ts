@@ -1,5 +1,6 @@
 /** `pnpm bench NAME`: runs one benchmark and prints its figures. They are ratios of this machine on this day. */
 import { setFlagsFromString } from 'node:v8'
+import { benchCatchUp } from './catch-up.ts'
 import { benchCluster } from './cluster.ts'
 import { benchCounts } from './counts.ts'
 import { benchFailover } from './failover.ts'
@@ -14,6 +15,10 @@ import { benchRaftNode } from './raft-node.ts'
 const BENCHMARKS: Readonly<
   Record<string, { readonly what: string; run(args: readonly string[]): void | Promise<void> }>
 > = {
+  'catch-up': {
+    what: 'a follower that lost its folder is replaced under load: 1 GiB of log, 256 MiB of state (10 min; --quick)',
+    run: benchCatchUp,
+  },
   cluster: { what: 'append and read through three processes; --quick for a tenth', run: benchCluster },
   counts: { what: 'copies, promises, messages and system calls for each record; W1 or W2', run: benchCounts },
   failover: {

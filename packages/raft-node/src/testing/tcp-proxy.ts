@@ -22,6 +22,8 @@ export class TcpProxy {
   #state: LinkState = 'open'
   /** Connections that were made so far. */
   accepted = 0
+  /** Of connections that have ended. */
+  #bytesSent = 0
 
   private constructor(server: Server, port: number) {
     this.#server = server
@@ -48,6 +50,11 @@ export class TcpProxy {
   /** `host:port` to be called in place of the port behind. */
   get address(): string {
     return `127.0.0.1:${this.port}`
+  }
+
+  /** What callers have sent, over all connections. */
+  get bytesSent(): number {
+    return [...this.#pairs].reduce((sum, [caller]) => sum + caller.bytesRead, this.#bytesSent)
   }
 
   /** From now on, for connections that exist and for new ones. */
@@ -88,7 +95,7 @@ export class TcpProxy {
     this.#pairs.add(pair)
     // A connection that ends at one side ends at the other too.
     const end = (): void => {
-      this.#pairs.delete(pair)
+      if (this.#pairs.delete(pair)) this.#bytesSent += caller.bytesRead
       follow(pair, 'cut')
     }
     for (const one of pair) one.on('error', end).on('close', end)
