@@ -81,7 +81,9 @@ test('messages over HTTP/2 are counted on both sides, with the calls that carry 
     bytes += (chunk as Buffer).length
     if (bytes === 10 * message.length) break
   }
+  expect(Object.hasOwn(streamsOf(request), 'push')).toBe(true)
   const { sent, received } = stop()
+  expect(Object.hasOwn(streamsOf(request), 'push')).toBe(false)
   session.destroy()
   server.close()
   // The server sends back what it got.
@@ -89,3 +91,9 @@ test('messages over HTTP/2 are counted on both sides, with the calls that carry 
   expect(received).toMatchObject({ messages: 20, bytes: 20 * message.length, strays: 0 })
   expect(sent.chunks).toBeGreaterThan(0)
 })
+
+/** The prototype of all HTTP/2 streams. */
+function streamsOf(stream: object): object {
+  const prototype: object = Object.getPrototypeOf(stream)
+  return prototype.constructor.name === 'Http2Stream' ? prototype : streamsOf(prototype)
+}
