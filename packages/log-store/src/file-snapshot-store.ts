@@ -204,7 +204,7 @@ class FileSnapshotSink implements SnapshotSink {
   async commit(): Promise<SnapshotInfo> {
     this.#assertWriting()
     const { disk, dir, group } = this.#store
-    const configuration = this.#head.configuration.slice()
+    const configuration = new Uint8Array(this.#head.configuration)
     const counts = { contentBytes: this.#contentBytes, contentChecksum: this.#checksum }
     const info: SnapshotInfo = { ...this.#head, configuration, ...counts }
     const name = snapshotFileName(info)

@@ -48,7 +48,7 @@ export class MemorySnapshotStore implements SnapshotStore {
     }
     return {
       write: async bytes => {
-        pieces.push(bytes.slice())
+        pieces.push(new Uint8Array(bytes))
       },
       commit: async () => {
         end()
@@ -56,7 +56,7 @@ export class MemorySnapshotStore implements SnapshotStore {
         const contentBytes = content.length
         const info = {
           ...head,
-          configuration: head.configuration.slice(),
+          configuration: new Uint8Array(head.configuration),
           contentBytes,
           contentChecksum: crc32(content),
         }

@@ -360,7 +360,7 @@ function positionBefore(record: RoundRecord): LogPosition {
 
 /** A frame with bytes of its own: a configuration outlives the megabyte around it. */
 export function copyOf(frame: Frame): Frame {
-  const copy = decodeFrame(frame.bytes.slice())
+  const copy = decodeFrame(new Uint8Array(frame.bytes))
   if (typeof copy === 'string') throw new RangeError(`a verified frame is ${copy} in its copy`)
   return copy
 }
