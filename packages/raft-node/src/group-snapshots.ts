@@ -251,8 +251,15 @@ export class GroupSnapshots {
     this.#options.subject.input({ type: 'snapshotAvailable', snapshot: metaOf(head) })
   }
 
-  async #open({ to, term }: InstallSnapshot<EntryPayload>): Promise<{ offer: SnapshotOffer; reader: SnapshotReader }> {
+  async #open({
+    to,
+    term,
+    snapshot,
+  }: InstallSnapshot<EntryPayload>): Promise<{ offer: SnapshotOffer; reader: SnapshotReader }> {
     const { log, subject } = this.#options
+    // A trim that was under way knew nothing of the pin: the log would not go on from what was asked for.
+    await this.#trimmer.settled()
+    if (log.base.index > snapshot.index) throw new Error('the log was being trimmed when it was asked for')
     if (!subject.leads || subject.term !== term) throw new Error('the leadership ended')
     const reader = await this.#reader()
     const { info } = reader

@@ -59,6 +59,11 @@ export class LogTrimmer {
     }
   }
 
+  /** Resolves when trims that were asked for before now, and may know nothing of a new pin, are over. */
+  async settled(): Promise<void> {
+    await this.#trimming
+  }
+
   /** Nothing is kept for anybody any more: somebody else leads. */
   unpin(): void {
     this.#pins.clear()

@@ -114,3 +114,29 @@ test('a transfer is cut three times while its log is trimmed all the time: one s
   const { contentBytes } = leader.snapshotStore.list()[0]!
   expect(leader.node.snapshots().bytesSent).toBeLessThanOrEqual(contentBytes + 3 * 5 * chunkBytes)
 })
+
+test('a trim that is under way when a snapshot is asked for is waited for: what is sent is what the log goes on from', async () => {
+  const { c, machines } = await baseCluster()
+  for (let key = 0; key < 20; key++) await c.set(key, 1_000)
+  const leader = await c.leader()
+  expect(await leader.handle.trimLog(5)).toBe(5)
+  const { log } = leader.handle
+  const trimPrefix = log.trimPrefix.bind(log)
+  let goOn: () => void = () => undefined
+  const gate = new Promise<void>(resolve => {
+    goOn = resolve
+  })
+  log.trimPrefix = async base => {
+    await gate
+    await trimPrefix(base)
+  }
+  const trimming = leader.handle.trimLog(10)
+  await c.startNode(3)
+  await until('a snapshot is asked for', () => leader.node.snapshots().sending === 1)
+  goOn()
+  expect(await trimming).toBe(10)
+  await c.converged()
+  expect(machines.get(3)!.restored.map(({ index }) => index)).toEqual([10])
+  await until('the sender knows', () => leader.node.snapshots().sending === 0)
+  expect(leader.node.snapshots().sent).toBe(1)
+})
