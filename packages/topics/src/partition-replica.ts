@@ -5,6 +5,7 @@
  * Never lets a reader see what is not committed and applied here; never answers an append for a batch whose fate, or
  * whose cause of refusal, is still open.
  */
+import { LogError } from '@millrace/log-store'
 import type { GroupHandle } from '@millrace/raft-node'
 import type { Frame } from '@millrace/record'
 import { FrameKind, MillraceError, NO_PRODUCER, nextOffsetAfter } from '@millrace/record'
@@ -236,7 +237,7 @@ export class PartitionReplica implements Partition {
     const { log } = this.handle
     let index = this.#cursors.indexOf(fromOffset) ?? (await log.indexOfOffset(fromOffset))
     while (index < end) {
-      const read = log.readCached(index, end, bytesMax) ?? (await log.read(index, end, bytesMax))
+      const read = await this.#readFrom(index, end, bytesMax, fromOffset)
       const last = read.at(-1)
       if (last === undefined) break
       index = last.header.index + 1
@@ -246,6 +247,26 @@ export class PartitionReplica implements Partition {
       return frames
     }
     throw new InvariantError(`group ${this.group}: no frame holds offset ${fromOffset}, below index ${end}`)
+  }
+
+  /**
+   * Frames from `index` on, or from where the log begins: a trim may have dropped, before the read or meanwhile, entries without
+   * records in front of the one that is looked for.
+   *
+   * @throws MillraceError OFFSET_OUT_OF_RANGE where it has dropped that one too
+   */
+  async #readFrom(index: number, end: number, bytesMax: number, offset: number): Promise<readonly Frame[]> {
+    const { log } = this.handle
+    for (;;) {
+      if (log.base.nextOffset > offset) throw this.#outOfRange(offset)
+      const from = Math.max(index, log.base.index + 1)
+      try {
+        return log.readCached(from, end, bytesMax) ?? (await log.read(from, end, bytesMax))
+      } catch (error) {
+        const wasTrimmed = error instanceof LogError && error.code === 'COMPACTED' && log.base.index >= from
+        if (!wasTrimmed) throw error
+      }
+    }
   }
 
   #unusable(): MillraceError | undefined {

@@ -172,3 +172,18 @@ test('space of an idle topic returns by age, the segment that was being written 
   await fill(30, 31)
   expect(await numbersFrom(after)).toEqual([30])
 })
+
+test('full disk on all nodes at once: appends are refused, and retention, which needs an append itself, goes on', async () => {
+  const config = { partitions: 1, retentionMs: HOUR_MS }
+  await topics.create({ name: 'orders', config, ifNotExists: false })
+  await fill(0, 30)
+  const isFull = vi.spyOn(logStore, 'acceptsAppends', 'get').mockReturnValue(false)
+  await expect(fill(30, 31)).rejects.toMatchObject({ code: 'DISK_FULL' })
+  passedMs += HOUR_MS + 60_000
+  const replica = await leader()
+  await until(() => replica.logStartOffset === 30)
+  await until(() => bytesOnDisk() < 2 * SEGMENT_BYTES)
+  isFull.mockRestore()
+  await fill(30, 31)
+  expect(await numbersFrom(replica)).toEqual([30])
+})

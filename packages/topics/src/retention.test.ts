@@ -310,6 +310,48 @@ describe('on request', () => {
   })
 })
 
+describe('a reader that is close to the log start', () => {
+  const bytesOf = 1
+
+  test('goes on where a trim has dropped what was in front of its next record', async () => {
+    await fill(1)
+    // An entry without records stands between the two.
+    at.group.lead()
+    await fill(2)
+    expect((await at.replica.read(0, bytesOf)).nextOffset).toBe(10)
+    const moved = at.replica.startLogAt(10)
+    at.group.commit()
+    await moved
+    await look()
+    expect(at.group.log.base.nextOffset).toBe(10)
+    expect((await at.replica.read(10, bytesOf)).nextOffset).toBe(20)
+  })
+
+  test('goes on where that happens while it reads, and is refused where its record goes too', async () => {
+    await fill(1)
+    at.group.lead()
+    await fill(2)
+    expect((await at.replica.read(0, bytesOf)).nextOffset).toBe(10)
+    const { log } = at.group
+    const read = log.read.bind(log)
+    const overtakenBy = (index: number): void => {
+      vi.spyOn(log, 'readCached').mockReturnValueOnce(null)
+      vi.spyOn(log, 'read').mockImplementationOnce(async (from, to, bytesMax) => {
+        await at.group.trimLog(index)
+        return await read(from, to, bytesMax)
+      })
+    }
+    overtakenBy(4)
+    expect((await at.replica.read(10, bytesOf)).nextOffset).toBe(20)
+    // Never the next one that is left.
+    overtakenBy(5)
+    await expect(at.replica.read(10, bytesOf)).rejects.toMatchObject({
+      code: 'OFFSET_OUT_OF_RANGE',
+      details: { offset: 10, logStartOffset: 20, highWatermark: 30 },
+    })
+  })
+})
+
 test('dedup state survives a log that was really trimmed', async () => {
   at.append(idempotent('ab', 0))
   await fill(3)
