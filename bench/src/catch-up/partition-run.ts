@@ -133,12 +133,13 @@ class PartitionRun {
     await this.#until('the others to see that the node is gone', async () => {
       return (await this.#millrace('cluster', 'replace-node', `${VICTIM}`, '--no-wait')).exitCode === 0
     })
-    const join = ['init', '--join', this.#cluster.urls[0]!, '--config', lost.layout.configFile]
-    const prepared = await runMillrace(join)
+    await using replacing = startMillrace(['cluster', 'replace-node', `${VICTIM}`, ...this.#url])
+    // It is refused once the node runs again.
+    await this.#until('replace-node to wait', async () => replacing.stderr.includes('waits for the node to join'))
+    const prepared = await runMillrace(['init', '--join', this.#cluster.urls[0]!, '--config', lost.layout.configFile])
     if (prepared.exitCode !== 0) throw new Error(prepared.stderr)
     this.#startedMs = performance.now()
     await lost.start()
-    await using replacing = startMillrace(['cluster', 'replace-node', `${VICTIM}`, ...this.#url])
     await this.#cutThrice()
     const { exitCode, stderr } = await replacing.ended
     if (exitCode !== 0) throw new Error(stderr)

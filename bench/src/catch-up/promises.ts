@@ -16,7 +16,7 @@ export class Promises {
 }
 
 /** What a node may take beside its state, however long its logs are. */
-export const MEMORY_BYTES_MAX: number = 640 * 1024 * 1024
+export const MEMORY_BYTES_MAX: number = 768 * 1024 * 1024
 
 /**
  * Of the nodes in place of their default: a disk that stands still for seconds, as on a machine that others use too, is not
