@@ -53,6 +53,8 @@ export interface GroupStatus {
   readonly uncertainUntil?: { readonly index: LogIndex; readonly term: Term }
   /** Nothing is applied until the state is restored. */
   readonly stateMissing: boolean
+  /** A configuration in force may be in a hole: this replica cannot say which one is. */
+  readonly hidesConfiguration: boolean
   /** What storage cannot read of the log, rising. */
   readonly holes: readonly HoleRange[]
   /** End of the read lease on the monotonic clock; only while there is one. */
@@ -83,6 +85,7 @@ export function statusOf<P>(s: GroupState<P>): GroupStatus {
     electionTicksElapsed: s.electionElapsed,
     electionTimeoutTicks: s.electionTimeout,
     stateMissing: s.stateMissing,
+    hidesConfiguration: s.log.holes.hidesConfiguration(s.log.commit),
     holes: s.log.holes.ranges,
     ...(s.uncertainUntil && { uncertainUntil: s.uncertainUntil }),
     ...(Number.isFinite(s.lease.untilMs) && { leaseUntilMs: s.lease.untilMs }),

@@ -87,6 +87,14 @@ export class GroupApplier {
     return task
   }
 
+  /** Entries up to `position` will never come. Only while nothing is to be applied before them. */
+  pass(position: AppliedPosition & { readonly nextOffset: number }, givenUpAt: LogIndex): void {
+    if (this.restoring || this.#tasks.length > 0) throw new Error(`entries before ${position.index} are to be applied`)
+    this.#machine.passLost?.(position, givenUpAt)
+    this.#opened = { index: position.index, term: position.term }
+    this.#applied = position.index
+  }
+
   /** Has the state machine write a checkpoint. */
   checkpoint(): Promise<void> {
     this.#checkpointing = this.#machine.checkpoint().then(({ index }) => {

@@ -3,6 +3,7 @@
 import type { GroupLog, SnapshotInfo } from '@millrace/log-store'
 import type { ConfigChangeStep, Configuration, DropReason, HoleRange, Role } from '@millrace/raft-core'
 import type { Frame, FrameBody } from '@millrace/record'
+import type { GivenUp } from './damage-surrender.ts'
 import type { TransferProgress } from './snapshot-sends.ts'
 import type { StateRepair } from './state-fetch.ts'
 
@@ -174,5 +175,15 @@ export interface GroupHandle {
    * @throws LogError
    */
   trimLog(index: number): Promise<number>
+  /**
+   * Gives up entries for good, at an operator's word: damaged on every replica, and applied by none. On the leader, where apply
+   * waits for them. Every replica forgets its producers then, and reads of these entries stay refused.
+   *
+   * @param without nodes that are gone for good: they are not asked whether they have the entries, or a state past them
+   * @param accept false: only says what would be given up
+   * @throws MillraceError NOT_LEADER; INVALID_ARGUMENT where there is nothing to give up; REPLICA_BEHIND naming a node that may
+   *   still help; LEADERSHIP_LOST where the outcome is not known
+   */
+  giveUpDamage(without: readonly number[], accept: boolean): Promise<GivenUp>
   observe(observer: GroupObserver): () => void
 }

@@ -127,7 +127,7 @@ export class GroupReplica implements FailoverSubject {
     this.log = new RepairedLog(log, this.repair)
     const subject = snapshotSubject(this, parts)
     this.snapshots = new GroupSnapshots({ services, log: this.log, opening, subject, machine: machine.snapshots })
-    this.state = new ReplicaState(this, parts, machine.snapshots)
+    this.state = new ReplicaState(this, { ...parts, canPassLost: machine.passLost !== undefined }, machine.snapshots)
     this.failover = new Failover(services, this)
     this.repair.start()
     this.state.start()

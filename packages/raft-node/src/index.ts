@@ -1,6 +1,7 @@
 export { type ApplyOptions, applyCommand } from './apply-command.ts'
 export { BIRTH_INDEX, BIRTH_TERM, birthRecord, type GroupBirth } from './birth-record.ts'
 export { decodeGroupConfiguration, encodeGroupConfiguration } from './configuration-codec.ts'
+export type { GivenUp } from './damage-surrender.ts'
 export type { FrameAnswer, FrameRefusal, FrameRequest } from './frame-calls.ts'
 export { type Fsm, type FsmSnapshot, openFsm } from './fsm.ts'
 export { type BootstrapOptions, FoundingError, type FoundingRefusal } from './group-bootstrap.ts'

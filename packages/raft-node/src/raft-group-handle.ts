@@ -2,6 +2,7 @@
 import type { GroupLog, SnapshotInfo } from '@millrace/log-store'
 import type { FrameBody } from '@millrace/record'
 import { MillraceError } from '@millrace/record'
+import type { GivenUp } from './damage-surrender.ts'
 import type {
   ConfirmedLeader,
   GroupHandle,
@@ -147,6 +148,11 @@ export class RaftGroupHandle implements GroupHandle {
 
   trimLog(index: number): Promise<number> {
     return this.replica.snapshots.trim(index)
+  }
+
+  giveUpDamage(without: readonly number[], accept: boolean): Promise<GivenUp> {
+    const { surrender } = this.replica.state
+    return accept ? surrender.giveUp(without) : surrender.examine(without)
   }
 
   observe(observer: GroupObserver): () => void {

@@ -1,12 +1,16 @@
 /** What the exchange of states with other replicas sees of its own replica, and does to it. */
-import type { GroupLog, SnapshotInfo, SnapshotReader, SnapshotSink, SnapshotStore } from '@millrace/log-store'
+import type { GroupLog, Hole, SnapshotInfo, SnapshotReader, SnapshotSink, SnapshotStore } from '@millrace/log-store'
 import { MemorySnapshotStore } from '@millrace/log-store/memory'
 import type { HoleRange, LogIndex } from '@millrace/raft-core'
+import { FrameKind, frameBytes } from '@millrace/record'
 import { decodeGroupConfiguration } from './configuration-codec.ts'
+import { DamageSurrender } from './damage-surrender.ts'
+import { plainBody } from './entry-frame.ts'
 import type { GroupApplier } from './group-applier.ts'
 import type { GroupConfiguration } from './group-handle.ts'
 import type { GroupInbox } from './group-inbox.ts'
 import type { GroupSnapshots } from './group-snapshots.ts'
+import type { GroupStepper } from './group-stepper.ts'
 import type { HostServices } from './host-services.ts'
 import type { Leadership } from './leadership.ts'
 import type { MachineSnapshots } from './machine-snapshots.ts'
@@ -17,6 +21,9 @@ import { SnapshotReceiver } from './snapshot-receiver.ts'
 import { StateFetch } from './state-fetch.ts'
 import { StateServer } from './state-server.ts'
 
+/** How long an operator waits for what is given up to be committed. */
+const SURRENDER_MS = 20_000
+
 /** The replica itself. */
 export interface StateSubject {
   readonly replica: number
@@ -26,12 +33,17 @@ export interface StateSubject {
   readonly applier: GroupApplier
   readonly reads: ReadRequests
   readonly snapshots: GroupSnapshots
+  readonly configuration: GroupConfiguration
+  readonly configurationIndex: LogIndex
 }
 
 export interface StateParts {
   readonly services: HostServices
   readonly log: GroupLog
   readonly inbox: GroupInbox
+  readonly stepper: GroupStepper
+  /** The state machine can go on without entries. */
+  readonly canPassLost: boolean
   readonly configured: (configuration: GroupConfiguration, index: LogIndex) => void
   readonly wake: () => void
 }
@@ -40,6 +52,8 @@ export interface StateParts {
 export class ReplicaState {
   readonly fetch: StateFetch
   readonly server: StateServer
+  /** Entries that nobody has, given up by an operator. */
+  readonly surrender: DamageSurrender
   readonly #subject: StateSubject
   readonly #parts: StateParts
   readonly #machine: MachineSnapshots | undefined
@@ -64,6 +78,25 @@ export class ReplicaState {
       receiver: this.#receiver(),
       restore: info => this.#restore(info),
     })
+    this.surrender = new DamageSurrender({
+      ...{ log, clock: services.clock, patienceMs: SURRENDER_MS },
+      hole: () => this.#holeAhead(),
+      commit: () => parts.stepper.status().commit,
+      applied: () => applier.applied,
+      leads: () => subject.leadership.role === 'leader',
+      hidesConfiguration: () => parts.stepper.status().hidesConfiguration,
+      peers: () => places.known.filter(({ replica }) => replica !== subject.replica),
+      askFrames: async ({ replica, node }, { before, last }) => {
+        const envelope = { group: log.group, from: subject.replica, to: replica }
+        const { index, term, chain } = last
+        const range = { first: before.index + 1, last: { index, term, chain }, bytesMax: 1 }
+        return (await services.fetchFrames(node, { ...envelope, ...range })).status
+      },
+      askState: ({ replica, node }, least) =>
+        services.fetchState(node, { group: log.group, from: subject.replica, to: replica, least }),
+      propose: payload => this.#propose(payload),
+      pass: (hole, givenUpAt) => this.#pass(hole, givenUpAt),
+    })
     this.server = new StateServer({
       ...{ log, machine, sends: services.snapshots, report },
       term: () => subject.leadership.term,
@@ -87,6 +120,41 @@ export class ReplicaState {
   holesUnhelped(holes: readonly HoleRange[]): void {
     this.#unhelped = holes
     this.fetch.look()
+    this.surrender.lookAhead().catch((error: unknown) => {
+      const message = `the log was not searched for what is given up: ${String(error)}`
+      this.#parts.services.report({ level: 'warn', group: this.#parts.log.group, message })
+    })
+  }
+
+  /** The hole that apply has come to, all of it committed. */
+  #holeAhead(): Hole | undefined {
+    const { applier, halted } = this.#subject
+    const { log, stepper, canPassLost } = this.#parts
+    if (halted !== undefined || !canPassLost || applier.restoring) return undefined
+    const { commit } = stepper.status()
+    return log.holes.find(({ before, last }) => before.index === applier.applied && last.index <= commit)
+  }
+
+  #propose(payload: Uint8Array): LogIndex | string {
+    const { stepper, wake } = this.#parts
+    const entry = { size: frameBytes(payload.length), payload: plainBody(FrameKind.lostRange, payload) }
+    const result = stepper.step({ type: 'propose', entries: [entry] })
+    wake()
+    if (result.type === 'accepted') return result.index
+    return result.type === 'dropped' ? result.message : 'the proposal was passed on'
+  }
+
+  #pass({ before, last }: Hole, givenUpAt: LogIndex): void {
+    const { applier, leadership, reads, configuration, configurationIndex } = this.#subject
+    const { services, log, inbox, wake } = this.#parts
+    const { index, term, nextOffset } = last
+    applier.pass({ index, term, nextOffset }, givenUpAt)
+    inbox.input({ type: 'stateRestored', state: { index, term, configuration, configurationIndex } })
+    leadership.overtaken()
+    reads.applied(applier.applied)
+    const message = `entries ${before.index + 1} to ${index} are passed over: entry ${givenUpAt} gives them up`
+    services.report({ level: 'error', group: log.group, message })
+    wake()
   }
 
   async close(): Promise<void> {

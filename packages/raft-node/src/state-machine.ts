@@ -28,6 +28,13 @@ export interface StateMachine {
    */
   apply(frames: readonly Frame[]): readonly unknown[] | undefined
 
+  /**
+   * The entries up to `last` count as applied and will never be seen: an operator has given them up, by the entry at
+   * `givenUpAt`, which is applied in its turn. Called between two batches, when the entry before them is applied. Absent: a
+   * state that lacks an entry is of no use, and nothing is ever given up.
+   */
+  passLost?(last: AppliedPosition & { readonly nextOffset: number }, givenUpAt: number): void
+
   /** This replica became leader and has applied the first entry of its term, or stopped being leader. */
   leadership(event: LeadershipEvent): void
 

@@ -49,6 +49,11 @@ export class CheckpointWriter {
     return next
   }
 
+  /** The next one holds all of the state: more has changed than can be collected. */
+  wholeNext(): void {
+    this.#full = true
+  }
+
   /**
    * Writes all of a state that has taken the place of what was stored; changes that were collected before are void.
    *
@@ -66,20 +71,23 @@ export class CheckpointWriter {
   }
 
   async #write(): Promise<AppliedPosition> {
-    const changes = this.#collect(this.#full)
+    const full = this.#full
+    const changes = this.#collect(full)
     const { applied, puts, deletes } = changes
     if (applied.index === this.#stored.index) {
       changes.retain()
       return this.#stored
     }
+    // Meanwhile somebody may want all of it again.
+    this.#full = false
     try {
-      await this.#store.commit(this.#group, { applied, full: this.#full, puts, deletes })
+      await this.#store.commit(this.#group, { applied, full, puts, deletes })
       await this.#store.flush()
     } catch (error) {
+      this.#full ||= full
       changes.retain()
       throw error
     }
-    this.#full = false
     this.#stored = applied
     return applied
   }

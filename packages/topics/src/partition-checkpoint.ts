@@ -13,12 +13,15 @@ const PARTITION_KEY: Uint8Array = Uint8Array.of(PARTITION)
 export interface PartitionPosition {
   readonly logStartOffset: number
   readonly nextOffset: number
+  /** Index of the newest entry that gives up others: no producer is remembered from before it. 0: there is none. */
+  readonly forgottenAt: number
 }
 
 export function encodePosition(position: PartitionPosition): StateEntry {
   const message = create(PartitionStateSchema, {
     logStartOffset: BigInt(position.logStartOffset),
     nextOffset: BigInt(position.nextOffset),
+    forgottenAt: BigInt(position.forgottenAt),
   })
   return { key: PARTITION_KEY, value: toBinary(PartitionStateSchema, message) }
 }
@@ -51,5 +54,9 @@ export function decodePartition(entries: readonly StateEntry[]): {
 
 function decodePosition(value: Uint8Array): PartitionPosition {
   const message = fromBinary(PartitionStateSchema, value)
-  return { logStartOffset: Number(message.logStartOffset), nextOffset: Number(message.nextOffset) }
+  const { logStartOffset, nextOffset, forgottenAt } = message
+  return {
+    ...{ logStartOffset: Number(logStartOffset), nextOffset: Number(nextOffset) },
+    forgottenAt: Number(forgottenAt),
+  }
 }

@@ -2,10 +2,11 @@
 import type { Frame, FrameBody } from '@millrace/record'
 import { FrameKind } from '@millrace/record'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { encodeLogStart } from './log-start.ts'
 import { MemoryStateStore } from './memory-state-store.ts'
 import { PartitionMachine } from './partition-machine.ts'
+import { producerKey } from './producer-table.ts'
 import { FakeGroup } from './testing/fake-group.ts'
 import { idempotent, newMachine, PartitionFixture } from './testing/partition-fixture.ts'
 
@@ -225,7 +226,7 @@ describe('halts', () => {
     expect(machine.nextOffset).toBe(2)
   })
 
-  test.each([FrameKind.command, FrameKind.lostRange, FrameKind.cursor, 99 as FrameKind])(
+  test.each([FrameKind.command, FrameKind.cursor, 99 as FrameKind])(
     'on kind %s, which needs newer software',
     async kind => {
       const { at, machine } = await replica()
@@ -251,5 +252,109 @@ describe('halts', () => {
     const open = (base: { index: number; nextOffset: number }) =>
       new PartitionMachine({ group: at.group, stateStore: new MemoryStateStore(), base })
     expect(() => open({ index: 10, nextOffset: 5 })).toThrow(/no checkpoint/)
+  })
+})
+
+describe('entries that are given up', () => {
+  const by = (producer: number, sequence: number): Partial<FrameBody> => ({
+    ...{ recordCount: 2, producerId: new Uint8Array(16).fill(producer), sequence, payloadCrc: sequence },
+  })
+
+  /** Entries 2 to 9: the third and fourth are lost, the seventh gives them up. */
+  async function logWithLoss(): Promise<{ at: FakeGroup; frames: readonly Frame[]; givenUpAt: number }> {
+    const at = await FakeGroup.create(5, log => newMachine(log, new MemoryStateStore()))
+    const bodies = [by(1, 0), by(2, 0), by(1, 1), by(2, 1), by(1, 2), by(3, 0), { kind: FrameKind.lostRange }, by(4, 0)]
+    const frames = bodies.map(body => at.append(body))
+    return { at, frames, givenUpAt: frames[6]!.header.index }
+  }
+
+  const endOf = (frame: Frame): { index: number; term: number; nextOffset: number } => {
+    const { index, term, baseOffset, recordCount } = frame.header
+    return { index, term, nextOffset: baseOffset + recordCount }
+  }
+
+  test('leave the same state on a replica that has them and on one that has not, from the entry that says so on', async () => {
+    const { at, frames, givenUpAt } = await logWithLoss()
+    const whole = newMachine(at.log, new MemoryStateStore())
+    whole.apply(frames)
+    const store = new MemoryStateStore()
+    for (let cut = 4; cut <= frames.length; cut++) {
+      const machine = newMachine(at.log, store)
+      machine.apply(frames.slice(0, 2))
+      await machine.checkpoint()
+      machine.passLost(endOf(frames[3]!), givenUpAt)
+      expect([machine.nextOffset, machine.applied.index]).toEqual([8, frames[3]!.header.index])
+      machine.apply(frames.slice(4, cut))
+      await machine.checkpoint()
+      const again = new PartitionMachine({ group: 5, stateStore: store, stored: store.load(5), base: at.log.base })
+      expect(again.stateHash()).toBe(machine.stateHash())
+      for (const each of [machine, again]) {
+        if (cut < frames.length) each.apply(frames.slice(cut))
+        expect([each.stateHash(), each.nextOffset]).toEqual([whole.stateHash(), whole.nextOffset])
+      }
+      await store.drop(5)
+    }
+  })
+
+  test('leave no producer known while the entry that says so is not applied either', async () => {
+    const { at, frames, givenUpAt } = await logWithLoss()
+    const machine = newMachine(at.log, new MemoryStateStore())
+    machine.apply(frames.slice(0, 2))
+    machine.passLost(endOf(frames[3]!), givenUpAt)
+    machine.apply(frames.slice(4, 6))
+    machine.leadership({ type: 'started', term: 1, nextOffset: machine.nextOffset })
+    // The next one of what was read between, a repetition of what was lost.
+    for (const sequence of [3, 1]) {
+      const id = new Uint8Array(16).fill(1)
+      const decision = machine.decide(idempotent('ab', sequence, 0, id), producerKey(id))
+      expect(decision).toMatchObject({ type: 'refuse', error: { code: 'PRODUCER_UNKNOWN' } })
+    }
+  })
+
+  test('leave no producer known, for good: nothing of theirs is taken as if it were new', async () => {
+    const { at, frames } = await logWithLoss()
+    const store = new MemoryStateStore()
+    const machine = newMachine(at.log, store)
+    machine.apply(frames)
+    await machine.checkpoint()
+    for (const each of [
+      machine,
+      new PartitionMachine({ group: 5, stateStore: store, stored: store.load(5), base: at.log.base }),
+    ]) {
+      each.leadership({ type: 'started', term: 1, nextOffset: each.nextOffset })
+      const decide = (producer: number, sequence: number, retry: boolean): string => {
+        const id = new Uint8Array(16).fill(producer)
+        const batch = { ...idempotent('ab', sequence, 0, id) }
+        const decision = each.decide({ ...batch, producer: { ...batch.producer!, retry } }, producerKey(id))
+        return decision.type === 'refuse' ? decision.error.code : decision.type
+      }
+      expect([decide(1, 3, false), decide(1, 0, true), decide(9, 0, true)]).toEqual(Array(3).fill('PRODUCER_UNKNOWN'))
+      expect(decide(9, 0, false)).toBe('accept')
+    }
+  })
+
+  test('are given up while a checkpoint is being written: the next one leaves none of what is forgotten', async () => {
+    const { at, frames, givenUpAt } = await logWithLoss()
+    const store = new MemoryStateStore()
+    const machine = newMachine(at.log, store)
+    machine.apply(frames.slice(0, 1))
+    await machine.checkpoint()
+    machine.apply(frames.slice(1, 2))
+    const commit = store.commit.bind(store)
+    vi.spyOn(store, 'commit').mockImplementationOnce(async (group, checkpoint) => {
+      machine.passLost(endOf(frames[3]!), givenUpAt)
+      await commit(group, checkpoint)
+    })
+    await machine.checkpoint()
+    await machine.checkpoint()
+    const again = new PartitionMachine({ group: 5, stateStore: store, stored: store.load(5), base: at.log.base })
+    expect(again.stateHash()).toBe(machine.stateHash())
+  })
+
+  test('are never behind what is applied', async () => {
+    const { at, frames, givenUpAt } = await logWithLoss()
+    const machine = newMachine(at.log, new MemoryStateStore())
+    machine.apply(frames.slice(0, 5))
+    expect(() => machine.passLost(endOf(frames[3]!), givenUpAt)).toThrow('is given up')
   })
 })

@@ -49,6 +49,8 @@ export class PartitionMachine implements StateMachine {
   readonly #producersMax: number | undefined
   #isStateMissing: boolean
   #producers: ProducerTable
+  /** No producer is remembered from entries before this one. */
+  #forgottenAt = 0
   readonly #pending = new PendingAppends()
   readonly #checkpoints: CheckpointWriter
   #applied: AppliedPosition
@@ -73,7 +75,8 @@ export class PartitionMachine implements StateMachine {
     const decoded = stored === undefined ? undefined : decodePartition(stored.entries)
     this.#isStateMissing = isMissing
     this.#producersMax = producersMax
-    this.#producers = new ProducerTable(decoded?.producers, producersMax)
+    this.#forgottenAt = decoded?.position.forgottenAt ?? 0
+    this.#producers = this.#tableOf(decoded?.producers)
     this.#applied = stored?.applied ?? { index: 0, term: 0 }
     this.#broughtTo = this.#applied.index
     this.#nextIndex = (stored?.applied.index ?? base.index) + 1
@@ -156,6 +159,20 @@ export class PartitionMachine implements StateMachine {
     return undefined
   }
 
+  /** @see StateMachine.passLost */
+  passLost(last: AppliedPosition & { readonly nextOffset: number }, givenUpAt: number): void {
+    const { index, term, nextOffset } = last
+    if (index < this.#nextIndex || nextOffset < this.#nextOffset) {
+      throw new InvariantError(`group ${this.group}: entry ${index} is given up, and entry ${this.#nextIndex} is due`)
+    }
+    this.#applied = { index, term }
+    this.#nextIndex = index + 1
+    this.#nextOffset = nextOffset
+    this.#forget(givenUpAt)
+    this.#pending.drop()
+    this.waiters.advance(this.#nextOffset)
+  }
+
   leadership(event: LeadershipEvent): void {
     this.#pending.drop()
     switch (event.type) {
@@ -195,7 +212,8 @@ export class PartitionMachine implements StateMachine {
     const decoded = stored === undefined ? undefined : decodePartition(stored.entries)
     this.#isStateMissing = true
     this.#pending.drop()
-    this.#producers = new ProducerTable(decoded?.producers, this.#producersMax)
+    this.#forgottenAt = decoded?.position.forgottenAt ?? 0
+    this.#producers = this.#tableOf(decoded?.producers)
     this.#applied = stored?.applied ?? { index: snapshot.index, term: snapshot.term }
     this.#broughtTo = this.#applied.index
     this.#nextIndex = this.#applied.index + 1
@@ -217,6 +235,10 @@ export class PartitionMachine implements StateMachine {
       case FrameKind.noop:
       case FrameKind.configuration:
         return
+      case FrameKind.lostRange:
+        // Here too where nothing was missing: the table is the same on every replica from now on.
+        this.#forget(header.index)
+        return
       case FrameKind.records:
         this.#applyRecords(header)
         return
@@ -224,7 +246,6 @@ export class PartitionMachine implements StateMachine {
         this.#applyLogStart(frame)
         return
       case FrameKind.command:
-      case FrameKind.lostRange:
       case FrameKind.cursor:
         throw this.#broken(header, `is of kind ${header.kind}, which needs newer software`)
       default:
@@ -235,7 +256,8 @@ export class PartitionMachine implements StateMachine {
   #applyRecords(header: FrameHeader): void {
     if (header.recordCount < 1) throw this.#broken(header, 'holds no record')
     const key = producerKey(header.producerId)
-    if (key !== NO_PRODUCER_KEY) this.#producers.apply(key, header)
+    // Between entries that are given up and the one that says so, nobody knows which sequence a producer is at.
+    if (key !== NO_PRODUCER_KEY && header.index > this.#forgottenAt) this.#producers.apply(key, header)
     this.#nextOffset += header.recordCount
   }
 
@@ -247,6 +269,16 @@ export class PartitionMachine implements StateMachine {
       throw this.#broken(frame.header, `starts the log at ${offset}, beyond the next offset ${this.#nextOffset}`)
     }
     this.#logStartOffset = Math.max(this.#logStartOffset, offset)
+  }
+
+  #forget(at: number): void {
+    this.#forgottenAt = Math.max(this.#forgottenAt, at)
+    this.#producers = this.#tableOf()
+    this.#checkpoints.wholeNext()
+  }
+
+  #tableOf(entries?: ConstructorParameters<typeof ProducerTable>[0]): ProducerTable {
+    return new ProducerTable(entries, this.#producersMax, this.#forgottenAt > 0)
   }
 
   #collect(full: boolean): StateChanges {
@@ -270,7 +302,10 @@ export class PartitionMachine implements StateMachine {
   }
 
   #position(): StateEntry {
-    return encodePosition({ logStartOffset: this.#logStartOffset, nextOffset: this.#nextOffset })
+    return encodePosition({
+      ...{ logStartOffset: this.#logStartOffset, nextOffset: this.#nextOffset },
+      forgottenAt: this.#forgottenAt,
+    })
   }
 
   #broken(header: FrameHeader, what: string): InvariantError {

@@ -39,13 +39,19 @@ export function producerKey(id: Uint8Array): string {
 export class ProducerTable {
   readonly #entries: Map<string, ProducerEntry>
   readonly #producersMax: number
+  readonly #hasForgotten: boolean
   #changed = new Set<string>()
 
-  /** @param entries what a checkpoint held, in any order */
+  /**
+   * @param entries what a checkpoint held, in any order
+   * @param hasForgotten producers were forgotten before
+   */
   constructor(
     entries: Iterable<readonly [string, ProducerEntry]> = [],
     producersMax: number = TOPIC_LIMITS.producersPerPartitionMax,
+    hasForgotten = false,
   ) {
+    this.#hasForgotten = hasForgotten
     this.#entries = new Map([...entries].sort((a, b) => a[1].lastIndex - b[1].lastIndex))
     this.#producersMax = producersMax
   }
@@ -55,11 +61,11 @@ export class ProducerTable {
   }
 
   /**
-   * No producer was ever forgotten, so one that is not here has stored nothing. Producers leave only where there are too
-   * many, and the table stays full from then on: it is complete as long as it is not full.
+   * No producer was ever forgotten, so one that is not here has stored nothing. Producers leave only where entries were given
+   * up, all of them, and where there are too many; then the table stays full: it is complete as long as it is not.
    */
   get complete(): boolean {
-    return this.#entries.size < this.#producersMax
+    return !this.#hasForgotten && this.#entries.size < this.#producersMax
   }
 
   get(key: string): ProducerEntry | undefined {

@@ -32,6 +32,7 @@ import { checkPartition, findTopic } from '../cluster/topic-lookup.ts'
 import { sleep } from '../timing.ts'
 import { backUpGroup } from './backup-stream.ts'
 import { describeCluster } from './describe-cluster.ts'
+import { giveUpRange } from './give-up-range.ts'
 import { isForwarded } from './log-service.ts'
 import { admitNode, describeMembers, joinCluster, removeNode } from './membership-service.ts'
 
@@ -52,6 +53,7 @@ export function clusterService(context: BrokerContext): ServiceImpl<typeof Clust
       await removeNode(context, node, call)
       return create(RemoveNodeResponseSchema)
     },
+    giveUpRange: (request, call) => giveUpRange(context, request, call),
     describeMembers: () => describeMembers(context),
     backUpGroup: (request, call) => backUpGroup(context, request, AbortSignal.any([call.signal, context.stopping])),
   }

@@ -71,8 +71,9 @@ export async function call<Response extends DescMessage>(
   schema: Response,
   request: JsonValue,
   signal?: AbortSignal,
+  timeoutMs: number = TIMEOUT_MS,
 ): Promise<MessageShape<Response>> {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS)
+  const timeout = AbortSignal.timeout(timeoutMs)
   const options = {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

@@ -8,6 +8,7 @@ import { EXIT, type ExitCode } from '../exit-code.ts'
 import { formatBytes, formatCount } from '../quantities.ts'
 import { tableLines } from '../terminal/table.ts'
 import type { Terminal } from '../terminal/terminal.ts'
+import { lostRangeCommand } from './cluster-lost-range.ts'
 import { memberCommands } from './cluster-members.ts'
 import { recoverCommand } from './cluster-recover.ts'
 import { jsonOption, urlOption, urlsFrom } from './common-options.ts'
@@ -35,7 +36,7 @@ export function clusterCommand(terminal: Terminal, setExitCode: (code: ExitCode)
         if (problemsOf(summary).length > 0) setExitCode(EXIT.failed)
       }),
   )
-  return cluster.addCommand(recoverCommand(terminal))
+  return cluster.addCommand(recoverCommand(terminal)).addCommand(lostRangeCommand(terminal))
 }
 
 async function clusterSummary(urls: readonly string[]): Promise<ClusterSummary> {

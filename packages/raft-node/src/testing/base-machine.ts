@@ -43,6 +43,10 @@ export class BaseMachine implements StateMachine {
     return this.#inner.apply(frames)
   }
 
+  passLost({ index, term }: AppliedPosition): void {
+    this.#last = { index, term }
+  }
+
   leadership(): void {
     // Nothing to do.
   }

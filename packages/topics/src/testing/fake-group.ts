@@ -192,6 +192,10 @@ export class FakeGroup implements GroupHandle {
     return this.log.base.index
   }
 
+  giveUpDamage(): Promise<never> {
+    return Promise.reject(new Error('nothing is damaged here'))
+  }
+
   observe(observer: GroupObserver): () => void {
     this.#observers.add(observer)
     return () => this.#observers.delete(observer)

@@ -10,7 +10,74 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/v1alpha1/cluster.proto.
  */
 export const file_millrace_v1alpha1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MWFscGhhMS9jbHVzdGVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSIxChBBZG1pdE5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKA0SDwoHcmVwbGFjZRgCIAEoCCITChFBZG1pdE5vZGVSZXNwb25zZSJwChJKb2luQ2x1c3RlclJlcXVlc3QSDAoEbm9kZRgBIAEoDRIOCgZmb2xkZXIYAiABKAkSEgoKY2xpZW50X3VybBgDIAEoCRIUCgxwZWVyX2FkZHJlc3MYBCABKAkSEgoKY2x1c3Rlcl9pZBgFIAEoCSJfChNKb2luQ2x1c3RlclJlc3BvbnNlEhkKEWNhdGFsb2d1ZV9yZXBsaWNhGAEgASgNEi0KBW5vZGVzGAIgAygLMh4ubWlsbHJhY2UudjFhbHBoYTEuQ2x1c3Rlck5vZGUiIQoRUmVtb3ZlTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoDSIUChJSZW1vdmVOb2RlUmVzcG9uc2UiGAoWRGVzY3JpYmVNZW1iZXJzUmVxdWVzdCJ3ChdEZXNjcmliZU1lbWJlcnNSZXNwb25zZRIsCgVub2RlcxgBIAMoCzIdLm1pbGxyYWNlLnYxYWxwaGExLk1lbWJlck5vZGUSLgoGZ3JvdXBzGAIgAygLMh4ubWlsbHJhY2UudjFhbHBoYTEuTWVtYmVyR3JvdXAiOwoKTWVtYmVyTm9kZRIMCgRub2RlGAEgASgNEg4KBmFkbWl0cxgCIAEoCBIPCgdyZW1vdmVkGAMgASgIInIKC01lbWJlckdyb3VwEg0KBWdyb3VwGAEgASgEEg0KBXRvcGljGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoDRIyCghyZXBsaWNhcxgEIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLk1lbWJlclJlcGxpY2EiLgoNTWVtYmVyUmVwbGljYRIPCgdyZXBsaWNhGAEgASgNEgwKBG5vZGUYAiABKA0iIwoSQmFja1VwR3JvdXBSZXF1ZXN0Eg0KBWdyb3VwGAEgASgEIm8KE0JhY2tVcEdyb3VwUmVzcG9uc2USLQoEaGVhZBgBIAEoCzIdLm1pbGxyYWNlLnYxYWxwaGExLkJhY2t1cEhlYWRIABIPCgVzdGF0ZRgCIAEoDEgAEhAKBmZyYW1lcxgDIAEoDEgAQgYKBHBhcnQi9QEKCkJhY2t1cEhlYWQSEgoKY2x1c3Rlcl9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEg0KBWdyb3VwGAMgASgEEi8KBGJhc2UYBCABKAsyIS5taWxscmFjZS52MWFscGhhMS5CYWNrdXBQb3NpdGlvbhIaChJiYXNlX2NvbmZpZ3VyYXRpb24YBSABKAwSIAoYYmFzZV9jb25maWd1cmF0aW9uX2luZGV4GAYgASgEEjAKBXBvaW50GAcgASgLMiEubWlsbHJhY2UudjFhbHBoYTEuQmFja3VwUG9zaXRpb24SEgoKc3RhdGVfaGFzaBgIIAEoByJkCg5CYWNrdXBQb3NpdGlvbhINCgVpbmRleBgBIAEoBBIMCgR0ZXJtGAIgASgEEg0KBWNoYWluGAMgASgHEhEKCXRpbWVzdGFtcBgEIAEoAxITCgtuZXh0X29mZnNldBgFIAEoBCIYChZEZXNjcmliZUNsdXN0ZXJSZXF1ZXN0IrQBChdEZXNjcmliZUNsdXN0ZXJSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgJEgwKBG5vZGUYAiABKA0SLQoFbm9kZXMYAyADKAsyHi5taWxscmFjZS52MWFscGhhMS5DbHVzdGVyTm9kZRIUCgxwcm90b2NvbF9taW4YBCABKA0SFAoMcHJvdG9jb2xfbWF4GAUgASgNEg8KB3ZlcnNpb24YBiABKAkSCwoDbm93GAcgASgDIlgKC0NsdXN0ZXJOb2RlEgwKBG5vZGUYASABKA0SEgoKY2xpZW50X3VybBgCIAEoCRIUCgxwZWVyX2FkZHJlc3MYAyABKAkSEQoJcmVhY2hhYmxlGAQgASgIIhMKEU5vZGVTdGF0dXNSZXF1ZXN0IqACChJOb2RlU3RhdHVzUmVzcG9uc2USDAoEbm9kZRgBIAEoDRISCgpjbHVzdGVyX2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKAkSEgoKc3RhcnRlZF9hdBgEIAEoAxIyCghyZXBsaWNhcxgFIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLlJlcGxpY2FTdGF0dXMSKwoEZGlzaxgGIAEoCzIdLm1pbGxyYWNlLnYxYWxwaGExLkRpc2tTdGF0dXMSMAoHcmVmdXNlZBgHIAMoCzIfLm1pbGxyYWNlLnYxYWxwaGExLlJlZnVzZWRHcm91cBIYChByZWNvcmRzX2FwcGVuZGVkGAggASgEEhYKDnJlc2lkZW50X2J5dGVzGAkgASgEIpoDCg1SZXBsaWNhU3RhdHVzEg0KBWdyb3VwGAEgASgEEg0KBXRvcGljGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoDRIMCgRyb2xlGAQgASgJEhMKC2xlYWRlcl9ub2RlGAUgASgNEgwKBHRlcm0YBiABKAQSDgoGY29tbWl0GAcgASgEEg8KB2FwcGxpZWQYCCABKAQSEgoKbGFzdF9pbmRleBgJIAEoBBIWCg5oaWdoX3dhdGVybWFyaxgKIAEoBBI0Cglmb2xsb3dlcnMYCyADKAsyIS5taWxscmFjZS52MWFscGhhMS5Gb2xsb3dlclN0YXR1cxI2CglyZWNlaXZpbmcYDCABKAsyIy5taWxscmFjZS52MWFscGhhMS5TbmFwc2hvdFRyYW5zZmVyEg8KB3JlcGxpY2EYDSABKA0SLAoGZGFtYWdlGA4gASgLMhwubWlsbHJhY2UudjFhbHBoYTEuTG9nRGFtYWdlEi0KBXN0YXRlGA8gASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuU3RhdGVSZXBhaXIiVAoLU3RhdGVSZXBhaXISDwoHbWlzc2luZxgBIAEoCBINCgVsZWFzdBgCIAEoBBIQCghyZXN0b3JlZBgDIAEoBBITCgtsYXN0X3NvdXJjZRgEIAEoDSJ+CglMb2dEYW1hZ2USKQoFaG9sZXMYASADKAsyGi5taWxscmFjZS52MWFscGhhMS5Mb2dIb2xlEhcKD2VudHJpZXNfbWlzc2luZxgCIAEoBBIYChBlbnRyaWVzX3JlcGFpcmVkGAMgASgEEhMKC2xhc3Rfc291cmNlGAQgASgNIiYKB0xvZ0hvbGUSDQoFZmlyc3QYASABKAQSDAoEbGFzdBgCIAEoBCK7AQoORm9sbG93ZXJTdGF0dXMSDAoEbm9kZRgBIAEoDRINCgVtYXRjaBgCIAEoBBINCgVzdGF0ZRgDIAEoCRILCgNsYWcYBCABKAQSFwoPcmVjZW50bHlfYWN0aXZlGAUgASgIEjUKCHNuYXBzaG90GAYgASgLMiMubWlsbHJhY2UudjFhbHBoYTEuU25hcHNob3RUcmFuc2ZlchIPCgdyZXBsaWNhGAcgASgNEg8KB2xlYXJuZXIYCCABKAgiRQoQU25hcHNob3RUcmFuc2ZlchINCgVpbmRleBgBIAEoBBINCgVieXRlcxgCIAEoBBITCgtieXRlc190b3RhbBgDIAEoBCJ0CgpEaXNrU3RhdHVzEhIKCmZyZWVfYnl0ZXMYASABKAQSEgoKdXNlZF9ieXRlcxgCIAEoBBIOCgZmc3luY3MYAyABKAQSFQoNZnN5bmNfbXNfbWVhbhgEIAEoARIXCg9hY2NlcHRzX2FwcGVuZHMYBSABKAgiLQoMUmVmdXNlZEdyb3VwEg0KBWdyb3VwGAEgASgEEg4KBnJlYXNvbhgCIAEoCSJOChlUcmFuc2ZlckxlYWRlcnNoaXBSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRIPCgd0b19ub2RlGAMgASgNIhwKGlRyYW5zZmVyTGVhZGVyc2hpcFJlc3BvbnNlMqMGCg5DbHVzdGVyU2VydmljZRJoCg9EZXNjcmliZUNsdXN0ZXISKS5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZUNsdXN0ZXJSZXF1ZXN0GioubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVDbHVzdGVyUmVzcG9uc2USWQoKTm9kZVN0YXR1cxIkLm1pbGxyYWNlLnYxYWxwaGExLk5vZGVTdGF0dXNSZXF1ZXN0GiUubWlsbHJhY2UudjFhbHBoYTEuTm9kZVN0YXR1c1Jlc3BvbnNlEnEKElRyYW5zZmVyTGVhZGVyc2hpcBIsLm1pbGxyYWNlLnYxYWxwaGExLlRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QaLS5taWxscmFjZS52MWFscGhhMS5UcmFuc2ZlckxlYWRlcnNoaXBSZXNwb25zZRJWCglBZG1pdE5vZGUSIy5taWxscmFjZS52MWFscGhhMS5BZG1pdE5vZGVSZXF1ZXN0GiQubWlsbHJhY2UudjFhbHBoYTEuQWRtaXROb2RlUmVzcG9uc2USXAoLSm9pbkNsdXN0ZXISJS5taWxscmFjZS52MWFscGhhMS5Kb2luQ2x1c3RlclJlcXVlc3QaJi5taWxscmFjZS52MWFscGhhMS5Kb2luQ2x1c3RlclJlc3BvbnNlElkKClJlbW92ZU5vZGUSJC5taWxscmFjZS52MWFscGhhMS5SZW1vdmVOb2RlUmVxdWVzdBolLm1pbGxyYWNlLnYxYWxwaGExLlJlbW92ZU5vZGVSZXNwb25zZRJoCg9EZXNjcmliZU1lbWJlcnMSKS5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZU1lbWJlcnNSZXF1ZXN0GioubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVNZW1iZXJzUmVzcG9uc2USXgoLQmFja1VwR3JvdXASJS5taWxscmFjZS52MWFscGhhMS5CYWNrVXBHcm91cFJlcXVlc3QaJi5taWxscmFjZS52MWFscGhhMS5CYWNrVXBHcm91cFJlc3BvbnNlMAFiBnByb3RvMw");
+  fileDesc("Ch9taWxscmFjZS92MWFscGhhMS9jbHVzdGVyLnByb3RvEhFtaWxscmFjZS52MWFscGhhMSJhChJHaXZlVXBSYW5nZVJlcXVlc3QSDQoFdG9waWMYASABKAkSEQoJcGFydGl0aW9uGAIgASgNEg8KB3dpdGhvdXQYAyADKA0SGAoQYWNjZXB0X2RhdGFfbG9zcxgEIAEoCCJtChNHaXZlVXBSYW5nZVJlc3BvbnNlEhQKDGZpcnN0X29mZnNldBgBIAEoBBITCgtuZXh0X29mZnNldBgCIAEoBBIrCgdlbnRyaWVzGAMgASgLMhoubWlsbHJhY2UudjFhbHBoYTEuTG9nSG9sZSIxChBBZG1pdE5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKA0SDwoHcmVwbGFjZRgCIAEoCCITChFBZG1pdE5vZGVSZXNwb25zZSJwChJKb2luQ2x1c3RlclJlcXVlc3QSDAoEbm9kZRgBIAEoDRIOCgZmb2xkZXIYAiABKAkSEgoKY2xpZW50X3VybBgDIAEoCRIUCgxwZWVyX2FkZHJlc3MYBCABKAkSEgoKY2x1c3Rlcl9pZBgFIAEoCSJfChNKb2luQ2x1c3RlclJlc3BvbnNlEhkKEWNhdGFsb2d1ZV9yZXBsaWNhGAEgASgNEi0KBW5vZGVzGAIgAygLMh4ubWlsbHJhY2UudjFhbHBoYTEuQ2x1c3Rlck5vZGUiIQoRUmVtb3ZlTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoDSIUChJSZW1vdmVOb2RlUmVzcG9uc2UiGAoWRGVzY3JpYmVNZW1iZXJzUmVxdWVzdCJ3ChdEZXNjcmliZU1lbWJlcnNSZXNwb25zZRIsCgVub2RlcxgBIAMoCzIdLm1pbGxyYWNlLnYxYWxwaGExLk1lbWJlck5vZGUSLgoGZ3JvdXBzGAIgAygLMh4ubWlsbHJhY2UudjFhbHBoYTEuTWVtYmVyR3JvdXAiOwoKTWVtYmVyTm9kZRIMCgRub2RlGAEgASgNEg4KBmFkbWl0cxgCIAEoCBIPCgdyZW1vdmVkGAMgASgIInIKC01lbWJlckdyb3VwEg0KBWdyb3VwGAEgASgEEg0KBXRvcGljGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoDRIyCghyZXBsaWNhcxgEIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLk1lbWJlclJlcGxpY2EiLgoNTWVtYmVyUmVwbGljYRIPCgdyZXBsaWNhGAEgASgNEgwKBG5vZGUYAiABKA0iIwoSQmFja1VwR3JvdXBSZXF1ZXN0Eg0KBWdyb3VwGAEgASgEIm8KE0JhY2tVcEdyb3VwUmVzcG9uc2USLQoEaGVhZBgBIAEoCzIdLm1pbGxyYWNlLnYxYWxwaGExLkJhY2t1cEhlYWRIABIPCgVzdGF0ZRgCIAEoDEgAEhAKBmZyYW1lcxgDIAEoDEgAQgYKBHBhcnQi9QEKCkJhY2t1cEhlYWQSEgoKY2x1c3Rlcl9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEg0KBWdyb3VwGAMgASgEEi8KBGJhc2UYBCABKAsyIS5taWxscmFjZS52MWFscGhhMS5CYWNrdXBQb3NpdGlvbhIaChJiYXNlX2NvbmZpZ3VyYXRpb24YBSABKAwSIAoYYmFzZV9jb25maWd1cmF0aW9uX2luZGV4GAYgASgEEjAKBXBvaW50GAcgASgLMiEubWlsbHJhY2UudjFhbHBoYTEuQmFja3VwUG9zaXRpb24SEgoKc3RhdGVfaGFzaBgIIAEoByJkCg5CYWNrdXBQb3NpdGlvbhINCgVpbmRleBgBIAEoBBIMCgR0ZXJtGAIgASgEEg0KBWNoYWluGAMgASgHEhEKCXRpbWVzdGFtcBgEIAEoAxITCgtuZXh0X29mZnNldBgFIAEoBCIYChZEZXNjcmliZUNsdXN0ZXJSZXF1ZXN0IrQBChdEZXNjcmliZUNsdXN0ZXJSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgJEgwKBG5vZGUYAiABKA0SLQoFbm9kZXMYAyADKAsyHi5taWxscmFjZS52MWFscGhhMS5DbHVzdGVyTm9kZRIUCgxwcm90b2NvbF9taW4YBCABKA0SFAoMcHJvdG9jb2xfbWF4GAUgASgNEg8KB3ZlcnNpb24YBiABKAkSCwoDbm93GAcgASgDIlgKC0NsdXN0ZXJOb2RlEgwKBG5vZGUYASABKA0SEgoKY2xpZW50X3VybBgCIAEoCRIUCgxwZWVyX2FkZHJlc3MYAyABKAkSEQoJcmVhY2hhYmxlGAQgASgIIhMKEU5vZGVTdGF0dXNSZXF1ZXN0IqACChJOb2RlU3RhdHVzUmVzcG9uc2USDAoEbm9kZRgBIAEoDRISCgpjbHVzdGVyX2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKAkSEgoKc3RhcnRlZF9hdBgEIAEoAxIyCghyZXBsaWNhcxgFIAMoCzIgLm1pbGxyYWNlLnYxYWxwaGExLlJlcGxpY2FTdGF0dXMSKwoEZGlzaxgGIAEoCzIdLm1pbGxyYWNlLnYxYWxwaGExLkRpc2tTdGF0dXMSMAoHcmVmdXNlZBgHIAMoCzIfLm1pbGxyYWNlLnYxYWxwaGExLlJlZnVzZWRHcm91cBIYChByZWNvcmRzX2FwcGVuZGVkGAggASgEEhYKDnJlc2lkZW50X2J5dGVzGAkgASgEIpoDCg1SZXBsaWNhU3RhdHVzEg0KBWdyb3VwGAEgASgEEg0KBXRvcGljGAIgASgJEhEKCXBhcnRpdGlvbhgDIAEoDRIMCgRyb2xlGAQgASgJEhMKC2xlYWRlcl9ub2RlGAUgASgNEgwKBHRlcm0YBiABKAQSDgoGY29tbWl0GAcgASgEEg8KB2FwcGxpZWQYCCABKAQSEgoKbGFzdF9pbmRleBgJIAEoBBIWCg5oaWdoX3dhdGVybWFyaxgKIAEoBBI0Cglmb2xsb3dlcnMYCyADKAsyIS5taWxscmFjZS52MWFscGhhMS5Gb2xsb3dlclN0YXR1cxI2CglyZWNlaXZpbmcYDCABKAsyIy5taWxscmFjZS52MWFscGhhMS5TbmFwc2hvdFRyYW5zZmVyEg8KB3JlcGxpY2EYDSABKA0SLAoGZGFtYWdlGA4gASgLMhwubWlsbHJhY2UudjFhbHBoYTEuTG9nRGFtYWdlEi0KBXN0YXRlGA8gASgLMh4ubWlsbHJhY2UudjFhbHBoYTEuU3RhdGVSZXBhaXIiVAoLU3RhdGVSZXBhaXISDwoHbWlzc2luZxgBIAEoCBINCgVsZWFzdBgCIAEoBBIQCghyZXN0b3JlZBgDIAEoBBITCgtsYXN0X3NvdXJjZRgEIAEoDSJ+CglMb2dEYW1hZ2USKQoFaG9sZXMYASADKAsyGi5taWxscmFjZS52MWFscGhhMS5Mb2dIb2xlEhcKD2VudHJpZXNfbWlzc2luZxgCIAEoBBIYChBlbnRyaWVzX3JlcGFpcmVkGAMgASgEEhMKC2xhc3Rfc291cmNlGAQgASgNIiYKB0xvZ0hvbGUSDQoFZmlyc3QYASABKAQSDAoEbGFzdBgCIAEoBCK7AQoORm9sbG93ZXJTdGF0dXMSDAoEbm9kZRgBIAEoDRINCgVtYXRjaBgCIAEoBBINCgVzdGF0ZRgDIAEoCRILCgNsYWcYBCABKAQSFwoPcmVjZW50bHlfYWN0aXZlGAUgASgIEjUKCHNuYXBzaG90GAYgASgLMiMubWlsbHJhY2UudjFhbHBoYTEuU25hcHNob3RUcmFuc2ZlchIPCgdyZXBsaWNhGAcgASgNEg8KB2xlYXJuZXIYCCABKAgiRQoQU25hcHNob3RUcmFuc2ZlchINCgVpbmRleBgBIAEoBBINCgVieXRlcxgCIAEoBBITCgtieXRlc190b3RhbBgDIAEoBCJ0CgpEaXNrU3RhdHVzEhIKCmZyZWVfYnl0ZXMYASABKAQSEgoKdXNlZF9ieXRlcxgCIAEoBBIOCgZmc3luY3MYAyABKAQSFQoNZnN5bmNfbXNfbWVhbhgEIAEoARIXCg9hY2NlcHRzX2FwcGVuZHMYBSABKAgiLQoMUmVmdXNlZEdyb3VwEg0KBWdyb3VwGAEgASgEEg4KBnJlYXNvbhgCIAEoCSJOChlUcmFuc2ZlckxlYWRlcnNoaXBSZXF1ZXN0Eg0KBXRvcGljGAEgASgJEhEKCXBhcnRpdGlvbhgCIAEoDRIPCgd0b19ub2RlGAMgASgNIhwKGlRyYW5zZmVyTGVhZGVyc2hpcFJlc3BvbnNlMoEHCg5DbHVzdGVyU2VydmljZRJoCg9EZXNjcmliZUNsdXN0ZXISKS5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZUNsdXN0ZXJSZXF1ZXN0GioubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVDbHVzdGVyUmVzcG9uc2USWQoKTm9kZVN0YXR1cxIkLm1pbGxyYWNlLnYxYWxwaGExLk5vZGVTdGF0dXNSZXF1ZXN0GiUubWlsbHJhY2UudjFhbHBoYTEuTm9kZVN0YXR1c1Jlc3BvbnNlEnEKElRyYW5zZmVyTGVhZGVyc2hpcBIsLm1pbGxyYWNlLnYxYWxwaGExLlRyYW5zZmVyTGVhZGVyc2hpcFJlcXVlc3QaLS5taWxscmFjZS52MWFscGhhMS5UcmFuc2ZlckxlYWRlcnNoaXBSZXNwb25zZRJWCglBZG1pdE5vZGUSIy5taWxscmFjZS52MWFscGhhMS5BZG1pdE5vZGVSZXF1ZXN0GiQubWlsbHJhY2UudjFhbHBoYTEuQWRtaXROb2RlUmVzcG9uc2USXAoLSm9pbkNsdXN0ZXISJS5taWxscmFjZS52MWFscGhhMS5Kb2luQ2x1c3RlclJlcXVlc3QaJi5taWxscmFjZS52MWFscGhhMS5Kb2luQ2x1c3RlclJlc3BvbnNlElkKClJlbW92ZU5vZGUSJC5taWxscmFjZS52MWFscGhhMS5SZW1vdmVOb2RlUmVxdWVzdBolLm1pbGxyYWNlLnYxYWxwaGExLlJlbW92ZU5vZGVSZXNwb25zZRJoCg9EZXNjcmliZU1lbWJlcnMSKS5taWxscmFjZS52MWFscGhhMS5EZXNjcmliZU1lbWJlcnNSZXF1ZXN0GioubWlsbHJhY2UudjFhbHBoYTEuRGVzY3JpYmVNZW1iZXJzUmVzcG9uc2USXAoLR2l2ZVVwUmFuZ2USJS5taWxscmFjZS52MWFscGhhMS5HaXZlVXBSYW5nZVJlcXVlc3QaJi5taWxscmFjZS52MWFscGhhMS5HaXZlVXBSYW5nZVJlc3BvbnNlEl4KC0JhY2tVcEdyb3VwEiUubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXF1ZXN0GiYubWlsbHJhY2UudjFhbHBoYTEuQmFja1VwR3JvdXBSZXNwb25zZTABYgZwcm90bzM");
+
+/**
+ * @generated from message millrace.v1alpha1.GiveUpRangeRequest
+ */
+export type GiveUpRangeRequest = Message<"millrace.v1alpha1.GiveUpRangeRequest"> & {
+  /**
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * @generated from field: uint32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * Nodes that are gone for good: they are not asked whether they have the records.
+   *
+   * @generated from field: repeated uint32 without = 3;
+   */
+  without: number[];
+
+  /**
+   * False: only say what would be given up.
+   *
+   * @generated from field: bool accept_data_loss = 4;
+   */
+  acceptDataLoss: boolean;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.GiveUpRangeRequest.
+ * Use `create(GiveUpRangeRequestSchema)` to create a new message.
+ */
+export const GiveUpRangeRequestSchema: GenMessage<GiveUpRangeRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 0);
+
+/**
+ * @generated from message millrace.v1alpha1.GiveUpRangeResponse
+ */
+export type GiveUpRangeResponse = Message<"millrace.v1alpha1.GiveUpRangeResponse"> & {
+  /**
+   * Records [first_offset, next_offset) cannot be read any more.
+   *
+   * @generated from field: uint64 first_offset = 1;
+   */
+  firstOffset: bigint;
+
+  /**
+   * @generated from field: uint64 next_offset = 2;
+   */
+  nextOffset: bigint;
+
+  /**
+   * The same as entries of the log.
+   *
+   * @generated from field: millrace.v1alpha1.LogHole entries = 3;
+   */
+  entries?: LogHole | undefined;
+};
+
+/**
+ * Describes the message millrace.v1alpha1.GiveUpRangeResponse.
+ * Use `create(GiveUpRangeResponseSchema)` to create a new message.
+ */
+export const GiveUpRangeResponseSchema: GenMessage<GiveUpRangeResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_v1alpha1_cluster, 1);
 
 /**
  * @generated from message millrace.v1alpha1.AdmitNodeRequest
@@ -32,7 +99,7 @@ export type AdmitNodeRequest = Message<"millrace.v1alpha1.AdmitNodeRequest"> & {
  * Use `create(AdmitNodeRequestSchema)` to create a new message.
  */
 export const AdmitNodeRequestSchema: GenMessage<AdmitNodeRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 0);
+  messageDesc(file_millrace_v1alpha1_cluster, 2);
 
 /**
  * @generated from message millrace.v1alpha1.AdmitNodeResponse
@@ -45,7 +112,7 @@ export type AdmitNodeResponse = Message<"millrace.v1alpha1.AdmitNodeResponse"> &
  * Use `create(AdmitNodeResponseSchema)` to create a new message.
  */
 export const AdmitNodeResponseSchema: GenMessage<AdmitNodeResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 1);
+  messageDesc(file_millrace_v1alpha1_cluster, 3);
 
 /**
  * @generated from message millrace.v1alpha1.JoinClusterRequest
@@ -84,7 +151,7 @@ export type JoinClusterRequest = Message<"millrace.v1alpha1.JoinClusterRequest">
  * Use `create(JoinClusterRequestSchema)` to create a new message.
  */
 export const JoinClusterRequestSchema: GenMessage<JoinClusterRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 2);
+  messageDesc(file_millrace_v1alpha1_cluster, 4);
 
 /**
  * @generated from message millrace.v1alpha1.JoinClusterResponse
@@ -108,7 +175,7 @@ export type JoinClusterResponse = Message<"millrace.v1alpha1.JoinClusterResponse
  * Use `create(JoinClusterResponseSchema)` to create a new message.
  */
 export const JoinClusterResponseSchema: GenMessage<JoinClusterResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 3);
+  messageDesc(file_millrace_v1alpha1_cluster, 5);
 
 /**
  * @generated from message millrace.v1alpha1.RemoveNodeRequest
@@ -125,7 +192,7 @@ export type RemoveNodeRequest = Message<"millrace.v1alpha1.RemoveNodeRequest"> &
  * Use `create(RemoveNodeRequestSchema)` to create a new message.
  */
 export const RemoveNodeRequestSchema: GenMessage<RemoveNodeRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 4);
+  messageDesc(file_millrace_v1alpha1_cluster, 6);
 
 /**
  * @generated from message millrace.v1alpha1.RemoveNodeResponse
@@ -138,7 +205,7 @@ export type RemoveNodeResponse = Message<"millrace.v1alpha1.RemoveNodeResponse">
  * Use `create(RemoveNodeResponseSchema)` to create a new message.
  */
 export const RemoveNodeResponseSchema: GenMessage<RemoveNodeResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 5);
+  messageDesc(file_millrace_v1alpha1_cluster, 7);
 
 /**
  * @generated from message millrace.v1alpha1.DescribeMembersRequest
@@ -151,7 +218,7 @@ export type DescribeMembersRequest = Message<"millrace.v1alpha1.DescribeMembersR
  * Use `create(DescribeMembersRequestSchema)` to create a new message.
  */
 export const DescribeMembersRequestSchema: GenMessage<DescribeMembersRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 6);
+  messageDesc(file_millrace_v1alpha1_cluster, 8);
 
 /**
  * @generated from message millrace.v1alpha1.DescribeMembersResponse
@@ -175,7 +242,7 @@ export type DescribeMembersResponse = Message<"millrace.v1alpha1.DescribeMembers
  * Use `create(DescribeMembersResponseSchema)` to create a new message.
  */
 export const DescribeMembersResponseSchema: GenMessage<DescribeMembersResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 7);
+  messageDesc(file_millrace_v1alpha1_cluster, 9);
 
 /**
  * @generated from message millrace.v1alpha1.MemberNode
@@ -204,7 +271,7 @@ export type MemberNode = Message<"millrace.v1alpha1.MemberNode"> & {
  * Use `create(MemberNodeSchema)` to create a new message.
  */
 export const MemberNodeSchema: GenMessage<MemberNode> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 8);
+  messageDesc(file_millrace_v1alpha1_cluster, 10);
 
 /**
  * @generated from message millrace.v1alpha1.MemberGroup
@@ -238,7 +305,7 @@ export type MemberGroup = Message<"millrace.v1alpha1.MemberGroup"> & {
  * Use `create(MemberGroupSchema)` to create a new message.
  */
 export const MemberGroupSchema: GenMessage<MemberGroup> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 9);
+  messageDesc(file_millrace_v1alpha1_cluster, 11);
 
 /**
  * @generated from message millrace.v1alpha1.MemberReplica
@@ -260,7 +327,7 @@ export type MemberReplica = Message<"millrace.v1alpha1.MemberReplica"> & {
  * Use `create(MemberReplicaSchema)` to create a new message.
  */
 export const MemberReplicaSchema: GenMessage<MemberReplica> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 10);
+  messageDesc(file_millrace_v1alpha1_cluster, 12);
 
 /**
  * @generated from message millrace.v1alpha1.BackUpGroupRequest
@@ -279,7 +346,7 @@ export type BackUpGroupRequest = Message<"millrace.v1alpha1.BackUpGroupRequest">
  * Use `create(BackUpGroupRequestSchema)` to create a new message.
  */
 export const BackUpGroupRequestSchema: GenMessage<BackUpGroupRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 11);
+  messageDesc(file_millrace_v1alpha1_cluster, 13);
 
 /**
  * @generated from message millrace.v1alpha1.BackUpGroupResponse
@@ -318,7 +385,7 @@ export type BackUpGroupResponse = Message<"millrace.v1alpha1.BackUpGroupResponse
  * Use `create(BackUpGroupResponseSchema)` to create a new message.
  */
 export const BackUpGroupResponseSchema: GenMessage<BackUpGroupResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 12);
+  messageDesc(file_millrace_v1alpha1_cluster, 14);
 
 /**
  * @generated from message millrace.v1alpha1.BackupHead
@@ -374,7 +441,7 @@ export type BackupHead = Message<"millrace.v1alpha1.BackupHead"> & {
  * Use `create(BackupHeadSchema)` to create a new message.
  */
 export const BackupHeadSchema: GenMessage<BackupHead> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 13);
+  messageDesc(file_millrace_v1alpha1_cluster, 15);
 
 /**
  * Where a log stands after an entry.
@@ -413,7 +480,7 @@ export type BackupPosition = Message<"millrace.v1alpha1.BackupPosition"> & {
  * Use `create(BackupPositionSchema)` to create a new message.
  */
 export const BackupPositionSchema: GenMessage<BackupPosition> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 14);
+  messageDesc(file_millrace_v1alpha1_cluster, 16);
 
 /**
  * @generated from message millrace.v1alpha1.DescribeClusterRequest
@@ -426,7 +493,7 @@ export type DescribeClusterRequest = Message<"millrace.v1alpha1.DescribeClusterR
  * Use `create(DescribeClusterRequestSchema)` to create a new message.
  */
 export const DescribeClusterRequestSchema: GenMessage<DescribeClusterRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 15);
+  messageDesc(file_millrace_v1alpha1_cluster, 17);
 
 /**
  * @generated from message millrace.v1alpha1.DescribeClusterResponse
@@ -477,7 +544,7 @@ export type DescribeClusterResponse = Message<"millrace.v1alpha1.DescribeCluster
  * Use `create(DescribeClusterResponseSchema)` to create a new message.
  */
 export const DescribeClusterResponseSchema: GenMessage<DescribeClusterResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 16);
+  messageDesc(file_millrace_v1alpha1_cluster, 18);
 
 /**
  * @generated from message millrace.v1alpha1.ClusterNode
@@ -511,7 +578,7 @@ export type ClusterNode = Message<"millrace.v1alpha1.ClusterNode"> & {
  * Use `create(ClusterNodeSchema)` to create a new message.
  */
 export const ClusterNodeSchema: GenMessage<ClusterNode> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 17);
+  messageDesc(file_millrace_v1alpha1_cluster, 19);
 
 /**
  * @generated from message millrace.v1alpha1.NodeStatusRequest
@@ -524,7 +591,7 @@ export type NodeStatusRequest = Message<"millrace.v1alpha1.NodeStatusRequest"> &
  * Use `create(NodeStatusRequestSchema)` to create a new message.
  */
 export const NodeStatusRequestSchema: GenMessage<NodeStatusRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 18);
+  messageDesc(file_millrace_v1alpha1_cluster, 20);
 
 /**
  * @generated from message millrace.v1alpha1.NodeStatusResponse
@@ -583,7 +650,7 @@ export type NodeStatusResponse = Message<"millrace.v1alpha1.NodeStatusResponse">
  * Use `create(NodeStatusResponseSchema)` to create a new message.
  */
 export const NodeStatusResponseSchema: GenMessage<NodeStatusResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 19);
+  messageDesc(file_millrace_v1alpha1_cluster, 21);
 
 /**
  * @generated from message millrace.v1alpha1.ReplicaStatus
@@ -684,7 +751,7 @@ export type ReplicaStatus = Message<"millrace.v1alpha1.ReplicaStatus"> & {
  * Use `create(ReplicaStatusSchema)` to create a new message.
  */
 export const ReplicaStatusSchema: GenMessage<ReplicaStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 20);
+  messageDesc(file_millrace_v1alpha1_cluster, 22);
 
 /**
  * A replica's state that is lost, or that comes from another replica.
@@ -724,7 +791,7 @@ export type StateRepair = Message<"millrace.v1alpha1.StateRepair"> & {
  * Use `create(StateRepairSchema)` to create a new message.
  */
 export const StateRepairSchema: GenMessage<StateRepair> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 21);
+  messageDesc(file_millrace_v1alpha1_cluster, 23);
 
 /**
  * What of a log cannot be read from its disk, and how far that is repaired from other replicas.
@@ -764,7 +831,7 @@ export type LogDamage = Message<"millrace.v1alpha1.LogDamage"> & {
  * Use `create(LogDamageSchema)` to create a new message.
  */
 export const LogDamageSchema: GenMessage<LogDamage> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 22);
+  messageDesc(file_millrace_v1alpha1_cluster, 24);
 
 /**
  * Entries [first, last], by Raft index.
@@ -788,7 +855,7 @@ export type LogHole = Message<"millrace.v1alpha1.LogHole"> & {
  * Use `create(LogHoleSchema)` to create a new message.
  */
 export const LogHoleSchema: GenMessage<LogHole> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 23);
+  messageDesc(file_millrace_v1alpha1_cluster, 25);
 
 /**
  * @generated from message millrace.v1alpha1.FollowerStatus
@@ -848,7 +915,7 @@ export type FollowerStatus = Message<"millrace.v1alpha1.FollowerStatus"> & {
  * Use `create(FollowerStatusSchema)` to create a new message.
  */
 export const FollowerStatusSchema: GenMessage<FollowerStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 24);
+  messageDesc(file_millrace_v1alpha1_cluster, 26);
 
 /**
  * @generated from message millrace.v1alpha1.SnapshotTransfer
@@ -879,7 +946,7 @@ export type SnapshotTransfer = Message<"millrace.v1alpha1.SnapshotTransfer"> & {
  * Use `create(SnapshotTransferSchema)` to create a new message.
  */
 export const SnapshotTransferSchema: GenMessage<SnapshotTransfer> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 25);
+  messageDesc(file_millrace_v1alpha1_cluster, 27);
 
 /**
  * @generated from message millrace.v1alpha1.DiskStatus
@@ -916,7 +983,7 @@ export type DiskStatus = Message<"millrace.v1alpha1.DiskStatus"> & {
  * Use `create(DiskStatusSchema)` to create a new message.
  */
 export const DiskStatusSchema: GenMessage<DiskStatus> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 26);
+  messageDesc(file_millrace_v1alpha1_cluster, 28);
 
 /**
  * @generated from message millrace.v1alpha1.RefusedGroup
@@ -938,7 +1005,7 @@ export type RefusedGroup = Message<"millrace.v1alpha1.RefusedGroup"> & {
  * Use `create(RefusedGroupSchema)` to create a new message.
  */
 export const RefusedGroupSchema: GenMessage<RefusedGroup> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 27);
+  messageDesc(file_millrace_v1alpha1_cluster, 29);
 
 /**
  * @generated from message millrace.v1alpha1.TransferLeadershipRequest
@@ -969,7 +1036,7 @@ export type TransferLeadershipRequest = Message<"millrace.v1alpha1.TransferLeade
  * Use `create(TransferLeadershipRequestSchema)` to create a new message.
  */
 export const TransferLeadershipRequestSchema: GenMessage<TransferLeadershipRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 28);
+  messageDesc(file_millrace_v1alpha1_cluster, 30);
 
 /**
  * @generated from message millrace.v1alpha1.TransferLeadershipResponse
@@ -982,7 +1049,7 @@ export type TransferLeadershipResponse = Message<"millrace.v1alpha1.TransferLead
  * Use `create(TransferLeadershipResponseSchema)` to create a new message.
  */
 export const TransferLeadershipResponseSchema: GenMessage<TransferLeadershipResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_v1alpha1_cluster, 29);
+  messageDesc(file_millrace_v1alpha1_cluster, 31);
 
 /**
  * The cluster as the node that answers sees it.
@@ -1059,6 +1126,17 @@ export const ClusterService: GenService<{
     methodKind: "unary";
     input: typeof DescribeMembersRequestSchema;
     output: typeof DescribeMembersResponseSchema;
+  },
+  /**
+   * Gives up records of one partition for good: damaged on every replica, in entries that none has applied. The partition
+   * takes no appends until then.
+   *
+   * @generated from rpc millrace.v1alpha1.ClusterService.GiveUpRange
+   */
+  giveUpRange: {
+    methodKind: "unary";
+    input: typeof GiveUpRangeRequestSchema;
+    output: typeof GiveUpRangeResponseSchema;
   },
   /**
    * One group of this node up to a point that is committed, at or after the call: head, state, frames, in this order. For
