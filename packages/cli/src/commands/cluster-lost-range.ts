@@ -15,7 +15,6 @@ interface LostRangeFlags {
   readonly acceptDataLoss?: boolean
 }
 
-const PARTITION_MAX = 1_000_000
 const HIGHEST_NODE = 65_535
 /** Every replica is asked, and the entry that says so is committed. */
 const TIMEOUT_MS = 30_000
@@ -24,9 +23,7 @@ export function lostRangeCommand(terminal: Terminal): Command {
   return new Command('lost-range')
     .description('give up records that are damaged on every replica, so that their partition goes on without them')
     .argument('<TOPIC>', 'name of the topic')
-    .argument('<PARTITION>', 'number of the partition', (text: string) =>
-      parseCount(text, 'PARTITION', 0, PARTITION_MAX),
-    )
+    .argument('<PARTITION>', 'number of the partition', (text: string) => parseCount(text, 'PARTITION', 0))
     .addOption(
       new Option('--without <NODE>', 'a node that is gone for good, and need not be asked; may be repeated')
         .argParser((text: string, sofar: readonly number[]) => [...sofar, parseCount(text, 'NODE', 1, HIGHEST_NODE)])
