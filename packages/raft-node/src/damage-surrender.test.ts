@@ -14,6 +14,7 @@ import { BaseMachine, type Durable, nothingDurable, recall } from './testing/bas
 import { damageEntries } from './testing/damaged-files.ts'
 import { SNAPSHOT_GROUP, SnapshotCluster } from './testing/snapshot-cluster.ts'
 import { until } from './testing/until.ts'
+import type { Transport } from './transport.ts'
 
 const KEYS = 12
 const DAMAGED = 8
@@ -22,6 +23,8 @@ interface LostCluster {
   readonly c: SnapshotCluster
   /** Starts a node. */
   start(node: number): Promise<void>
+  /** Nodes that ask nobody for a state. */
+  readonly silent: Set<number>
   /** Stops all nodes; their states are gone. */
   forgetAll(): Promise<void>
 }
@@ -33,7 +36,9 @@ async function lostCluster(past: readonly number[] = []): Promise<LostCluster> {
   const dirOf = (node: number): string => join(folder, `node-${node}`)
   const machines = new Map<number, BaseMachine>()
   const durables = new Map([1, 2, 3].map((node): [number, Durable] => [node, nothingDurable()]))
-  const c = new SnapshotCluster({
+  const silent = new Set<number>()
+  const c: SnapshotCluster = new SnapshotCluster({
+    transport: node => quietAbout(c.network.transport(node), node, silent),
     openStore: node => openStore(dirOf(node)),
     machine: (inner, id, fsm, store) => {
       const machine = new BaseMachine(inner, fsm, store, durables.get(id)!)
@@ -63,7 +68,14 @@ async function lostCluster(past: readonly number[] = []): Promise<LostCluster> {
       durables.set(node, nothingDurable())
     }
   }
-  return { c, start, forgetAll }
+  return { c, start, forgetAll, silent }
+}
+
+function quietAbout(transport: Transport, node: number, silent: ReadonlySet<number>): Transport {
+  const fetch = transport.fetchState.bind(transport)
+  transport.fetchState = (to, request) =>
+    silent.has(node) ? Promise.reject(new Error(`node ${node} asks nobody`)) : fetch(to, request)
+  return transport
 }
 
 function openStore(dir: string): Promise<LogStore> {
@@ -133,11 +145,20 @@ test('a replica that is not asked for its word finds it in its log, whoever lead
   await c.converged()
 })
 
-test('nothing is given up while a replica has a state that is past it', async () => {
-  const { c, start } = await lostCluster([3])
+test('nothing is given up while a replica has a state that is past it: the leader takes that, and leads from then on', async () => {
+  const { c, start, silent } = await lostCluster([3])
+  for (const node of [1, 2]) silent.add(node)
   for (const node of [1, 2]) await start(node)
-  await until('one leads', () => [1, 2].some(node => c.at(node).handle.status().role === 'leader'))
+  const inOffice = (): number[] => [1, 2].filter(node => c.at(node).handle.status().role === 'leader')
+  await until('one is elected', () => inOffice().length === 1)
   await start(3)
+  // What the leader takes holds the first entry of its term already.
+  await until('the third has everything', () => {
+    const [leader] = inOffice().map(node => c.at(node).handle.status())
+    const { applied } = c.at(3).handle.status()
+    return leader !== undefined && applied === leader.lastIndex
+  })
+  silent.clear()
   await c.converged()
   for (const { fsm } of c.up.values()) expect(fsm.keys).toHaveLength(KEYS + 1)
   const leader = await c.leader()

@@ -280,6 +280,8 @@ export class GroupReplica implements FailoverSubject {
       )
       if (task === undefined) return
       for (const entry of task.entries) bytes += entry.size
+      // A state that came from elsewhere may hold the first entry of this leader's term.
+      if (this.leadership.appliedTerm(task.entries.at(-1)?.term ?? 0, this.#stepper.nextOffset)) this.#leaderNews()
       this.#stepper.deliver(task.responses)
       if (this.#stepper.hasOutput || this.applier.hasWork) this.#wake()
     })
