@@ -134,6 +134,10 @@ export class Topic<T, K = string> {
    * itself after lost connections and leader changes, behind the last record, so that none is missed or comes twice.
    * Leaving the loop ends the read.
    *
+   * A position whose records retention has removed, at the start or after a lost connection, ends the read with
+   * OFFSET_OUT_OF_RANGE: nothing is skipped in silence. `details.logStartOffset` says where the rest begins; whoever wants
+   * to go on without what is lost reads from there, or from `'earliest'`.
+   *
    * @throws INVALID_ARGUMENT at once; UNKNOWN_TOPIC, OFFSET_OUT_OF_RANGE, UNREACHABLE, CANCELLED while reading
    */
   read(options: ReadOptions): TopicRead<T, K> {
