@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { type ContractStore, testLogStore } from '../../packages/testkit/src/contracts.ts'
 
 async function inMemory(): Promise<ContractStore> {
-  let store = new MemoryLogStore()
+  let store = new MemoryLogStore({ segmentBytesMax: 2_048 })
   const again = async (): Promise<LogStore> => {
     store = store.reopen()
     return store

@@ -18,7 +18,7 @@ export interface ContractExpectation {
   toBe(expected: unknown): void
 }
 
-/** One place where a store lives. */
+/** One place where a store lives, with segments of at most 4 KiB: the contract writes little, and wants several. */
 export interface ContractStore {
   /** The store, opened anew after what was there was stopped in order. */
   open(): Promise<LogStore>
