@@ -35,7 +35,7 @@ const BENCHMARKS: Readonly<
   profile: { what: 'where the time goes: CPU profiles of leader, follower, client; W1, W2 or W3', run: benchProfile },
   'raft-core': { what: 'the algorithm alone: three replicas in one thread, no I/O (about 10 s)', run: benchRaftCore },
   'raft-node': {
-    what: 'one group on three processes beside bare disk, TCP and gRPC (2 min; --quick)',
+    what: 'one group on three processes beside bare disk, TCP and gRPC (2 min; --quick, --profile)',
     run: benchRaftNode,
   },
 }

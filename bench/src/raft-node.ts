@@ -12,6 +12,7 @@ import { freePorts } from '@millrace/testkit'
 import { BareFile } from './log-store/bare-loop.ts'
 import { overGrpc, overTcp } from './raft-node/bare-transfer.ts'
 import type { RunOrder, RunReport, SinkPorts, StateReport } from './raft-node/messages.ts'
+import { NodeProfiles, type Profiled } from './raft-node/node-profiles.ts'
 import { grouped } from './statistics.ts'
 
 const ENTRY_BYTES = [100, 1_024, 65_536, 1_048_576]
@@ -28,9 +29,10 @@ interface Bare {
   readonly grpc: number
 }
 
-/** `pnpm bench raft-node [--quick]` */
+/** `pnpm bench raft-node [--quick] [--profile]` */
 export async function benchRaftNode(args: readonly string[]): Promise<void> {
   const limits = args.includes('--quick') ? QUICK : FULL
+  const profiles = args.includes('--profile') ? new NodeProfiles() : undefined
   const folder = await mkdtemp(join(tmpdir(), 'millrace-bench-'))
   const children: ChildProcess[] = []
   const start = (file: string, ...rest: string[]): ChildProcess => {
@@ -42,23 +44,32 @@ export async function benchRaftNode(args: readonly string[]): Promise<void> {
     const sink = start('sink.ts')
     const ports = await heard<SinkPorts>(sink)
     const nodePorts = await freePorts(NODES)
-    const nodes = nodePorts.map((_, i) =>
-      start('group-node.ts', `${i + 1}`, join(folder, `${i + 1}`), ...nodePorts.map(String)),
-    )
+    const nodes = startNodes(nodePorts, folder, start, profiles)
     await Promise.all(nodes.map(node => heard(node)))
     print(['entry', 'in flight', 'entries/s', 'MB/s', 'p50 ms', 'CPU s/GB', 'copies: leader', 'follower'], BARE_TITLES)
     for (const entryBytes of ENTRY_BYTES) {
       const bare = await measureBare(join(folder, 'bare'), ports, entryBytes, limits)
       for (const inFlight of IN_FLIGHT) {
         const order: RunOrder = { type: 'run', entryBytes, inFlight, ...limits }
-        print([size(entryBytes), `${inFlight}`, ...(await measureGroup(nodes, order))], bareCells(bare))
+        print([size(entryBytes), `${inFlight}`, ...(await measureGroup(nodes, order, profiles))], bareCells(bare))
       }
     }
+    process.stdout.write(profiles?.text ?? '')
   } finally {
     for (const child of children) child.disconnect()
     await Promise.all(children.map(child => new Promise(resolve => child.once('exit', resolve))))
     await rm(folder, { recursive: true })
   }
+}
+
+function startNodes(
+  ports: readonly number[],
+  folder: string,
+  start: (file: string, ...rest: string[]) => ChildProcess,
+  profiles: NodeProfiles | undefined,
+): ChildProcess[] {
+  using _installed = profiles?.install()
+  return ports.map((_, i) => start('group-node.ts', `${i + 1}`, join(folder, `${i + 1}`), ...ports.map(String)))
 }
 
 const BARE_TITLES = ['disk MB/s', 'TCP MB/s', 'gRPC MB/s']
@@ -108,12 +119,22 @@ async function leaderOf(nodes: readonly ChildProcess[]): Promise<number> {
   }
 }
 
-async function measureGroup(nodes: readonly ChildProcess[], order: RunOrder): Promise<string[]> {
+async function measureGroup(
+  nodes: readonly ChildProcess[],
+  order: RunOrder,
+  profiles: NodeProfiles | undefined,
+): Promise<string[]> {
   const at = await leaderOf(nodes)
+  const profiled: readonly Profiled[] = [
+    { name: 'leader', pid: nodes[at]!.pid! },
+    { name: 'follower', pid: nodes[(at + 1) % nodes.length]!.pid! },
+  ]
   // Caches, the compiler, the flow-control windows.
   await ask(nodes[at]!, { ...order, durationMs: order.durationMs / 5, bytesMax: order.bytesMax / 5 })
   await states(nodes)
+  await profiles?.begin(profiled)
   const { entries, ms, p50Ms } = await ask<RunReport>(nodes[at]!, order)
+  await profiles?.end(`${size(order.entryBytes)}, ${order.inFlight} in flight`, profiled, entries)
   // What is acknowledged by one follower may still be on its way to the other.
   await sleep(100)
   const after = await states(nodes)

@@ -1,7 +1,7 @@
 /**
  * `pnpm sim:mutants [NAME…] [--rotate N]`: plants one defect after the other in a copy of the sources and runs seeds until
  * it is found. A defect that stays unseen, or a patch that no longer applies, is a failure. `--rotate N` takes N of them,
- * others every day. Ends with `N passed, N failed`.
+ * others every day, of those that few seeds find. Ends with `N passed, N failed`.
  */
 import { parseArgs } from 'node:util'
 import { MutantCopy } from './mutant-copy.ts'
@@ -84,10 +84,11 @@ function chosen(names: readonly string[], rotate: string | undefined): readonly 
   }
   if (names.length > 0) return MUTANTS.filter(({ name }) => names.includes(name))
   if (rotate === undefined) return MUTANTS
-  const count = Math.min(Number(rotate), MUTANTS.length)
+  const common = MUTANTS.filter(({ seeds = SEEDS }) => seeds <= SEEDS)
+  const count = Math.min(Number(rotate), common.length)
   if (!Number.isSafeInteger(count) || count < 1) throw new RangeError(`--rotate ${rotate}: a number ≥ 1 is needed`)
   const first = Math.floor(Date.now() / DAY_MS) * count
-  return Array.from({ length: count }, (_, i) => MUTANTS[(first + i) % MUTANTS.length] as Mutant)
+  return Array.from({ length: count }, (_, i) => common[(first + i) % common.length] as Mutant)
 }
 
 const { values, positionals } = parseArgs({ options: { rotate: { type: 'string' } }, allowPositionals: true })

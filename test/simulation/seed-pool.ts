@@ -15,20 +15,25 @@ export class SeedPool {
   }
 
   /**
-   * Runs tasks in turn until there are none, or `heard` says that it has heard enough.
+   * Runs tasks in turn until there are none, or `heard` says that it has heard enough: then at once, without waiting for what
+   * still runs. A seed with a defect may go on for minutes.
    *
    * @param next the next task; undefined when there is none
-   * @param heard is told of each; false: start no more
+   * @param heard is told of each; false: enough
    */
   async run(next: () => SeedTask | undefined, heard: (report: SeedReport) => boolean): Promise<void> {
     let enough = false
+    const over = Promise.withResolvers<void>()
     const drain = async (worker: Worker): Promise<void> => {
       for (let task = next(); task !== undefined && !enough; task = next()) {
         const report = await ask(worker, task)
-        if (!heard(report)) enough = true
+        if (!enough && !heard(report)) {
+          enough = true
+          over.resolve()
+        }
       }
     }
-    await Promise.all(this.#workers.map(drain))
+    await Promise.race([Promise.all(this.#workers.map(drain)), over.promise])
   }
 
   async close(): Promise<void> {
