@@ -10,6 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Edit, Mutant } from './mutants/mutant.ts'
@@ -66,7 +67,7 @@ export class MutantCopy {
 /** What is wrong with the edits of a defect, by the sources of the checkout; edits of one file may build on each other. */
 export function misfitsOf({ edits }: Mutant): readonly string[] {
   const texts = new Map<string, string>()
-  return edits.flatMap(({ file, from, to }) => {
+  const misplaced = edits.flatMap(({ file, from, to }) => {
     const path = pathIn(CHECKOUT, file)
     const text = texts.get(path) ?? (existsSync(path) ? readFileSync(path, 'utf8') : '')
     const found = text.split(from).length - 1
@@ -76,6 +77,16 @@ export function misfitsOf({ edits }: Mutant): readonly string[] {
     )
     return found === 1 ? [] : [`${file} has the place of its edit ${found} times, not once`]
   })
+  return [...misplaced, ...[...texts].flatMap(([path, text]) => (isTypeScript(text) ? [] : [`${path} does not parse`]))]
+}
+
+function isTypeScript(text: string): boolean {
+  try {
+    stripTypeScriptTypes(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function pathIn(sources: Sources, file: Edit['file']): string {

@@ -53,7 +53,7 @@ const defects: readonly Omit<Mutant, 'hosted'>[] = [
       {
         file: 'raft-node/group-stepper.ts',
         from: "if (event.type === 'certain') this.#storage.certain()",
-        to: '',
+        to: "if (event.type === 'certain') return",
       },
     ],
   },
