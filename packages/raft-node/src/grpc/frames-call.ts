@@ -1,10 +1,12 @@
 /** `FetchFrames`: the question, its answer, and the call. Rare, so by the generated code. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { type Client, Metadata } from '@grpc/grpc-js'
+import type { Client } from '@grpc/grpc-js'
 import { FetchFramesRequestSchema, FetchFramesResponseSchema, FetchFramesStatus as WireStatus } from '@millrace/proto'
 import type { FrameAnswer, FrameRequest } from '../frame-calls.ts'
 import { readFrames } from './append-codec.ts'
+import { callPeer } from './peer-call.ts'
 import { PEER_METHODS } from './peer-service.ts'
+import { safeNumber } from './wire.ts'
 
 /** For one piece, the wait for the disk of the answering node included. */
 const FETCH_MS = 5_000
@@ -20,8 +22,8 @@ const STATUSES: Readonly<Record<FrameAnswer['status'], WireStatus>> = {
 /** @throws Error for bytes that are no question */
 export function decodeFrameRequest(bytes: Uint8Array): FrameRequest {
   const { group, from, to, first, last, lastTerm, lastChain, bytesMax } = fromBinary(FetchFramesRequestSchema, bytes)
-  const end = { index: safe(last), term: safe(lastTerm), chain: lastChain }
-  return { group: safe(group), from, to, first: safe(first), last: end, bytesMax }
+  const end = { index: safeNumber(last), term: safeNumber(lastTerm), chain: lastChain }
+  return { group: safeNumber(group), from, to, first: safeNumber(first), last: end, bytesMax }
 }
 
 export function encodeFrameAnswer(answer: FrameAnswer): Buffer {
@@ -41,32 +43,11 @@ function decodeFrameAnswer(bytes: Uint8Array): FrameAnswer {
 
 /** @param hello of this node to that peer */
 export function askFrames(client: Client, hello: Buffer, request: FrameRequest): Promise<FrameAnswer> {
-  const { path, requestSerialize, responseDeserialize } = PEER_METHODS.fetchFrames
   const { group, from, to, first, last, bytesMax } = request
   const question = create(FetchFramesRequestSchema, {
     ...{ group: BigInt(group), from, to, first: BigInt(first), bytesMax },
     ...{ last: BigInt(last.index), lastTerm: BigInt(last.term), lastChain: last.chain },
   })
-  const bytes = Buffer.concat([hello, toBinary(FetchFramesRequestSchema, question)])
-  const options = { deadline: Date.now() + FETCH_MS }
-  return new Promise((resolve, reject) => {
-    const done = (error: Error | null, response?: Buffer): void => {
-      if (error !== null || response === undefined) {
-        reject(error ?? new Error('no answer'))
-        return
-      }
-      try {
-        resolve(decodeFrameAnswer(response))
-      } catch (cause) {
-        reject(cause)
-      }
-    }
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, bytes, new Metadata(), options, done)
-  })
-}
-
-function safe(value: bigint): number {
-  const number = Number(value)
-  if (!Number.isSafeInteger(number)) throw new RangeError(`${value} is no index`)
-  return number
+  const asked = { hello, question: toBinary(FetchFramesRequestSchema, question) }
+  return callPeer(client, PEER_METHODS.fetchFrames, asked, FETCH_MS, decodeFrameAnswer)
 }

@@ -63,7 +63,7 @@ export function keepalive(ms: number = KEEPALIVE_MS): ChannelOptions {
 
 /**
  * What grpc-js keeps of a call to repeat it elsewhere. It calls back for a message that fits at once, for others when the
- * socket has taken them, and that has to be known of appends. The first message of a stream has to fit.
+ * socket has taken them, and that has to be known of appends.
  */
 const REPEATED_BYTES_MAX = 16 * 1024
 

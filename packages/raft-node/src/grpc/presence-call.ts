@@ -1,13 +1,14 @@
 /** `DescribePresence`: the question, its answer, and the call. Rare, so by the generated code. */
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import { type Client, Metadata } from '@grpc/grpc-js'
+import type { Client } from '@grpc/grpc-js'
 import {
   DescribePresenceRequestSchema,
   DescribePresenceResponseSchema,
   GroupPresence as WirePresence,
 } from '@millrace/proto'
 import type { GroupPresence } from '../transport.ts'
+import { callPeer } from './peer-call.ts'
 import { PEER_METHODS } from './peer-service.ts'
 
 const ASK_MS = 1_000
@@ -38,18 +39,7 @@ function decodePresence(bytes: Uint8Array): GroupPresence {
 
 /** @param hello of this node to that peer */
 export function askPresence(client: Client, hello: Buffer, group: number): Promise<GroupPresence> {
-  const { path, requestSerialize, responseDeserialize } = PEER_METHODS.describePresence
-  const question = toBinary(
-    DescribePresenceRequestSchema,
-    create(DescribePresenceRequestSchema, { group: BigInt(group) }),
-  )
-  const request = Buffer.concat([hello, question])
-  const options = { deadline: Date.now() + ASK_MS }
-  return new Promise((resolve, reject) => {
-    const done = (error: Error | null, response?: Buffer): void => {
-      if (error !== null || response === undefined) reject(error ?? new Error('no answer'))
-      else resolve(decodePresence(response))
-    }
-    client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, new Metadata(), options, done)
-  })
+  const message = create(DescribePresenceRequestSchema, { group: BigInt(group) })
+  const asked = { hello, question: toBinary(DescribePresenceRequestSchema, message) }
+  return callPeer(client, PEER_METHODS.describePresence, asked, ASK_MS, decodePresence)
 }

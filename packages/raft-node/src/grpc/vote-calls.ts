@@ -4,9 +4,10 @@
  * The asking side sends one call per peer and turn. The answering side keeps each call open until every vote in it has
  * been answered, or for a while, since a voter that hears from its leader does not answer at all.
  */
-import { Metadata, type sendUnaryData } from '@grpc/grpc-js'
+import type { sendUnaryData } from '@grpc/grpc-js'
 import type { GroupMessage } from '../transport.ts'
 import { decodeVoteResponses, encodeVoteResponses, encodeVotes } from './control-codec.ts'
+import { callPeer } from './peer-call.ts'
 import { PEER_METHODS } from './peer-service.ts'
 import type { PeerStream } from './peer-stream.ts'
 
@@ -29,21 +30,24 @@ export class VoteCaller {
   ask(stream: Pick<PeerStream<never>, 'client'>, hello: Buffer, votes: readonly GroupMessage[]): boolean {
     for (let at = 0; at < votes.length; at += VOTES_PER_CALL_MAX) {
       if (this.#open >= CALLS_MAX) return false
-      this.#call(stream, Buffer.concat([hello, encodeVotes(votes.slice(at, at + VOTES_PER_CALL_MAX))]))
+      this.#call(stream, { hello, question: encodeVotes(votes.slice(at, at + VOTES_PER_CALL_MAX)) })
     }
     return true
   }
 
-  #call(stream: Pick<PeerStream<never>, 'client'>, request: Buffer): void {
-    const { path, requestSerialize, responseDeserialize } = PEER_METHODS.requestVote
-    const options = { deadline: Date.now() + this.#deadlineMs }
-    const done = (error: Error | null, response?: Buffer): void => {
-      this.#open -= 1
-      // A call that failed is a vote that was not given: the candidate asks again.
-      if (error === null && response !== undefined) this.#receive(decodeVoteResponses(response))
-    }
+  #call({ client }: Pick<PeerStream<never>, 'client'>, asked: { hello: Buffer; question: Uint8Array }): void {
     this.#open += 1
-    stream.client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, new Metadata(), options, done)
+    const answered = callPeer(client, PEER_METHODS.requestVote, asked, this.#deadlineMs, decodeVoteResponses)
+    answered.then(
+      messages => {
+        this.#open -= 1
+        this.#receive(messages)
+      },
+      // A call that failed is a vote that was not given: the candidate asks again.
+      () => {
+        this.#open -= 1
+      },
+    )
   }
 }
 

@@ -130,6 +130,13 @@ export function varintLength(value: number): number {
   return length
 }
 
+/** A 64-bit field that the generated code has read. @throws RangeError */
+export function safeNumber(value: bigint): number {
+  const number = Number(value)
+  if (!Number.isSafeInteger(number)) throw new RangeError(`${value} is no index`)
+  return number
+}
+
 /** What cannot be a message of a peer. */
 export class WireError extends Error {
   constructor(message: string) {
