@@ -7,7 +7,7 @@
  */
 import type { LogPosition } from '@millrace/log-store'
 import type { Configuration, Entry, LogIndex, Term } from '@millrace/raft-core'
-import { chainOf, crc32, type Frame, framePayload, isSealedInPlace, nextOffsetAfter } from '@millrace/record'
+import { chainOf, crc32, type Frame, type FrameBody, framePayload, nextOffsetAfter } from '@millrace/record'
 import { type EntryPayload, isSealed, sealEntry } from './entry-frame.ts'
 import type { GroupConfiguration } from './group-handle.ts'
 import { countCopy } from './payload-copies.ts'
@@ -66,10 +66,9 @@ export class LogTail {
       timestamp: Math.max(this.#timestamp, Math.floor(wallMs)),
       previousChain: this.#chains[this.#chains.length - 1]!,
     }
-    const { payload } = entry
-    const copied = payload === null || isSealed(payload) || !isSealedInPlace(payload)
+    const body = entry.payload as FrameBody | null
     const frame = sealEntry(entry, at, describe)
-    if (copied) countCopy('sealed', frame.header.payloadLength)
+    if (body?.payload.buffer !== frame.bytes.buffer) countCopy('sealed', frame.header.payloadLength)
     this.append(frame)
     return frame
   }
