@@ -3,6 +3,7 @@ import type { SnapshotInfo } from '@millrace/log-store'
 import { MemoryLogStore, MemorySnapshotStore } from '@millrace/log-store/memory'
 import { BIRTH_INDEX, birthGroup, createNode, type GroupHandle, joinGroup, type RaftNode } from '@millrace/raft-node'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
+import { until } from '@millrace/raft-node/testing'
 import type { Frame, FrameBody } from '@millrace/record'
 import { FrameCodec, FrameKind } from '@millrace/record'
 import { expect, onTestFinished, test } from 'vitest'
@@ -117,14 +118,6 @@ interface TestNode {
   readonly machine: PartitionMachine
   readonly handle: GroupHandle
   readonly log: MemoryLogStore
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`never happened: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 2))
-  }
 }
 
 test.each([

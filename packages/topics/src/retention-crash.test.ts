@@ -5,6 +5,7 @@
 import { FaultDisk, openOn, seededRandom } from '@millrace/log-store/testing'
 import { birthGroup, createNode, type RaftNode } from '@millrace/raft-node'
 import { createMemoryNetwork } from '@millrace/raft-node/memory'
+import { until } from '@millrace/raft-node/testing'
 import { crc32, framePayload, MillraceError } from '@millrace/record'
 import { afterEach, expect, test } from 'vitest'
 import { MemoryStateStore } from './memory-state-store.ts'
@@ -32,14 +33,6 @@ afterEach(async () => {
   await Promise.all(running.map(node => node.shutdown()))
   running = []
 })
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`never happened: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 1))
-  }
-}
 
 /** Without snapshots: nothing but the checkpoint may stand in for what was trimmed. */
 async function start(disk: FaultDisk, stateStore: MemoryStateStore): Promise<Opened> {

@@ -8,6 +8,7 @@ import { MemoryLogStore, MemorySnapshotStores } from '@millrace/log-store/memory
 import { FaultDisk, ManualClock, openOn, seededRandom } from '@millrace/log-store/testing'
 import { birthGroup, createNode, type GroupHandle, type RaftNode, type Transport } from '@millrace/raft-node'
 import { createMemoryNetwork, type MemoryNetwork } from '@millrace/raft-node/memory'
+import { until } from '@millrace/raft-node/testing'
 import { FrameCodec, FrameKind } from '@millrace/record'
 import { afterEach, expect, test } from 'vitest'
 import { MemoryStateStore } from './memory-state-store.ts'
@@ -44,14 +45,6 @@ afterEach(async () => {
   await Promise.all(running.map(node => node.shutdown()))
   running = []
 })
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 20_000
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`never happened: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 1))
-  }
-}
 
 async function openPlace(disk: FaultDisk, stateStore: MemoryStateStore): Promise<Place> {
   const logStore = await openOn(disk, { onFatal: () => undefined })

@@ -1,23 +1,11 @@
 /** What every transport does with the beats of quiet groups, as one suite. */
-import { afterEach, describe, expect, test } from 'vitest'
-import type { Transport } from '../transport.ts'
-import { RecordingHandler, type TransportNetwork } from './transport-contract.ts'
+import { describe, expect, test } from 'vitest'
+import { type TransportNetwork, transportStarter } from './transport-contract.ts'
 import { until } from './until.ts'
 
 export function describeBeats(name: string, open: () => Promise<TransportNetwork>): void {
   describe(`${name} carries beats`, () => {
-    const closing: Transport[] = []
-    afterEach(async () => {
-      for (const transport of closing.splice(0)) await transport.close()
-    })
-
-    async function started(network: TransportNetwork, node: number): Promise<[Transport, RecordingHandler]> {
-      const transport = await network.transport(node)
-      const handler = new RecordingHandler()
-      closing.push(transport)
-      await transport.start(handler)
-      return [transport, handler]
-    }
+    const started = transportStarter()
 
     test('and their answers unchanged, in order with heartbeats', async () => {
       const network = await open()

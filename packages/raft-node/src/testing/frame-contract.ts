@@ -1,24 +1,12 @@
 /** What every transport does with questions for frames, as one suite. */
-import { afterEach, describe, expect, test } from 'vitest'
-import type { Transport } from '../transport.ts'
+import { describe, expect, test } from 'vitest'
 import { joinedFrames } from './joined-frames.ts'
-import { RecordingHandler, type TransportNetwork } from './transport-contract.ts'
+import { type TransportNetwork, transportStarter } from './transport-contract.ts'
 import { until } from './until.ts'
 
 export function describeFrameQuestions(name: string, open: () => Promise<TransportNetwork>): void {
   describe(`${name} carries questions for frames, and for a state`, () => {
-    const closing: Transport[] = []
-    afterEach(async () => {
-      for (const transport of closing.splice(0)) await transport.close()
-    })
-
-    async function started(network: TransportNetwork, node: number): Promise<[Transport, RecordingHandler]> {
-      const transport = await network.transport(node)
-      const handler = new RecordingHandler()
-      closing.push(transport)
-      await transport.start(handler)
-      return [transport, handler]
-    }
+    const started = transportStarter()
 
     test('and answers, with frames as they are', async () => {
       const network = await open()

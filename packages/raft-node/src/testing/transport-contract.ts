@@ -198,20 +198,27 @@ function answersTo(questions: readonly GroupMessage[], messages: readonly GroupM
   return answers
 }
 
+/** In a suite: starts transports, each with a handler that records, and closes them after the test. */
+export function transportStarter(): (
+  network: TransportNetwork,
+  node: number,
+) => Promise<[Transport, RecordingHandler]> {
+  const closing: Transport[] = []
+  afterEach(async () => {
+    for (const transport of closing.splice(0)) await transport.close()
+  })
+  return async (network, node) => {
+    const transport = await network.transport(node)
+    const handler = new RecordingHandler()
+    closing.push(transport)
+    await transport.start(handler)
+    return [transport, handler]
+  }
+}
+
 export function describeTransport(name: string, open: () => Promise<TransportNetwork>): void {
   describe(`${name} keeps the contract of transports`, () => {
-    const closing: Transport[] = []
-    afterEach(async () => {
-      for (const transport of closing.splice(0)) await transport.close()
-    })
-
-    async function started(network: TransportNetwork, node: number): Promise<[Transport, RecordingHandler]> {
-      const transport = await network.transport(node)
-      const handler = new RecordingHandler()
-      closing.push(transport)
-      await transport.start(handler)
-      return [transport, handler]
-    }
+    const started = transportStarter()
 
     async function pair(): Promise<{
       network: TransportNetwork
