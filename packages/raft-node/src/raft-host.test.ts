@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
+import { RecordingHandler } from './testing/recording-handler.ts'
 import {
   FAST,
   type Proposal,
@@ -7,7 +8,6 @@ import {
   TestCluster,
   type TestClusterOptions,
 } from './testing/test-cluster.ts'
-import { RecordingHandler } from './testing/transport-contract.ts'
 import { until } from './testing/until.ts'
 import type { GroupMessage } from './transport.ts'
 

@@ -6,7 +6,7 @@ import type { SnapshotAnswer, SnapshotChunk, SnapshotOffer } from './snapshot-ca
 import { contentOf } from './snapshot-content.ts'
 import { SnapshotReceiver } from './snapshot-receiver.ts'
 import { ManualTimers } from './testing/manual-timers.ts'
-import { snapshotOffer } from './testing/transport-contract.ts'
+import { snapshotOffer } from './testing/recording-handler.ts'
 import { until } from './testing/until.ts'
 
 const CONTENT = Uint8Array.from({ length: 10_000 }, (_, at) => (at * 7) >> 2)

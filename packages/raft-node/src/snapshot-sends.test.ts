@@ -7,7 +7,7 @@ import { resolveSnapshotOptions, type SnapshotOptions } from './snapshot-options
 import type { TransferEnd } from './snapshot-sender.ts'
 import { type SendHandle, SnapshotSends } from './snapshot-sends.ts'
 import { ManualTimers } from './testing/manual-timers.ts'
-import { snapshotOffer } from './testing/transport-contract.ts'
+import { snapshotOffer } from './testing/recording-handler.ts'
 import { until } from './testing/until.ts'
 
 const CONTENT = Uint8Array.from({ length: 100 }, (_, at) => at)

@@ -1,6 +1,6 @@
 /** What every transport does with the beats of quiet groups, as one suite. */
 import { describe, expect, test } from 'vitest'
-import { type TransportNetwork, transportStarter } from './transport-contract.ts'
+import { type TransportNetwork, transportStarter } from './recording-handler.ts'
 import { until } from './until.ts'
 
 export function describeBeats(name: string, open: () => Promise<TransportNetwork>): void {

@@ -1,7 +1,7 @@
 /** What every transport does with questions for frames, as one suite. */
 import { describe, expect, test } from 'vitest'
 import { joinedFrames } from './joined-frames.ts'
-import { type TransportNetwork, transportStarter } from './transport-contract.ts'
+import { type TransportNetwork, transportStarter } from './recording-handler.ts'
 import { until } from './until.ts'
 
 export function describeFrameQuestions(name: string, open: () => Promise<TransportNetwork>): void {

@@ -9,9 +9,9 @@ import type { MemoryNetwork } from '../memory-network.ts'
 import type { SnapshotCall, SnapshotOffer } from '../snapshot-calls.ts'
 import type { Transport } from '../transport.ts'
 import { BlobFsm, setBlob } from './blob-fsm.ts'
+import { RecordingEvents, RecordingHandler } from './recording-handler.ts'
 import { SNAPSHOT_GROUP } from './snapshot-cluster.ts'
 import { configurationOf, replicaOn } from './test-cluster.ts'
-import { RecordingEvents, RecordingHandler } from './transport-contract.ts'
 import { until } from './until.ts'
 
 const NODES = [1, 2, 3]
