@@ -1,3 +1,5 @@
+import { type Entry, NONE } from '@millrace/raft-core'
+import type { Frame } from '@millrace/record'
 import { afterEach } from 'vitest'
 import { encodeGroupConfiguration } from '../configuration-codec.ts'
 import type { FrameAnswer, FrameRequest } from '../frame-calls.ts'
@@ -10,6 +12,10 @@ import type {
 } from '../snapshot-calls.ts'
 import type { StateAnswer, StateRequest } from '../state-calls.ts'
 import type { GroupMessage, GroupPresence, QuietBeat, Transport, TransportHandler } from '../transport.ts'
+
+function comparable(entry: Entry<Frame>): unknown {
+  return { ...entry, payload: Buffer.from(entry.payload!.bytes).toString('base64') }
+}
 
 export interface TransportNetwork {
   /** A transport of `node`; a second one of the same node after `close` is a new process. */

@@ -1,5 +1,5 @@
 /** What every transport does, as one suite: called with a way to make transports of one network. */
-import type { Entry, Message } from '@millrace/raft-core'
+import type { Message } from '@millrace/raft-core'
 import { crc32, type Frame } from '@millrace/record'
 import { describe, expect, test } from 'vitest'
 import { entryOfFrame } from '../entry-frame.ts'
@@ -52,10 +52,6 @@ const ANSWERS: readonly Message<Frame>[] = [
 
 const ANSWER_TYPES: ReadonlySet<string> = new Set(ANSWERS.map(answer => answer.type))
 const RANDOM_ROUNDS = 60
-
-function _comparable(entry: Entry<Frame>): unknown {
-  return { ...entry, payload: Buffer.from(entry.payload!.bytes).toString('base64') }
-}
 
 /** The answers among `messages`; those to votes are of the replicas that were asked, and in the term they were asked. */
 function answersTo(questions: readonly GroupMessage[], messages: readonly GroupMessage[]): GroupMessage[] {
