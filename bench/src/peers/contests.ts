@@ -24,6 +24,8 @@ interface Ways {
   readonly reads: readonly string[]
   /** Ways that serve many partitions at once. */
   readonly spread: readonly string[]
+  /** By records per call: what is compared with the bare processes alone. */
+  readonly sized?: Readonly<Record<number, string>>
 }
 
 const WAYS: Readonly<Record<SystemName, Ways>> = {
@@ -32,8 +34,15 @@ const WAYS: Readonly<Record<SystemName, Ways>> = {
     singles: ['append'],
     reads: ['read()', 'observe()'],
     spread: ['appendMany, 500', 'append'],
+    sized: { 64: 'appendMany, 64', 256: 'appendMany, 256' },
   },
-  bare: { batches: ['frames of 500'], singles: ['frames of 1'], reads: ['frames'], spread: ['frames of 1'] },
+  bare: {
+    batches: ['frames of 500'],
+    singles: ['frames of 1'],
+    reads: ['frames'],
+    spread: ['frames of 1'],
+    sized: { 64: 'frames of 64', 256: 'frames of 256' },
+  },
   nats: { batches: ['fast ingest'], singles: ['publish'], reads: ['consume'], spread: ['publish'] },
   kafka: {
     batches: ['platformatic, 500', 'kafkajs, 500'],
@@ -56,8 +65,12 @@ const QUICK: Limits = { durationMs: 700, paceMs: 2_000, bytesMax: 32e6 }
 const SMALL_BYTES = 100
 const KIB = 1_024
 const READ_SHARE = 0.25
+/** Batches in which Millrace is compared with what disks and sockets give: records of 1 KiB, so many per call. */
+const BATCHES_KIB = [64, 256]
 const PACE_PER_SECOND = 1_000
 const PARTITIONS = 100
+/** Of Millrace alone: what it does with more partitions than anyone compares. */
+const MANY_PARTITIONS = 1_000
 
 /** Every contest of the workloads, in their order. */
 export function contestsOf(
@@ -85,8 +98,8 @@ interface Kind {
 }
 
 const CONTESTS: Readonly<Record<WorkloadName, (limits: Limits) => readonly Kind[]>> = {
-  W1: limits =>
-    [SMALL_BYTES, KIB].flatMap(bytes => [
+  W1: limits => [
+    ...[SMALL_BYTES, KIB].flatMap((bytes): readonly Kind[] => [
       { title: `append ${bytes} B, batches`, of: ways => ways.batches, order: way => append(way, bytes, 1, limits) },
       {
         title: `append ${bytes} B, a promise each`,
@@ -94,6 +107,14 @@ const CONTESTS: Readonly<Record<WorkloadName, (limits: Limits) => readonly Kind[
         order: way => append(way, bytes, 1, limits),
       },
     ]),
+    ...BATCHES_KIB.map(
+      (kib): Kind => ({
+        title: `append ${KIB} B, batches of ${kib} KiB`,
+        of: ({ sized }) => (sized === undefined ? [] : [sized[kib]!]),
+        order: way => append(way, KIB, 1, limits),
+      }),
+    ),
+  ],
   W2: limits => [
     {
       title: `append ${SMALL_BYTES} B, one in flight`,
@@ -125,6 +146,11 @@ const CONTESTS: Readonly<Record<WorkloadName, (limits: Limits) => readonly Kind[
       title: `append ${KIB} B to ${PARTITIONS} partitions`,
       of: ways => ways.spread,
       order: way => append(way, KIB, PARTITIONS, limits),
+    },
+    {
+      title: `append ${KIB} B to ${MANY_PARTITIONS} partitions`,
+      of: (ways, system) => (system === 'millrace' ? ways.spread : []),
+      order: way => append(way, KIB, MANY_PARTITIONS, limits),
     },
   ],
   W6: () => [

@@ -3,7 +3,8 @@ import { connect, type Socket } from 'node:net'
 import { AcknowledgementCutter, FrameCutter, Operation, sealFrame, valuesOf } from '../bare/frame.ts'
 import type { Appender, BenchClient, OnRecord, Outgoing } from '../client.ts'
 
-const CALL_RECORDS = 500
+/** Records per call. */
+const CALLS = [64, 256, 500]
 const CALLS_IN_FLIGHT = 32
 
 export interface BareConfig {
@@ -44,9 +45,12 @@ export async function bareClient({ port }: BareConfig): Promise<BenchClient> {
     const { number, partitions } = topicOf(name)
     for (let partition = 0; partition < partitions; partition++) await readPartition(port, number, partition, onRecord)
   }
-  const open = async (name: string): Promise<Appender> => appender(name, CALL_RECORDS, CALLS_IN_FLIGHT)
+  const ways = CALLS.map(records => [
+    `frames of ${records}`,
+    async (name: string) => appender(name, records, CALLS_IN_FLIGHT),
+  ])
   return {
-    appends: { 'frames of 500': open, 'frames of 1': async name => appender(name, 1, 1_000) },
+    appends: { ...Object.fromEntries(ways), 'frames of 1': async name => appender(name, 1, 1_000) },
     reads: { frames: read },
     retrying: async name => appender(name, 1, 1),
     createTopic: async (name, partitions) => void topics.set(name, { number: topics.size, partitions }),

@@ -1,9 +1,10 @@
 /** Millrace through its own SDK. */
 import { bytes, type Client, connect, type Topic, values } from '@millrace/client'
 import { lastValueFrom, tap } from 'rxjs'
-import { type BenchClient, type Outgoing, untilAnswered } from '../client.ts'
+import { type Appender, type BenchClient, type Outgoing, untilAnswered } from '../client.ts'
 
-const CALL_RECORDS = 500
+/** Records per call. */
+const CALLS = [64, 256, 500]
 const CALLS_IN_FLIGHT = 32
 const RECORDS_IN_FLIGHT = 1_000
 /** Deliveries under way, as many as NATS is given. */
@@ -20,11 +21,9 @@ export async function millraceClient({ urls }: MillraceConfig): Promise<BenchCli
   const topicOf = (name: string): BytesTopic => client.topic(name, { value: bytes })
   return {
     appends: {
-      'appendMany, 500': async name => {
-        const topic = topicOf(name)
-        const send = (records: readonly Outgoing[]): Promise<unknown> => topic.appendMany(records)
-        return { callRecords: CALL_RECORDS, callsInFlight: CALLS_IN_FLIGHT, send, close: () => topic.flush() }
-      },
+      ...Object.fromEntries(
+        CALLS.map(records => [`appendMany, ${records}`, async (name: string) => many(topicOf(name), records)]),
+      ),
       append: async name => single(topicOf(name)),
     },
     reads: {
@@ -64,7 +63,12 @@ export async function millraceClient({ urls }: MillraceConfig): Promise<BenchCli
   }
 }
 
-function single(topic: BytesTopic): Awaited<ReturnType<BenchClient['retrying']>> {
+function many(topic: BytesTopic, callRecords: number): Appender {
+  const send = (records: readonly Outgoing[]): Promise<unknown> => topic.appendMany(records)
+  return { callRecords, callsInFlight: CALLS_IN_FLIGHT, send, close: () => topic.flush() }
+}
+
+function single(topic: BytesTopic): Appender {
   return {
     callRecords: 1,
     callsInFlight: RECORDS_IN_FLIGHT,

@@ -121,7 +121,10 @@ export function planOf(schedule: Schedule): Plan {
 
 function isWide(config: Plan['config']): boolean {
   const { preVote, checkQuorum, messageBytesMax = 0, inflightMessagesMax = 0, applyingBytesMax = 0 } = config
-  const sends = messageBytesMax >= 2_000 && inflightMessagesMax >= 8
+  // No bytes in flight is no limit. With a few hundred, a round takes one entry or two, and a backlog takes long.
+  const { inflightBytesMax = 0 } = config
+  const sends =
+    messageBytesMax >= 2_000 && inflightMessagesMax >= 8 && (inflightBytesMax === 0 || inflightBytesMax >= 5_000)
   return preVote === true && checkQuorum === true && sends && applyingBytesMax >= 1_000_000
 }
 
