@@ -11,6 +11,8 @@ import { benchPeers } from './peers.ts'
 import { benchProfile } from './profile.ts'
 import { benchRaftCore } from './raft-core.ts'
 import { benchRaftNode } from './raft-node.ts'
+import { benchResources } from './resources.ts'
+import { benchSoak } from './soak.ts'
 
 const BENCHMARKS: Readonly<
   Record<string, { readonly what: string; run(args: readonly string[]): void | Promise<void> }>
@@ -37,6 +39,14 @@ const BENCHMARKS: Readonly<
   'raft-node': {
     what: 'one group on three processes beside bare disk, TCP and gRPC (2 min; --quick, --profile)',
     run: benchRaftNode,
+  },
+  resources: {
+    what: 'the built program: time to the first append, processor and memory when idle (4 min; --quick)',
+    run: benchResources,
+  },
+  soak: {
+    what: 'full load for minutes: throughput, memory, answers to status, leaders (7 min; --minutes, --quick, --dir FOLDER)',
+    run: benchSoak,
   },
 }
 

@@ -1,0 +1,16 @@
+/** Runs that take minutes and leave folders behind unless they end in order. */
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const EXIT_INTERRUPTED = 130
+
+/** Runs a benchmark with a signal that aborts when somebody ends it: that is no failure of the benchmark. */
+export async function untilInterrupted(run: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const stop = new AbortController()
+  for (const signal of SIGNALS) process.once(signal, () => stop.abort(new Error('interrupted')))
+  try {
+    await run(stop.signal)
+  } catch (error) {
+    if (!stop.signal.aborted) throw error
+    process.exitCode = EXIT_INTERRUPTED
+  }
+}
