@@ -84,8 +84,13 @@ function append(frame: Frame, done: () => void): void {
   for (const follower of followers) follower.forward(frame, durable)
 }
 
+/** Sends what was acknowledged before, though the followers may have been faster with it than this node. */
 function read(frame: Frame, socket: Socket): void {
-  const { path, end } = fileOf(nameOf(frame))
+  const file = fileOf(nameOf(frame))
+  file.whenWritten(() => sendAll(frame, file, socket))
+}
+
+function sendAll(frame: Frame, { path, end }: PartitionFile, socket: Socket): void {
   const last = (): void => void socket.write(sealFrame({ ...frame, operation: Operation.end }))
   if (end === 0) {
     last()
@@ -105,8 +110,8 @@ function forget(frame: Frame): void {
   for (const follower of followers) follower.forward(frame, () => undefined)
   for (const [name, file] of files) {
     if (!name.startsWith(`${frame.topic}-`)) continue
-    file.close()
     files.delete(name)
+    file.whenWritten(() => file.close())
   }
 }
 

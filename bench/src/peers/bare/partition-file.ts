@@ -33,6 +33,16 @@ export class PartitionFile {
     if (!this.#writing) this.#write()
   }
 
+  /**
+   * Calls back when all that was appended so far is durable here: two others may have made an acknowledgement of it
+   * before that.
+   */
+  whenWritten(written: () => void): void {
+    if (this.#writing || this.#waiting.length > 0) this.append(Buffer.alloc(0), written)
+    else written()
+  }
+
+  /** Nothing may be under way. */
   close(): void {
     fs.closeSync(this.#fd)
     fs.rmSync(this.path)
