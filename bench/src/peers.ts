@@ -133,7 +133,8 @@ async function measureAll(
 function isBad(row: Row): boolean {
   const { lost, duplicated, reordered, foreign } = faultsOf(row)
   // Producers of Kafka that are not idempotent promise no order with several requests in flight: shown, no failure.
-  const disorder = row.system === 'kafka' ? 0 : reordered
+  const promisesOrder = row.system !== 'kafka' || row.way.startsWith('java')
+  const disorder = promisesOrder ? reordered : 0
   return lost + duplicated + foreign + disorder > 0 || row.failed === true
 }
 
@@ -188,8 +189,9 @@ async function hold(
 ): Promise<readonly Row[]> {
   const { workload, title, entries } = contest
   const results = entries.map((entry): { turns: Turn[]; notRun?: string; failed?: boolean } => {
-    const contestant = contestants.get(entry.system)
-    return typeof contestant === 'string' ? { turns: [], notRun: contestant } : { turns: [] }
+    const contestant = contestants.get(entry.system) as Contestant | string
+    const notRun = typeof contestant === 'string' ? contestant : contestant.cluster.waysNotRun?.[entry.way]
+    return notRun === undefined ? { turns: [] } : { turns: [], notRun }
   })
   for (let turn = 1; turn <= turns; turn++) {
     for (const [at, entry] of entries.entries()) {

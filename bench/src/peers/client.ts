@@ -1,4 +1,5 @@
 /** What a client of any measured system can do: the workloads are written against this, once. */
+import type { Faults } from '@millrace/cli/bench'
 
 /** A value on its way to a partition. */
 export interface Outgoing {
@@ -20,6 +21,45 @@ export interface Appender {
 
 export type OnRecord = (partition: number, value: Uint8Array) => void
 
+/** A program outside of this process that makes and sends the records of a turn by itself. */
+export interface LoadProgram {
+  /** Its records say nothing of themselves: only how many are stored can be checked. */
+  readonly unstamped?: true
+  /** Sends until the time is over or there are enough; resolves when all are acknowledged. */
+  run(load: Load): Promise<ProgramFigures>
+  close(): Promise<void>
+}
+
+export interface Load {
+  /** Bytes from which its records are made, as `StampedRecords` makes them. */
+  readonly template: Buffer
+  /** Records go to them in turn. */
+  readonly partitions: number
+  readonly durationMs: number
+  readonly recordsMax: number
+}
+
+/** Of the measured part, as the program says. */
+export interface ProgramFigures {
+  readonly records: number
+  readonly ms: number
+  /** Processor time of the program. */
+  readonly cpuMs: number
+}
+
+/** Reads a topic from its start, and checks by itself what comes. */
+export type ReadProgram = (
+  topic: string,
+  expected: {
+    readonly template: Buffer
+    readonly records: number
+    /** It ends without them when nothing has come for so long. */
+    readonly silenceMs: number
+  },
+  /** Called at its first record, from which it measures. */
+  onFirst: () => void,
+) => Promise<ProgramFigures & { readonly faults: Faults }>
+
 /** Ways to append and to read, by the name that the table shows. */
 export type Ways<T> = Readonly<Record<string, (topic: string) => T>>
 
@@ -27,6 +67,9 @@ export interface BenchClient {
   readonly appends: Ways<Promise<Appender>>
   /** Read from the start until `done` says so, or until the end that the topic had; each resolves when it has ended. */
   readonly reads: Readonly<Record<string, (topic: string, onRecord: OnRecord, done: () => boolean) => Promise<void>>>
+  /** More ways to append and to read: of programs that do the whole turn. */
+  readonly loadPrograms?: Ways<Promise<LoadProgram>>
+  readonly readPrograms?: Readonly<Record<string, ReadProgram>>
   /** One record at a time, each call with the result of its record, and an end to its patience: for failovers. */
   retrying(topic: string): Promise<Appender>
   /** Creates it with three replicas; resolves when every partition takes records. */

@@ -6,9 +6,11 @@ export interface Cluster extends AsyncDisposable {
   /** Of the servers, and of the clients where they are separate. */
   readonly version: string
   readonly client: ClientConfig
-  /** By node; 0 where a node does not run. */
+  /** Why single ways of the client are not measured here, by their names. */
+  readonly waysNotRun?: Readonly<Record<string, string>>
   /** Of peers: to see whether they still run, and what they said. */
   readonly servers?: readonly ServerProcess[]
+  /** By node; 0 where a node does not run. */
   pids(): readonly number[]
   /** SIGKILL; resolves when the node is gone. Nodes count from 1. */
   kill(node: number): Promise<void>

@@ -45,10 +45,10 @@ const WAYS: Readonly<Record<SystemName, Ways>> = {
   },
   nats: { batches: ['fast ingest'], singles: ['publish'], reads: ['consume'], spread: ['publish'] },
   kafka: {
-    batches: ['platformatic, 500', 'kafkajs, 500'],
+    batches: ['platformatic, 500', 'kafkajs, 500', 'java, 256 KiB', 'java, 16 KiB'],
     singles: ['platformatic, gathered'],
-    reads: ['platformatic', 'kafkajs'],
-    spread: ['platformatic, 500', 'kafkajs, 500'],
+    reads: ['platformatic', 'kafkajs', 'java'],
+    spread: ['platformatic, 500', 'kafkajs, 500', 'java, 256 KiB', 'java, 16 KiB'],
   },
 }
 

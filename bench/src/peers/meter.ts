@@ -1,6 +1,7 @@
 /** What one measurement took: time, and processor time of the servers, of this process, and of servers that should be idle. */
 
 import type { Faults } from '@millrace/cli/bench'
+import type { ProgramFigures } from './client.ts'
 import type { Measured, Metered } from './orders.ts'
 import { cpuMsOf } from './process-figures.ts'
 
@@ -18,13 +19,14 @@ export class Meter {
     this.#othersMs = cpuMsOf(metered.others)
   }
 
-  figures(): Required<Pick<Measured, 'ms' | 'serverCpuMs' | 'clientCpuMs' | 'othersCores'>> {
+  /** @param program that did the work: its time is what was measured, and its processor time is the client's too */
+  figures(program?: ProgramFigures): Required<Pick<Measured, 'ms' | 'serverCpuMs' | 'clientCpuMs' | 'othersCores'>> {
     const ms = performance.now() - this.#startedMs
     const { user, system } = process.cpuUsage(this.#cpu)
     return {
-      ms,
+      ms: program?.ms ?? ms,
       serverCpuMs: cpuMsOf(this.#metered.servers) - this.#serversMs,
-      clientCpuMs: (user + system) / 1_000,
+      clientCpuMs: (user + system) / 1_000 + (program?.cpuMs ?? 0),
       othersCores: (cpuMsOf(this.#metered.others) - this.#othersMs) / ms,
     }
   }

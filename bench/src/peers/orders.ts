@@ -104,6 +104,8 @@ export interface Measured {
   /** Not acknowledged, with an error; such a record may be stored or not. */
   readonly refused: number
   readonly faults: Faults
+  /** The faults are those of a count: no record was looked at. */
+  readonly countedOnly?: boolean
 }
 
 export type FromClient =

@@ -136,8 +136,10 @@ function cellsOf(row: Row): readonly string[] {
 
 function checkOf(row: Row): string {
   const refused = row.turns.reduce((sum, { measured }) => sum + measured.refused, 0)
+  const faults = describeFaults(faultsOf(row))
+  const counted = row.turns.some(({ measured }) => measured.countedOnly === true)
   return [
-    describeFaults(faultsOf(row)),
+    counted && faults === 'ok' ? 'count only' : faults,
     ...(refused === 0 ? [] : [`${refused} not acknowledged`]),
     ...(row.notRun === undefined ? [] : [`then not run: ${row.notRun}`]),
   ].join(', ')

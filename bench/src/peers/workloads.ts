@@ -1,7 +1,8 @@
 /** The workloads, as one client carries them out: the same for every system. */
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Faults, Histogram, NO_FAULTS, SequenceCheck, StampedRecords } from '@millrace/cli/bench'
-import type { Appender, BenchClient } from './client.ts'
+import type { Appender, BenchClient, ProgramFigures, ReadProgram } from './client.ts'
 import { Meter, ReadTurn, together } from './meter.ts'
 import { openLoop } from './open-loop.ts'
 import type { AppendOrder, FailoverOrder, Measured, Metered, PaceOrder, ReadOrder } from './orders.ts'
@@ -19,6 +20,15 @@ const AFTER_REFUSAL_MS = 5
 interface Filled {
   readonly topic: string
   readonly records: StampedRecords
+  /** Of the records. */
+  readonly template: Buffer
+}
+
+/** One turn of appends, ready to begin. */
+interface Load {
+  readonly unstamped?: true | undefined
+  run(): Promise<Pick<ProgramFigures, 'records'> | ProgramFigures>
+  close(): Promise<void>
 }
 
 /** What a failover left, to be read back when all nodes run again. */
@@ -57,19 +67,41 @@ export class Workloads {
   async #append(order: AppendOrder, metered: Metered, window?: Window): Promise<Measured> {
     const { recordBytes, partitions } = order
     const topic = await this.#newTopic(partitions)
-    const records = new StampedRecords(recordBytes)
-    const appender = await this.#appender(order.way, topic)
+    const template = randomBytes(recordBytes)
+    const records = new StampedRecords(recordBytes, template)
     const latencies = new Histogram()
+    const load = await this.#load(order, topic, { records, template, latencies })
     await window?.('begin', await this.#client.leader(topic))
     const meter = new Meter(metered)
-    const sent = await appendFor(appender, records, order, latencies)
-    const figures = meter.figures()
+    const sent = await load.run()
+    const figures = meter.figures('ms' in sent ? sent : undefined)
     await window?.('end', await this.#client.leader(topic))
-    await appender.close()
-    const faults = await this.#verify(topic, records, sent)
+    await load.close()
+    const faults = load.unstamped
+      ? await this.#verifyCount(topic, sent.records)
+      : await this.#verify(topic, records, sent.records)
     await this.#client.deleteTopic(topic)
     const latency = order.callsInFlight === 1 ? { latency: latencies.summary() } : {}
-    return { records: sent, recordBytes, ...figures, ...latency, refused: 0, faults }
+    const counted = load.unstamped ? { countedOnly: true } : {}
+    return { ...figures, records: sent.records, recordBytes, ...latency, refused: 0, faults, ...counted }
+  }
+
+  /** Carried out by this process, or by a program of its own. */
+  async #load(
+    order: AppendOrder,
+    topic: string,
+    { records, template, latencies }: Pick<Filled, 'records' | 'template'> & { readonly latencies: Histogram },
+  ): Promise<Load> {
+    const program = await this.#client.loadPrograms?.[order.way]?.(topic)
+    if (program !== undefined) {
+      const { unstamped } = program
+      return { unstamped, run: () => program.run({ ...order, template }), close: () => program.close() }
+    }
+    const appender = await this.#appender(order.way, topic)
+    const run = async (): Promise<{ records: number }> => ({
+      records: await appendFor(appender, records, order, latencies),
+    })
+    return { run, close: () => appender.close() }
   }
 
   async read(order: ReadOrder, metered: Metered, window?: Window): Promise<Measured> {
@@ -87,7 +119,10 @@ export class Workloads {
     return turns.reduce(together)
   }
 
-  async #read(order: ReadOrder, { topic, records }: Filled, metered: Metered): Promise<Measured> {
+  async #read(order: ReadOrder, filled: Filled, metered: Metered): Promise<Measured> {
+    const program = this.#client.readPrograms?.[order.way]
+    if (program !== undefined) return await this.#readByProgram(program, order, filled, metered)
+    const { topic, records } = filled
     const read = wayOf(this.#client.reads, order.way)
     const check = new SequenceCheck(records, order.records)
     const turn = new ReadTurn(metered)
@@ -103,17 +138,40 @@ export class Workloads {
     return { ...turn.figures(), recordBytes: order.recordBytes, refused: 0, faults: check.faults() }
   }
 
+  async #readByProgram(
+    program: ReadProgram,
+    { way, recordBytes, records }: ReadOrder,
+    { topic, template }: Filled,
+    metered: Metered,
+  ): Promise<Measured> {
+    const readAll = async (): Promise<Measured> => {
+      let meter: Meter | undefined
+      const expected = { template, records, silenceMs: SILENCE_MS }
+      const { faults, ...own } = await program(topic, expected, () => {
+        meter = new Meter(metered)
+      })
+      if (meter === undefined) throw new Error(`${way} has read ${topic} without saying when it began`)
+      return { ...meter.figures(own), records: own.records, recordBytes, refused: 0, faults }
+    }
+    // This process reads back everything that was appended before: its compiler knows how.
+    if (!this.#warm.has(way)) await readAll()
+    this.#warm.add(way)
+    return await readAll()
+  }
+
   async #fill({ recordBytes, records: count, fillWay }: ReadOrder): Promise<Filled> {
     const known = this.#filled.get(recordBytes)
     if (known !== undefined) return known
     const topic = await this.#newTopic(1)
-    const records = new StampedRecords(recordBytes)
+    const template = randomBytes(recordBytes)
+    const records = new StampedRecords(recordBytes, template)
     const appender = await this.#appender(fillWay, topic)
     const limits = { partitions: 1, durationMs: Number.POSITIVE_INFINITY, recordsMax: count }
     await appendFor(appender, records, limits, new Histogram())
     await appender.close()
-    this.#filled.set(recordBytes, { topic, records })
-    return { topic, records }
+    const filled = { topic, records, template }
+    this.#filled.set(recordBytes, filled)
+    return filled
   }
 
   async pace(order: PaceOrder, metered: Metered): Promise<Measured> {
@@ -241,6 +299,13 @@ export class Workloads {
     if (stored !== undefined && check.total !== stored)
       throw new Error(`${topic} has ${stored} records, and ${check.total} were read`)
     return check.faults()
+  }
+
+  /** Of records that cannot be told from others. */
+  async #verifyCount(topic: string, sent: number): Promise<Faults> {
+    const stored = await this.#client.stored?.(topic)
+    if (stored === undefined) throw new Error(`nothing counts the records of ${topic}`)
+    return { ...NO_FAULTS, lost: Math.max(0, sent - stored), foreign: Math.max(0, stored - sent) }
   }
 
   async #newTopic(partitions: number): Promise<string> {

@@ -1,7 +1,8 @@
-/** Kafka through its two JavaScript clients. kafkajs does the administration, whichever of them is measured. */
+/** Kafka through its two JavaScript clients and its Java client. kafkajs does the administration, whichever is measured. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Appender, type BenchClient, readByFollowing, untilAnswered } from '../client.ts'
 import { importPeer } from '../peer-module.ts'
+import { javaPrograms } from './java-program.ts'
 import { RecordGatherer } from './record-gatherer.ts'
 
 const CALL_RECORDS = 500
@@ -20,6 +21,8 @@ export interface KafkaConfig {
   readonly modules: string
   /** Topics are synced to disk before an acknowledgement, on two nodes at least. */
   readonly flushes: boolean
+  /** Starts JavaClient.java, where it could be compiled. */
+  readonly javaCommand: readonly string[] | undefined
 }
 
 const FLUSHES = [
@@ -84,7 +87,7 @@ interface Platformatic {
   }
 }
 
-export async function kafkaClient({ brokers, modules, flushes }: KafkaConfig): Promise<BenchClient> {
+export async function kafkaClient({ brokers, modules, flushes, javaCommand }: KafkaConfig): Promise<BenchClient> {
   const { default: kafkajs } = await importPeer<{ default: KafkaJs }>(modules, 'kafkajs')
   const platformatic = await importPeer<Platformatic>(modules, '@platformatic/kafka')
   const cluster = (): InstanceType<KafkaJs['Kafka']> =>
@@ -142,6 +145,7 @@ export async function kafkaClient({ brokers, modules, flushes }: KafkaConfig): P
       const whole = partitions.every(({ leader, isr }) => leader > 0 && isr.length === REPLICAS)
       return whole ? partitions.toSorted((a, b) => a.partitionId - b.partitionId) : undefined
     })
+  const countPartitions = async (topic: string): Promise<number> => (await partitionsOf(topic)).length
   return {
     appends: {
       'platformatic, 500': topic => ofPlatformatic(topic, BATCHES),
@@ -149,6 +153,7 @@ export async function kafkaClient({ brokers, modules, flushes }: KafkaConfig): P
       'platformatic, gathered': async topic => gathered(await ofPlatformatic(topic, BATCHES)),
     },
     reads: { platformatic: readByFollowing(byPlatformatic), kafkajs: readByFollowing(byKafkaJs) },
+    ...(javaCommand === undefined ? {} : javaPrograms([...javaCommand, brokers.join(',')], countPartitions)),
     retrying: topic => ofPlatformatic(topic, SINGLES),
     createTopic: async (topic, partitions) => {
       const configEntries = flushes ? FLUSHES : []

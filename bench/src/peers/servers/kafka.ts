@@ -5,8 +5,9 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { freePorts } from '@millrace/testkit'
+import { JAVA_WAYS } from '../clients/java-program.ts'
 import { type Cluster, NODES, type NotRun, type PeerSettings } from '../cluster.ts'
 import { installedVersion } from '../peer-module.ts'
 import { onPath, ServerProcess } from '../server-process.ts'
@@ -36,6 +37,8 @@ export async function startKafkaCluster(
   const clusterId = randomBytes(16).toString('base64url')
   const tool = ['-Xmx256m', '-cp', join(jars, '*'), 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c']
   for (const config of configs) execFileSync('java', [...tool, config], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const hasJdk = onPath('javac')
+  const javaCommand = hasJdk ? compileJavaClient(folder, jars) : undefined
   const kafka = readdirSync(jars).find(name => name.startsWith('kafka-clients-')) ?? 'kafka-clients-?'
   const clients = ['@platformatic/kafka', 'kafkajs'].map(name => `${name} ${installedVersion(modules, name)}`)
   const servers: ServerProcess[] = []
@@ -56,13 +59,25 @@ export async function startKafkaCluster(
       brokers: brokerPorts.map(port => `127.0.0.1:${port}`),
       modules,
       flushes: durability === 'same',
+      javaCommand,
     },
+    waysNotRun: hasJdk
+      ? {}
+      : Object.fromEntries(JAVA_WAYS.map(way => [way, 'no javac on PATH; the Java client needs a JDK, 17 or newer'])),
     servers,
     pids: () => servers.map(server => server.pid),
     kill: node => servers[node - 1]!.kill(),
     restart: start,
     [Symbol.asyncDispose]: async () => void (await Promise.all(servers.map(server => server.stop()))),
   }
+}
+
+/** @returns the command that starts it, without its arguments */
+function compileJavaClient(folder: string, jars: string): readonly string[] {
+  const classes = join(folder, 'classes')
+  const source = join(import.meta.dirname, '../clients/JavaClient.java')
+  execFileSync('javac', ['-cp', join(jars, '*'), '-d', classes, source], { stdio: ['ignore', 'ignore', 'pipe'] })
+  return ['java', '-Xmx512m', ...JVM, '-cp', [classes, join(jars, '*')].join(delimiter), 'JavaClient']
 }
 
 function propertiesOf(
