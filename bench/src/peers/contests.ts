@@ -43,7 +43,7 @@ const WAYS: Readonly<Record<SystemName, Ways>> = {
     spread: ['frames of 1'],
     sized: { 64: 'frames of 64', 256: 'frames of 256' },
   },
-  nats: { batches: ['fast ingest'], singles: ['publish'], reads: ['consume'], spread: ['publish'] },
+  nats: { batches: ['fast ingest', 'nats CLI, 500'], singles: ['publish'], reads: ['consume'], spread: ['publish'] },
   kafka: {
     batches: ['platformatic, 500', 'kafkajs, 500', 'java, 256 KiB', 'java, 16 KiB'],
     singles: ['platformatic, gathered'],

@@ -14,6 +14,11 @@ function cpuMs(pid: number): number {
   return stat === undefined ? 0 : stat.userMs + stat.systemMs
 }
 
+/** Milliseconds of processor time of the processes that this one has started and that have ended. */
+export function cpuMsOfEndedChildren(): number {
+  return statOf('/proc/self/stat')?.endedChildrenMs ?? 0
+}
+
 /** Milliseconds of processor time of threads that have one name. */
 export interface ThreadCpu {
   readonly userMs: number
@@ -32,14 +37,20 @@ export function cpuOfThreads(pid: number): Map<string, ThreadCpu> {
   return sums
 }
 
-function statOf(file: string): (ThreadCpu & { readonly name: string }) | undefined {
+interface Stat extends ThreadCpu {
+  readonly name: string
+  readonly endedChildrenMs: number
+}
+
+function statOf(file: string): Stat | undefined {
   const text = read(file)
   if (text === undefined) return undefined
   // The second field is the name in brackets, in which anything may stand.
   const nameEnd = text.lastIndexOf(')')
   const fields = text.slice(nameEnd + 2).split(' ')
   const ms = (field: number): number => (Number(fields[field]) * 1_000) / TICKS_PER_SECOND
-  return { name: text.slice(text.indexOf('(') + 1, nameEnd), userMs: ms(11), systemMs: ms(12) }
+  const name = text.slice(text.indexOf('(') + 1, nameEnd)
+  return { name, userMs: ms(11), systemMs: ms(12), endedChildrenMs: ms(13) + ms(14) }
 }
 
 /** The most memory the process has had since its start or `forgetPeaks`, in bytes. */

@@ -34,8 +34,7 @@ export class ServerProcess {
    * process ends without having stopped it.
    */
   static async start(name: string, command: readonly string[], logFile: string): Promise<ServerProcess> {
-    const guard = onPath('setpriv') ? ['setpriv', '--pdeathsig', 'KILL', '--'] : []
-    const [file = '', ...args] = [...guard, ...command]
+    const [file = '', ...args] = endingWithThisProcess(command)
     const log = openSync(logFile, 'a')
     try {
       const child = spawn(file, args, { stdio: ['ignore', log, log], detached: true })
@@ -68,6 +67,11 @@ export class ServerProcess {
     await Promise.race([this.#exited, sleep(KILL_AFTER_MS, undefined, { ref: false })])
     await this.kill()
   }
+}
+
+/** The command so that the system kills it when this process ends before it, where the system can. */
+export function endingWithThisProcess(command: readonly string[]): readonly string[] {
+  return onPath('setpriv') ? ['setpriv', '--pdeathsig', 'KILL', '--', ...command] : command
 }
 
 /** Whether PATH has such a program. */

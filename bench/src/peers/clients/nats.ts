@@ -1,6 +1,17 @@
-/** NATS JetStream through its JavaScript client, in the ways that its own maintainers recommend for throughput. */
-import { type Appender, type BenchClient, type OnRecord, readByFollowing, untilAnswered } from '../client.ts'
+/**
+ * NATS JetStream through its JavaScript client, in the ways that its own maintainers recommend for throughput, and through
+ * its command-line tool.
+ */
+import {
+  type Appender,
+  type BenchClient,
+  type LoadProgram,
+  type OnRecord,
+  readByFollowing,
+  untilAnswered,
+} from '../client.ts'
 import { importPeer } from '../peer-module.ts'
+import { NATS_CLI_WAY, NatsCli, type NatsCliConfig } from './nats-cli.ts'
 
 const PUBLISHES_IN_FLIGHT = 1_000
 /** A request that got lost is made again after this time; by default that takes half a minute. */
@@ -16,6 +27,8 @@ export interface NatsConfig {
   readonly urls: readonly string[]
   /** In which the modules of the client are installed. */
   readonly modules: string
+  /** Where the tool is installed. */
+  readonly cli: NatsCliConfig | undefined
 }
 
 interface Connection {
@@ -73,7 +86,7 @@ async function load(folder: string): Promise<Modules> {
   }
 }
 
-export async function natsClient({ urls, modules }: NatsConfig): Promise<BenchClient> {
+export async function natsClient({ urls, modules, cli }: NatsConfig): Promise<BenchClient> {
   const nats = await load(modules)
   const open = (servers: readonly string[], more: object = {}): Promise<Connection> =>
     nats.connect({
@@ -125,19 +138,23 @@ export async function natsClient({ urls, modules }: NatsConfig): Promise<BenchCl
       close: () => connection.close(),
     }
   }
+  const tool = cli === undefined ? undefined : new NatsCli(cli)
+  const publisher = async (name: string, by: NatsCli): Promise<LoadProgram> =>
+    by.publisher(urls[(await leader(name)) - 1]!, streamOf(name, 0))
   return {
     appends: {
       publish: name => publishing(name, {}),
       'fast ingest': async name => fastIngest(nats, await nearLeader(name), streamOf(name, 0)),
     },
     reads: { consume: readByFollowing(consume) },
+    ...(tool === undefined ? {} : { loadPrograms: { [NATS_CLI_WAY]: name => publisher(name, tool) } }),
     retrying: name => publishing(name, { timeout: RETRY_TIMEOUT_MS, retries: 0 }),
     createTopic: async (name, partitions) => {
       streams.set(name, partitions)
       for (let partition = 0; partition < partitions; partition++) {
         const stream = streamOf(name, partition)
-        const storage = { num_replicas: REPLICAS, storage: 'file', allow_direct: true, allow_batched: true }
-        const config = { name: stream, subjects: [stream], ...storage }
+        const storage = { num_replicas: REPLICAS, storage: 'file', allow_direct: true }
+        const config = { name: stream, subjects: [stream], ...storage, allow_batched: true, allow_atomic: true }
         await untilAnswered(`the creation of ${stream}`, () => manager.streams.add(config))
         await info(stream)
       }

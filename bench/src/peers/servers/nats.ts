@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '@millrace/testkit'
+import { NATS_CLI_WAY } from '../clients/nats-cli.ts'
 import { type Cluster, NODES, type NotRun, type PeerSettings } from '../cluster.ts'
 import { installedVersion } from '../peer-module.ts'
 import { ServerProcess } from '../server-process.ts'
@@ -17,9 +18,12 @@ export async function startNatsCluster(
   const missing = [binary, js].find(path => !existsSync(path))
   if (missing !== undefined)
     return { notRun: `${missing} is not there; install it with ${join(scripts, 'nats', 'setup.sh')}` }
+  const tool = join(modules, 'bin', 'nats')
+  const hasTool = existsSync(tool)
   const ports = await freePorts(2 * NODES)
   const [clientPorts, routePorts] = [ports.slice(0, NODES), ports.slice(NODES)]
   const version = execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim()
+  const toolVersion = hasTool ? [`nats CLI ${execFileSync(tool, ['--version'], { encoding: 'utf8' }).trim()}`] : []
   const servers: ServerProcess[] = []
   const start = async (node: number): Promise<void> => {
     const config = join(folder, `n${node}.conf`)
@@ -34,8 +38,18 @@ export async function startNatsCluster(
     throw error
   }
   return {
-    version: `${version}, @nats-io/jetstream ${installedVersion(modules, '@nats-io/jetstream')}`,
-    client: { system: 'nats', urls: clientPorts.map(port => `127.0.0.1:${port}`), modules },
+    version: [version, ...toolVersion, `@nats-io/jetstream ${installedVersion(modules, '@nats-io/jetstream')}`].join(
+      ', ',
+    ),
+    client: {
+      system: 'nats',
+      urls: clientPorts.map(port => `127.0.0.1:${port}`),
+      modules,
+      cli: hasTool ? { binary: tool, csv: join(folder, 'tool.csv') } : undefined,
+    },
+    waysNotRun: hasTool
+      ? {}
+      : { [NATS_CLI_WAY]: `${tool} is not there; install it with ${join(scripts, 'nats', 'setup.sh')}` },
     servers,
     pids: () => servers.map(server => server.pid),
     kill: node => servers[node - 1]!.kill(),
