@@ -12,6 +12,8 @@ export const WRITER_GROUP = 5
 export const WRITER_SEGMENT_BYTES_MAX = 262_144
 /** Entries that a trim leaves. */
 const KEPT_ENTRIES = 200
+/** Every so many turns one has that many times the entries: enough for rounds that are written past the page cache. */
+const LARGE_TURNS = 4
 const POLL_MS = 200
 const RESERVE_PACE_MS = 25
 
@@ -35,7 +37,8 @@ async function turn(log: GroupLog, source: TestLog, number: number): Promise<voi
   const term = log.recovered.ballot.term + number
   const writes: Promise<void>[] = []
   if (number % 5 === 0) writes.push(written(log, { ballot: { term, vote: 1 } }))
-  for (let count = 1; count <= 3; count++) writes.push(written(log, { frames: entriesAfter(source, count) }))
+  const times = number % LARGE_TURNS === 0 ? LARGE_TURNS : 1
+  for (let count = 1; count <= 3; count++) writes.push(written(log, { frames: entriesAfter(source, count * times) }))
   await Promise.all(writes)
   if (number % 40 === 0 && log.end.index - log.base.index > KEPT_ENTRIES * 2) {
     const index = log.end.index - KEPT_ENTRIES

@@ -3,6 +3,7 @@
  * itself when it is collected. Files get mode 0600, folders 0700. Short writes are continued here and nowhere else.
  */
 import * as fs from 'node:fs'
+import { DirectWrites } from './direct-writes.ts'
 import type { Disk, DiskFile, DiskOpenMode } from './disk.ts'
 
 const { O_RDWR, O_DSYNC } = fs.constants
@@ -23,8 +24,8 @@ const FLAGS: Readonly<Record<DiskOpenMode, string | number>> = {
 export const nodeDisk: Disk = {
   async open(path, mode) {
     const fd = await call<number>(done => fs.open(path, FLAGS[mode], 0o600, done))
-    const file = new NodeFile(fd)
-    return mode === 'writeThrough' && !SYNCS_ON_WRITE ? syncingWrites(file) : file
+    if (mode !== 'writeThrough') return new NodeFile(fd)
+    return SYNCS_ON_WRITE ? new NodeFile(fd, new DirectWrites(fd)) : syncingWrites(new NodeFile(fd))
   },
   list: path => call<string[]>(done => fs.readdir(path, done)),
   async makeFolder(path) {
@@ -49,9 +50,12 @@ export const nodeDisk: Disk = {
 
 class NodeFile implements DiskFile {
   readonly #fd: number
+  /** What takes large writes first. */
+  readonly #direct: DirectWrites | undefined
 
-  constructor(fd: number) {
+  constructor(fd: number, direct?: DirectWrites) {
     this.#fd = fd
+    this.#direct = direct
   }
 
   async read(into: Uint8Array, position: number): Promise<number> {
@@ -68,8 +72,9 @@ class NodeFile implements DiskFile {
   }
 
   async writev(buffers: readonly Uint8Array[], position: number): Promise<void> {
-    let rest = buffers
-    let at = position
+    const direct = (await this.#direct?.write(buffers, position)) ?? 0
+    let rest = direct === 0 ? buffers : dropBytes(buffers, direct)
+    let at = position + direct
     while (rest.length > 0) {
       const turn = rest
       const start = at
@@ -91,8 +96,9 @@ class NodeFile implements DiskFile {
     return (await call<fs.Stats>(done => fs.fstat(this.#fd, done))).nlink
   }
 
-  close(): Promise<void> {
-    return call<void>(done => fs.close(this.#fd, error => done(error ?? null, undefined)))
+  async close(): Promise<void> {
+    await this.#direct?.close()
+    await call<void>(done => fs.close(this.#fd, error => done(error ?? null, undefined)))
   }
 }
 

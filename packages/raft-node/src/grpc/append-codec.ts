@@ -6,7 +6,7 @@
  * on much more than themselves.
  */
 import { type Message, NONE } from '@millrace/raft-core'
-import { decodeFrameHeader, type Frame, frameBytes } from '@millrace/record'
+import { decodeFrameHeader, type Frame, FrameKind, frameBytes } from '@millrace/record'
 import { entryOfFrame } from '../entry-frame.ts'
 import { countCopy } from '../payload-copies.ts'
 import type { GroupMessage } from '../transport.ts'
@@ -102,16 +102,17 @@ function decodeAppend(reader: WireReader, refuse: (group: number, reason: string
   }
 }
 
-/** Frames are kept for as long as caches like, so none may keep more than this alive beside itself. */
+/** Frames are kept for as long as caches like, so they may not keep more than this alive beside themselves. */
 const CARRIER_BYTES_MAX = 64 * 1024
 
 /**
  * Frames in buffers of their own: each at most {@link CARRIER_BYTES_MAX} long or one frame. A view on the message would
- * keep all of it alive, with the frames of every other group in it. A frame that is nearly the whole message stays there.
+ * keep all of it alive, with the frames of every other group in it. Frames that are nearly the whole message stay there:
+ * caches drop them one after the other.
  */
 function ownFrames(frames: readonly Frame[]): readonly Frame[] {
   const carrierBytes = frames[0]!.bytes.buffer.byteLength
-  if (carrierBytes <= CARRIER_BYTES_MAX || (frames.length === 1 && mostOf(frames[0]!, carrierBytes))) return frames
+  if (carrierBytes <= CARRIER_BYTES_MAX || areMostOf(frames, carrierBytes)) return frames
   const own: Frame[] = []
   for (let first = 0; first < frames.length; ) {
     let bytes = frames[first]!.bytes.length
@@ -125,8 +126,14 @@ function ownFrames(frames: readonly Frame[]): readonly Frame[] {
   return own
 }
 
-function mostOf(frame: Frame, carrierBytes: number): boolean {
-  return carrierBytes - frame.bytes.length <= CARRIER_BYTES_MAX
+/** A configuration is kept for longer than any cache keeps frames, and alone. */
+function areMostOf(frames: readonly Frame[], carrierBytes: number): boolean {
+  let bytes = 0
+  for (const frame of frames) {
+    if (frame.header.kind === FrameKind.configuration) return false
+    bytes += frame.bytes.length
+  }
+  return carrierBytes - bytes <= CARRIER_BYTES_MAX
 }
 
 /** `bytes`: of all the frames together. */

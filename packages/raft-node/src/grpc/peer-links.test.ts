@@ -102,23 +102,31 @@ test('nothing is queued for a node that is not there, and every call says so', a
   await until('all are reported', () => seen.unreachables.length === 1_000)
 })
 
-test('a frame is copied once per follower on its way out, and at most twice on its way in', async () => {
-  const followers = [await start({ nodeId: 2 }), await start({ nodeId: 3 })]
-  const peers = new Map(followers.map(({ transport }, i) => [i + 2, `127.0.0.1:${transport.port}`]))
-  const { transport } = await start({ peers })
-  await until('connected', () => transport.isConnected(2) && transport.isConnected(3))
-  const entries = joinedFrames(1, 10, 40, 20_000).map(entryOfFrame)
-  const framed = entries.reduce((sum, entry) => sum + entry.size, 0)
-  const envelope = { type: 'append', from: 1, to: 2, term: 3, prevIndex: 9, prevTerm: 3, commit: 0 } as const
-  Object.assign(payloadCopies, { on: true, sent: 0, received: 0, owned: 0 })
-  cleanup.push(() => Object.assign(payloadCopies, { on: false }))
-  for (const node of [2, 3]) transport.send(node, [{ group: 1, message: { ...envelope, entries } }])
-  await until('it arrives', () => followers.every(({ seen }) => seen.received.length === 1))
-  // Beside the frames a message has a few fields.
-  expect(payloadCopies.sent - 2 * framed).toBeGreaterThanOrEqual(0)
-  expect(payloadCopies.sent - 2 * framed).toBeLessThan(200)
-  expect([payloadCopies.received, payloadCopies.owned]).toEqual([2 * framed, 2 * framed])
-})
+test.each([
+  // Frames of one group stay in the message that brought them; those of several would keep each other alive.
+  { groups: 1, frames: 40, owned: 0 },
+  { groups: 2, frames: 4, owned: 1 },
+])(
+  'a frame is copied once per follower on its way out, and at most twice on its way in: $groups groups',
+  async ({ groups, frames, owned }) => {
+    const followers = [await start({ nodeId: 2 }), await start({ nodeId: 3 })]
+    const peers = new Map(followers.map(({ transport }, i) => [i + 2, `127.0.0.1:${transport.port}`]))
+    const { transport } = await start({ peers })
+    await until('connected', () => transport.isConnected(2) && transport.isConnected(3))
+    const entries = joinedFrames(1, 10, frames, 20_000).map(entryOfFrame)
+    const framed = groups * entries.reduce((sum, entry) => sum + entry.size, 0)
+    const envelope = { type: 'append', from: 1, to: 2, term: 3, prevIndex: 9, prevTerm: 3, commit: 0 } as const
+    const messages = Array.from({ length: groups }, (_, at) => ({ group: 1 + at, message: { ...envelope, entries } }))
+    Object.assign(payloadCopies, { on: true, sent: 0, received: 0, owned: 0 })
+    cleanup.push(() => Object.assign(payloadCopies, { on: false }))
+    for (const node of [2, 3]) transport.send(node, messages)
+    await until('it arrives', () => followers.every(({ seen }) => seen.received.length === groups))
+    // Beside the frames a message has a few fields.
+    expect(payloadCopies.sent - 2 * framed).toBeGreaterThanOrEqual(0)
+    expect(payloadCopies.sent - 2 * framed).toBeLessThan(200)
+    expect([payloadCopies.received, payloadCopies.owned]).toEqual([2 * framed, 2 * framed * owned])
+  },
+)
 
 test('a connection that carries nothing any more is given up within its deadline, and made anew', async () => {
   const peer = await start({ nodeId: 2 })
