@@ -41,7 +41,7 @@ const BENCHMARKS: Readonly<
     run: benchRaftNode,
   },
   resources: {
-    what: 'the built program: time to the first append, processor and memory when idle (4 min; --quick)',
+    what: 'the built program: time to the first append, processor and memory when idle (5 min; --quick)',
     run: benchResources,
   },
   soak: {

@@ -4,7 +4,6 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from '@millrace/client'
-import { waitFor } from '@millrace/testkit'
 import { AskedProcess } from './catch-up/asked-process.ts'
 import { mebibytes } from './catch-up/promises.ts'
 import { cpuMsOf, monotonicMs } from './peers/process-figures.ts'
@@ -19,6 +18,7 @@ interface Sizes {
   readonly starts: number
   /** Partitions of the only topic; 0: there is none. */
   readonly partitions: readonly number[]
+  /** Without another leader or term anywhere. */
   readonly settleMs: number
   readonly idleMs: number
 }
@@ -29,7 +29,7 @@ const REPLICATION = 3
 const TOPIC = 'idle'
 const PATIENCE_MS = 120_000
 /** Of the table. */
-const WIDTHS = [12, 30, 15, 15, 15, 24]
+const WIDTHS = [12, 24, 15, 15, 15, 16, 17]
 
 /** `pnpm bench resources [--quick]` */
 export async function benchResources(args: readonly string[]): Promise<void> {
@@ -40,7 +40,15 @@ export async function benchResources(args: readonly string[]): Promise<void> {
     process.stdout.write(
       `\nidle for ${sizes.idleMs / 1_000} s, one topic with ${REPLICATION} replicas of each partition\n`,
     )
-    const titles = ['partitions', 'processor, three nodes', 'node 1', 'node 2', 'node 3', 'partitions led']
+    const titles = [
+      'partitions',
+      'processor, three nodes',
+      'node 1',
+      'node 2',
+      'node 3',
+      'partitions led',
+      'settled after',
+    ]
     process.stdout.write(line(titles))
     for (const partitions of sizes.partitions) process.stdout.write(line(await measureIdle(partitions, sizes, signal)))
   })
@@ -86,9 +94,12 @@ async function measureIdle(partitions: number, sizes: Sizes, signal: AbortSignal
   const { local } = cluster
   await local.start(signal)
   process.stderr.write(`${partitions} partitions\n`)
-  const led = partitions === 0 ? [] : await createAndLead(cluster, partitions, signal)
-  await sleep(sizes.settleMs, undefined, { signal })
+  const createdMs = monotonicMs()
+  if (partitions > 0) await create(cluster, partitions)
+  const isCalm = await calm(cluster, partitions, sizes.settleMs, signal)
+  const settledMs = monotonicMs() - createdMs - sizes.settleMs
   const pids = local.nodes.map(({ pid }) => pid)
+  const leaderships = await leadershipsOf(cluster)
   const before = cpuMsOf(pids)
   const startedMs = monotonicMs()
   await sleep(sizes.idleMs, undefined, { signal })
@@ -97,24 +108,55 @@ async function measureIdle(partitions: number, sizes: Sizes, signal: AbortSignal
     String(partitions),
     `${share.toFixed(1)} % of one core`,
     ...pids.map(pid => mebibytes(residentBytes(pid))),
-    led.join(', '),
+    isCalm ? `${(settledMs / 1_000).toFixed(0)} s` : `not in ${PATIENCE_MS / 1_000} s`,
+    String(changed(leaderships, await leadershipsOf(cluster))),
   ]
 }
 
-/** @returns how many of the partitions each node leads */
-async function createAndLead({ local }: BuiltCluster, partitions: number, signal: AbortSignal): Promise<number[]> {
-  {
-    await using client = connect(local.urls)
-    await client.topics.create(TOPIC, { partitions, replication: REPLICATION })
+async function create({ local }: BuiltCluster, partitions: number): Promise<void> {
+  await using client = connect(local.urls)
+  await client.topics.create(TOPIC, { partitions, replication: REPLICATION })
+}
+
+/**
+ * Waits until every partition has a leader, and none another one or a newer term for `calmMs`: elections, and the transfers
+ * after them, are no idleness.
+ *
+ * @returns false where that takes too long
+ */
+async function calm(cluster: BuiltCluster, partitions: number, calmMs: number, signal: AbortSignal): Promise<boolean> {
+  const deadlineMs = monotonicMs() + PATIENCE_MS
+  let before = await leadershipsOf(cluster)
+  for (;;) {
+    await sleep(calmMs, undefined, { signal })
+    const now = await leadershipsOf(cluster)
+    // The catalogue is one more.
+    const isLed = now.size === partitions + 1 && ![...now.values()].some(({ leader }) => leader === 0)
+    if (isLed && changed(before, now) === 0) return true
+    if (monotonicMs() > deadlineMs) return false
+    before = now
   }
-  const findLeaders = async (): Promise<number[] | undefined> => {
-    const summary = await local.summary()
-    const leaders = summary.partitions.flatMap(({ topic, leader }) => (topic === TOPIC ? [leader] : []))
-    return leaders.length === partitions && !leaders.includes(0) ? leaders : undefined
+}
+
+interface Leadership {
+  readonly leader: number
+  readonly term: number
+}
+
+type Leaderships = ReadonlyMap<string, Leadership>
+
+async function leadershipsOf({ local }: BuiltCluster): Promise<Leaderships> {
+  const { partitions } = await local.summary()
+  return new Map(partitions.map(({ topic, partition, leader, term }) => [`${topic}/${partition}`, { leader, term }]))
+}
+
+/** Groups that have another leader than before, or the same in another term. */
+function changed(before: Leaderships, now: Leaderships): number {
+  const isChanged = ([group, { leader, term }]: readonly [string, Leadership]): boolean => {
+    const was = before.get(group)
+    return was?.leader !== leader || was.term !== term
   }
-  const options = { what: `leaders of ${partitions} partitions`, timeoutMs: PATIENCE_MS, everyMs: 500, signal }
-  const leaders = await waitFor(findLeaders, options)
-  return local.nodes.map(({ node }) => leaders.filter(leader => leader === node).length)
+  return [...now].filter(isChanged).length
 }
 
 function line(cells: readonly string[]): string {
