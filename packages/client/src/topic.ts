@@ -111,11 +111,21 @@ export class Topic<T, K = string> {
       return Promise.reject(new MillraceError('INVALID_ARGUMENT', 'appendMany takes an array of records'))
     }
     const call = new AppendMany(inputs.length)
-    for (const [mark, input] of inputs.entries()) {
+    let route = this.#route({})
+    let producer: TopicProducer | undefined
+    let nowMs = 0
+    for (let mark = 0; mark < inputs.length; mark++) {
       try {
-        const partition = input.partition ?? options.partition
+        const input: AppendInput<T, K> = inputs[mark]!
         const record = encodeInput(input, this.#value, this.#key)
-        this.#context.producer().append(record, call, mark, this.#route({ ...input, partition }))
+        const partition = input.partition ?? options.partition
+        const { expect } = input
+        if (partition !== route.partition || expect !== route.expect) route = this.#route({ partition, expect })
+        if (producer === undefined) {
+          producer = this.#context.producer()
+          nowMs = producer.nowMs()
+        }
+        producer.append(record, call, mark, route, nowMs)
       } catch (error) {
         call.refuseFrom(mark, error)
         break

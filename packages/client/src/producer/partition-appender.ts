@@ -72,10 +72,10 @@ export class PartitionAppender {
   /**
    * Takes a record; its waiter hears of it exactly once, later.
    *
+   * @param now on the context's clock
    * @throws RECORD_TOO_LARGE, INVALID_ARGUMENT: nothing was taken
    */
-  add(record: RecordInput, waiter: AppendWaiter, mark: number): void {
-    const now = this.#context.now()
+  add(record: RecordInput, waiter: AppendWaiter, mark: number, now: number): void {
     let charge = this.#gathering.add(record, waiter, mark, now)
     if (charge < 0) {
       this.#seal(undefined)

@@ -49,24 +49,30 @@ export class TopicProducer {
     this.#topic = topic
   }
 
+  /** Milliseconds on the clock by which appends give up. */
+  nowMs(): number {
+    return this.#context.now()
+  }
+
   /**
    * Takes a record. Its waiter hears of it exactly once, later, if nothing is thrown.
    *
+   * @param nowMs of {@link nowMs}: asked once for many records that come together
    * @throws BUFFER_FULL, RECORD_TOO_LARGE, INVALID_ARGUMENT, UNKNOWN_PARTITION: nothing was taken
    */
-  append(record: RecordInput, waiter: AppendWaiter, mark: number, route: Route): void {
+  append(record: RecordInput, waiter: AppendWaiter, mark: number, route: Route, nowMs: number = this.nowMs()): void {
     if (this.#closed !== null) throw this.#closed
     const { buffer, directory } = this.#context
     const bytes = estimateBytes(record)
     buffer.check(bytes)
     const view = directory.known(this.#topic)
     if (view !== undefined && this.#unrouted.length === 0) {
-      if (this.#context.now() - view.at > this.#context.topicAgeMaxMs) this.#lookAgain()
-      this.#route(record, waiter, mark, route, view.partitions)
+      if (nowMs - view.at > this.#context.topicAgeMaxMs) this.#lookAgain()
+      this.#route(record, waiter, mark, route, view.partitions, nowMs)
       return
     }
     buffer.take(bytes)
-    const deadline = this.#context.now() + this.#context.appendTimeoutMs
+    const deadline = nowMs + this.#context.appendTimeoutMs
     this.#unrouted.push({ record: owned(record), waiter, mark, route, charge: bytes, deadline })
     if (this.#unrouted.length === 1) void this.#learnTopic()
   }
@@ -117,10 +123,17 @@ export class TopicProducer {
     for (const appender of this.#appenders) appender?.close(error)
   }
 
-  #route(record: RecordInput, waiter: AppendWaiter, mark: number, route: Route, partitions: number): void {
+  #route(
+    record: RecordInput,
+    waiter: AppendWaiter,
+    mark: number,
+    route: Route,
+    partitions: number,
+    nowMs: number,
+  ): void {
     const partition = this.#choose(record, route, partitions)
     const appender = this.#appender(partition)
-    if (route.expect === undefined) appender.add(record, waiter, mark)
+    if (route.expect === undefined) appender.add(record, waiter, mark, nowMs)
     else appender.addConditional(record, route.expect, waiter)
   }
 
@@ -186,11 +199,12 @@ export class TopicProducer {
 
   #routeAll(partitions: number): void {
     const unrouted = this.#unrouted
+    const nowMs = this.nowMs()
     this.#unrouted = []
     for (const { record, waiter, mark, route, charge } of unrouted) {
       this.#context.buffer.give(charge)
       try {
-        this.#route(record, waiter, mark, route, partitions)
+        this.#route(record, waiter, mark, route, partitions, nowMs)
       } catch (error) {
         waiter.failed(mark, rpcError(error, 'not-sent'))
       }
