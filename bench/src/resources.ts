@@ -46,8 +46,8 @@ export async function benchResources(args: readonly string[]): Promise<void> {
       'node 1',
       'node 2',
       'node 3',
-      'partitions led',
       'settled after',
+      'leader changes',
     ]
     process.stdout.write(line(titles))
     for (const partitions of sizes.partitions) process.stdout.write(line(await measureIdle(partitions, sizes, signal)))
