@@ -22,7 +22,7 @@ const BENCHMARKS: Readonly<
     run: benchCatchUp,
   },
   cluster: { what: 'append and read through three processes; --quick for a tenth', run: benchCluster },
-  counts: { what: 'copies, promises, messages and system calls for each record; W1 or W2', run: benchCounts },
+  counts: { what: 'copies, promises, messages and system calls for each record; W1, W2 or W5', run: benchCounts },
   failover: {
     what: 'time without an acknowledgement when the leader is killed, or stops (3 min; --quick)',
     run: benchFailover,
@@ -34,7 +34,10 @@ const BENCHMARKS: Readonly<
     run: benchMembership,
   },
   peers: { what: 'Millrace beside NATS, Kafka and bare processes (1 h; --quick), see docs', run: benchPeers },
-  profile: { what: 'where the time goes: CPU profiles of leader, follower, client; W1, W2 or W3', run: benchProfile },
+  profile: {
+    what: 'where the time goes: CPU profiles of leader, follower, client; W1, W2, W3 or W5',
+    run: benchProfile,
+  },
   'raft-core': { what: 'the algorithm alone: three replicas in one thread, no I/O (about 10 s)', run: benchRaftCore },
   'raft-node': {
     what: 'one group on three processes beside bare disk, TCP and gRPC (2 min; --quick, --profile)',

@@ -4,6 +4,7 @@ import { describeFaults, type Faults, type Latency } from '@millrace/cli/bench'
 import { grouped, median } from '../statistics.ts'
 import type { WorkloadName } from './options.ts'
 import type { Durability, Measured, SystemName } from './orders.ts'
+import { summaryOf } from './summary.ts'
 
 /** One turn of one system in one contest. */
 export interface Turn {
@@ -75,7 +76,8 @@ export function markdown(report: Report): string {
 
 function tableOf({ durability, rows }: Block): string {
   const lines = [COLUMNS, COLUMNS.map(() => '---'), ...rows.map(cellsOf)].map(cells => `| ${cells.join(' | ')} |`)
-  return `\n**${HEADINGS[durability]}**\n\n${lines.join('\n')}\n`
+  const parts = [`**${HEADINGS[durability]}**`, summaryOf(rows).join('\n'), 'All ways:', lines.join('\n')]
+  return parts.map(part => `\n${part}\n`).join('')
 }
 
 /** Faults of all turns together. */

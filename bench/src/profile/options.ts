@@ -21,8 +21,8 @@ export interface ProfileOptions extends HotPathOptions {
   readonly out: string | undefined
 }
 
-const PROFILED: readonly WorkloadName[] = ['W1', 'W2', 'W3']
-const COUNTED: readonly WorkloadName[] = ['W1', 'W2']
+const PROFILED: readonly WorkloadName[] = ['W1', 'W2', 'W3', 'W5']
+const COUNTED: readonly WorkloadName[] = ['W1', 'W2', 'W5']
 
 const COMMON = {
   only: { type: 'string', default: '' },
