@@ -61,7 +61,7 @@ export const ELECTION: readonly Mutant[] = [
         to: '',
       },
     ],
-    seeds: 2_000,
+    seeds: 100,
   },
   {
     name: 'learner-votes-count',

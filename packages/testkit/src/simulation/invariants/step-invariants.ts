@@ -47,7 +47,7 @@ export function checkDurable(observed: Observed, now: GroupStatus): void {
   )
 }
 
-/** One leader per term, elected by durable votes of a majority, with everything in its log that earlier terms committed. */
+/** One leader per term, elected by durable votes of a majority and its own, with everything in its log that earlier terms committed. */
 function checkLeader(observed: Observed, history: GroupHistory, now: GroupStatus): void {
   const { id, incarnation } = observed
   const other = history.leaders.get(now.term)
@@ -64,6 +64,12 @@ function checkLeader(observed: Observed, history: GroupHistory, now: GroupStatus
     hasQuorum(now.configuration, voter => history.vote(voter, now.term) === id),
     'leaders are elected by durable votes',
     () => `replica ${id} leads term ${now.term} without a durable majority of ${textOf(now.configuration)}`,
+  )
+  // The majority may be one of others. Without its own vote on disk it would, after a crash, ask for theirs again.
+  invariant(
+    history.vote(id, now.term) === id,
+    'a leader has its own term on disk',
+    () => `replica ${id} leads term ${now.term}, and its own vote in it is not durable`,
   )
   const last = committedBefore(history, now.term)
   invariant(
