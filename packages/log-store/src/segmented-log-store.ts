@@ -55,8 +55,10 @@ export interface SegmentedLogStoreOptions extends Partial<StoreLimits> {
   readonly openFilesMax?: number
   /** Files that groups keep open for writing between two rounds. Default 512. */
   readonly writeFilesMax?: number
-  /** How long removed files stay in the trash. Default 10 minutes. */
+  /** How long removed files stay in the trash. Default 10 minutes; less on a full disk. */
   readonly trashKeepMs?: number
+  /** Removed segments in the trash; of more the oldest are deleted. Default 8. */
+  readonly trashSegmentsMax?: number
 }
 
 /**
@@ -110,7 +112,15 @@ class SegmentedLogStore implements LogStore {
       spareSegmentsMax: options.spareSegmentsMax ?? 4,
     }
     const spares = new SpareSegments(disk, dir, limits, () => space.acceptsAppends)
-    const giveBack = (): void => void spares.clear().catch(onProblem)
+    const trash = new Trash({
+      ...{ disk, clock, storeFolder: dir, onProblem, spares },
+      keepMs: options.trashKeepMs ?? 600_000,
+      segmentsMax: options.trashSegmentsMax ?? 8,
+    })
+    const giveBack = (): void => {
+      spares.clear().catch(onProblem)
+      trash.empty().catch(onProblem)
+    }
     const space: SpaceWatch = new SpaceWatch(disk, clock, dir, options.diskReserveBytes ?? 256 * MIB, giveBack)
     await space.start()
     const faults = new StorageFaults(clock, scheduler, space, options.onFatal, onProblem)
@@ -133,7 +143,7 @@ class SegmentedLogStore implements LogStore {
       tails: new TailCache(options.tailCacheBytesMax ?? 64 * MIB),
       reader: new SegmentReader(disk, files, onProblem),
       writeFiles: new WriteFiles(options.writeFilesMax ?? 512, onProblem),
-      trash: new Trash(disk, clock, dir, options.trashKeepMs ?? 600_000, onProblem, spares),
+      trash,
       spares,
       limits,
       counters: { bytesWritten: 0 },

@@ -36,7 +36,7 @@ export async function openSnapshotFolder(options: SnapshotFolderOptions): Promis
   const { dir, disk = nodeDisk, clock = systemClock, retain = 2, trashKeepMs = 600_000 } = options
   if (!Number.isSafeInteger(retain) || retain < 1) throw new RangeError(`retain ${retain}: at least 1 is needed`)
   const onProblem = options.onProblem ?? (error => process.emitWarning(error))
-  const trash = new Trash(disk, clock, dir, trashKeepMs, onProblem)
+  const trash = new Trash({ disk, clock, storeFolder: dir, keepMs: trashKeepMs, segmentsMax: 0, onProblem })
   try {
     await disk.makeFolder(dir)
     await disk.syncFolder(dirname(dir))
