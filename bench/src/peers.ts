@@ -11,7 +11,7 @@ import { type Contest, contestsOf, type Entry } from './peers/contests.ts'
 import { DiskProbe } from './peers/disk-probe.ts'
 import { type PeerOptions, peerOptions } from './peers/options.ts'
 import type { Durability, Measured, Metered, SystemName } from './peers/orders.ts'
-import { forgetPeaks, monotonicMs, peakRssBytes } from './peers/process-figures.ts'
+import { cpuMsOf, forgetPeaks, monotonicMs, peakRssBytes } from './peers/process-figures.ts'
 import { type Block, describeMachine, faultsOf, markdown, type Report, type Row, type Turn } from './peers/report.ts'
 import { startBareCluster } from './peers/servers/bare.ts'
 import { startKafkaCluster } from './peers/servers/kafka.ts'
@@ -28,6 +28,10 @@ const START: Readonly<Record<SystemName, StartCluster>> = {
 const PROBE_WRITES = { full: 200, quick: 30 }
 /** Records flow for so long before their leader is killed. */
 const BEFORE_KILL_MS = 1_000
+/** Below so many cores the servers of other systems count as idle; longer than the limit no turn waits for that. */
+const CALM_CORES = 0.1
+const CALM_LOOK_MS = 500
+const CALM_LIMIT_MS = 5_000
 const EXIT_FAILED = 1
 const EXIT_INTERRUPTED = 130
 
@@ -225,6 +229,7 @@ async function takeTurn(entry: Entry, contestants: Contestants, signal: AbortSig
       typeof other === 'string' || other.cluster === cluster ? [] : other.cluster.pids(),
     ),
   }
+  await untilCalm(metered.others, signal)
   forgetPeaks(metered.servers)
   const measured =
     entry.order.type === 'failover'
@@ -232,6 +237,15 @@ async function takeTurn(entry: Entry, contestants: Contestants, signal: AbortSig
       : await client.carryOut(entry.order, metered, signal)
   const peaks = cluster.pids().flatMap(pid => peakRssBytes(pid) ?? [])
   return { measured, peakRssBytes: peaks.length === 0 ? undefined : Math.max(...peaks) }
+}
+
+/** Lets the servers of the turn before finish what that left them to do, such as removing a topic. */
+async function untilCalm(pids: readonly number[], signal: AbortSignal): Promise<void> {
+  for (let waitedMs = 0; waitedMs < CALM_LIMIT_MS; waitedMs += CALM_LOOK_MS) {
+    const before = cpuMsOf(pids)
+    await sleep(CALM_LOOK_MS, undefined, { signal })
+    if (cpuMsOf(pids) - before < CALM_CORES * CALM_LOOK_MS) return
+  }
 }
 
 async function failOver(
