@@ -16,7 +16,12 @@ export interface RecycledLogs {
 /** Opens a store in `dir` with `groups` logs, each of which can be appended `bytesMax` bytes over an older file. */
 export async function openRecycledLogs(dir: string, groups: number, bytesMax: number): Promise<RecycledLogs> {
   const segmentBytesMax = Math.ceil(bytesMax / MIB + 1) * MIB
-  const options = { segmentBytesMax, trashKeepMs: TRASH_KEEP_MS, spareSegmentsMax: groups }
+  const options = {
+    segmentBytesMax,
+    trashKeepMs: TRASH_KEEP_MS,
+    spareSegmentsMax: groups,
+    trashSegmentsMax: 2 * groups,
+  }
   const store = await openStore(dir, options)
   const logs = await Promise.all(Array.from({ length: groups }, (_, at) => createLog(store, at + 1)))
   // First all of them: a new segment would take what another log has given up.

@@ -14,8 +14,8 @@ import { SECTOR_BYTES } from './format.ts'
 const { O_RDWR, O_DSYNC, O_DIRECT } = fs.constants
 /** Below, a copy into the page cache is cheap, and the next write of the same page finds it there. */
 const DIRECT_BYTES_MIN = 64 * 1024
-/** Of one write; longer ones are made of several. */
-const AREA_BYTES = 1024 * 1024
+/** Of one write; longer ones are made of several. A batch of 1 MiB fits, with what a round adds to it. */
+const AREA_BYTES = (1024 + 64) * 1024
 /** Writes at a time, as many as flushes by default; a write that finds none goes through the page cache. */
 const AREAS = 2
 const WASM_PAGE_BYTES = 64 * 1024
