@@ -17,6 +17,7 @@ import { startBareCluster } from './peers/servers/bare.ts'
 import { startKafkaCluster } from './peers/servers/kafka.ts'
 import { startMillraceCluster } from './peers/servers/millrace.ts'
 import { startNatsCluster } from './peers/servers/nats.ts'
+import { untilInterrupted } from './until-interrupted.ts'
 
 const START: Readonly<Record<SystemName, StartCluster>> = {
   millrace: startMillraceCluster,
@@ -33,7 +34,6 @@ const CALM_CORES = 0.1
 const CALM_LOOK_MS = 500
 const CALM_LIMIT_MS = 5_000
 const EXIT_FAILED = 1
-const EXIT_INTERRUPTED = 130
 
 interface Contestant {
   readonly system: SystemName
@@ -58,23 +58,15 @@ export async function benchPeers(args: readonly string[]): Promise<void> {
     process.exitCode = 2
     return
   }
-  const stop = new AbortController()
-  const onSignal = (): void => stop.abort(new Error('interrupted'))
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  for (const name of signals) process.on(name, onSignal)
-  try {
-    await run(options, stop.signal)
-  } catch (error) {
-    if (stop.signal.aborted) {
-      progress('interrupted; everything that was started has ended')
-      process.exitCode = EXIT_INTERRUPTED
-    } else if (error instanceof StartError) {
+  await untilInterrupted(async signal => {
+    try {
+      await run(options, signal)
+    } catch (error) {
+      if (signal.aborted || !(error instanceof StartError)) throw error
       progress(`bench peers: ${error.message}`)
       process.exitCode = EXIT_FAILED
-    } else throw error
-  } finally {
-    for (const name of signals) process.off(name, onSignal)
-  }
+    }
+  })
 }
 
 async function run(options: PeerOptions, signal: AbortSignal): Promise<void> {

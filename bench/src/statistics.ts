@@ -12,6 +12,11 @@ export function median(samples: number[]): number {
   return percentile(samples, 0.5)
 }
 
+/** 0.21437 → "0.214", 4572.3 → "4,572" */
+export function threeDigits(value: number): string {
+  return value >= 100 ? grouped(value) : value.toPrecision(3)
+}
+
 /** 1234567 → "1,234,567" */
 export function grouped(value: number): string {
   return Math.round(value).toLocaleString('en-US')

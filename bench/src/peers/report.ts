@@ -1,7 +1,7 @@
 /** The one table of all results, as Markdown, and what it says about the machine and the versions. */
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { describeFaults, type Faults, type Latency } from '@millrace/cli/bench'
-import { grouped, median } from '../statistics.ts'
+import { grouped, median, threeDigits } from '../statistics.ts'
 import type { WorkloadName } from './options.ts'
 import type { Durability, Measured, SystemName } from './orders.ts'
 import { summaryOf } from './summary.ts'
@@ -67,7 +67,7 @@ export function markdown(report: Report): string {
   const facts = [
     `${report.startedAt}, ${report.quick ? 'quick run, of which only the checks count' : `medians of ${report.turns} turns`}`,
     report.machine,
-    `disk, 4 KiB written and synced: p50 ${ms(fsync.p50Ms)} ms, p99 ${ms(fsync.p99Ms)} ms, max ${ms(fsync.maxMs)} ms`,
+    `disk, 4 KiB written and synced: p50 ${threeDigits(fsync.p50Ms)} ms, p99 ${threeDigits(fsync.p99Ms)} ms, max ${threeDigits(fsync.maxMs)} ms`,
     ...Object.entries(versions).map(([system, version]) => `${system}: ${version}`),
     ...disturbance(blocks.flatMap(({ rows }) => rows)),
   ]
@@ -109,19 +109,19 @@ function cellsOf(row: Row): readonly string[] {
     ),
     shown(
       of(measured => measured.latency?.p50Ms),
-      ms,
+      threeDigits,
     ),
     shown(
       of(measured => measured.latency?.p99Ms),
-      ms,
+      threeDigits,
     ),
     shown(
       of(measured => measured.latency?.p999Ms),
-      ms,
+      threeDigits,
     ),
     shown(
       of(measured => measured.failoverMs),
-      ms,
+      threeDigits,
     ),
     shown(
       of(measured => perMillion(measured.serverCpuMs, measured)),
@@ -161,8 +161,4 @@ function medianOf(samples: readonly (number | undefined)[]): number {
 /** Nothing where there is no figure. */
 function shown(value: number, format: (value: number) => string): string {
   return Number.isNaN(value) ? '' : format(value)
-}
-
-function ms(value: number): string {
-  return value >= 100 ? grouped(value) : value.toPrecision(3)
 }

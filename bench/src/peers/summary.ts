@@ -1,5 +1,5 @@
 /** The short table: of each system its best way, and how Millrace compares with it. */
-import { grouped, median } from '../statistics.ts'
+import { grouped, median, threeDigits } from '../statistics.ts'
 import type { SystemName } from './orders.ts'
 import type { Row, Turn } from './report.ts'
 
@@ -75,5 +75,5 @@ function medianOf(row: Row, figure: Figure): number {
 }
 
 function milliseconds(value: number): string {
-  return `${value >= 100 ? grouped(value) : value.toPrecision(3)} ms`
+  return `${threeDigits(value)} ms`
 }
