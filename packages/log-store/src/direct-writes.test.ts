@@ -1,5 +1,5 @@
 /** Large writes past the page cache: every byte arrives at its place, with and without a system that can do it. */
-import { readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs'
+import { constants, readdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import type { DiskFile } from './disk.ts'
@@ -159,13 +159,29 @@ test('a file that was given another name is the one that is written, and nothing
   expect(openPaths().filter(open => open.startsWith(path))).toEqual([])
 })
 
+test('every descriptor that is written to makes durable what it writes', async context => {
+  if (!onLinux) return context.skip('not run: /proc is of Linux')
+  const { path, file } = await openThrough()
+  await file.writev(buffersOf(128 * KIB), 0)
+  expect(system.taken).toBe(1)
+  const flags = readdirSync('/proc/self/fd')
+    .filter(fd => targetOf(fd) === path)
+    .map(fd => Number.parseInt(/^flags:\s*([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))![1]!, 8))
+  expect(flags).toHaveLength(2)
+  for (const each of flags) expect(each & constants.O_DSYNC).toBe(constants.O_DSYNC)
+  expect(flags.filter(each => (each & constants.O_DIRECT) !== 0)).toHaveLength(1)
+  await file.close()
+})
+
 function openPaths(): string[] {
-  return readdirSync('/proc/self/fd').flatMap(fd => {
-    try {
-      return [readlinkSync(`/proc/self/fd/${fd}`)]
-    } catch {
-      // The descriptor that listed the folder is closed by now.
-      return []
-    }
-  })
+  return readdirSync('/proc/self/fd').flatMap(fd => targetOf(fd) ?? [])
+}
+
+function targetOf(fd: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    // The descriptor that listed the folder is closed by now.
+    return undefined
+  }
 }
