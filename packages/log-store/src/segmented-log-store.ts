@@ -43,7 +43,7 @@ export interface SegmentedLogStoreOptions extends Partial<StoreLimits> {
   readonly disk?: Disk
   readonly clock?: Clock
   readonly random?: RandomFill
-  /** Frames kept in memory for the end of all logs together. Default 64 MiB. */
+  /** Frames kept in memory for the end of all logs together. Default 32 MiB. */
   readonly tailCacheBytesMax?: number
   /** Client appends are refused below this much free space. Default 256 MiB. */
   readonly diskReserveBytes?: number
@@ -140,7 +140,7 @@ class SegmentedLogStore implements LogStore {
       faults,
       votes,
       mark,
-      tails: new TailCache(options.tailCacheBytesMax ?? 64 * MIB),
+      tails: new TailCache(options.tailCacheBytesMax ?? 32 * MIB),
       reader: new SegmentReader(disk, files, onProblem),
       writeFiles: new WriteFiles(options.writeFilesMax ?? 512, onProblem),
       trash,

@@ -174,7 +174,7 @@ export const SETTINGS: readonly Setting[] = [
     256 * MIB,
     'Free space below which appends are refused, so that a full disk can still be emptied.',
   ),
-  row('storage.tailCacheBytesMax', 'size', size(0), 64 * MIB, 'Newest frames kept in memory, all partitions together.'),
+  row('storage.tailCacheBytesMax', 'size', size(0), 32 * MIB, 'Newest frames kept in memory, all partitions together.'),
   row(
     'snapshots.entries',
     'number',

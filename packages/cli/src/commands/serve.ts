@@ -1,7 +1,7 @@
 /** `millrace serve`: one node of a cluster in this process, until SIGTERM or Ctrl-C. */
 import { once } from 'node:events'
 import { Command, Option } from 'commander'
-import { countBuffersInHeapLimit } from '../process/garbage-collection.ts'
+import { collectYoungBuffersFirst } from '../process/garbage-collection.ts'
 import { watchLifeline } from '../process/lifeline.ts'
 import { stopSignal } from '../process/stop-signal.ts'
 import { parseCount } from '../quantities.ts'
@@ -26,7 +26,7 @@ export function serveCommand(): Command {
 }
 
 async function serve({ config: file, set, lifelineFd }: ServeFlags): Promise<void> {
-  countBuffersInHeapLimit()
+  collectYoungBuffersFirst()
   if (lifelineFd !== undefined) watchLifeline(lifelineFd)
   using stop = stopSignal()
   // Loaded only here: the other commands start without the broker.
