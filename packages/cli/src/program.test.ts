@@ -74,8 +74,8 @@ describe('the command line', () => {
     )
   })
 
-  it('describes every command and every option', () => {
-    const program = buildProgram(streamTerminal(process.stdout, process.stderr))
+  it('describes every command and every option', async () => {
+    const program = await buildProgram(streamTerminal(process.stdout, process.stderr))
     for (const command of allCommands(program)) {
       expect(command.description(), command.name()).not.toBe('')
       for (const option of command.options) expect(option.description, `${command.name()} ${option.flags}`).not.toBe('')

@@ -4,41 +4,53 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
 import { CliError, describeError, exitCodeOf, Interrupted } from './cli-error.ts'
-import { appendCommand } from './commands/append.ts'
-import { backupCommand } from './commands/backup.ts'
-import { benchCommand } from './commands/bench.ts'
-import { clusterCommand } from './commands/cluster.ts'
-import { completionCommand } from './commands/completion.ts'
-import { devCommand } from './commands/dev.ts'
-import { initCommand } from './commands/init.ts'
-import { logCommand } from './commands/log.ts'
-import { serveCommand } from './commands/serve.ts'
-import { tailCommand } from './commands/tail.ts'
-import { topicsCommand } from './commands/topics.ts'
-import { tourCommand } from './commands/tour.ts'
 import { EXIT, EXIT_MEANINGS, type ExitCode } from './exit-code.ts'
 import type { Terminal } from './terminal/terminal.ts'
 
-/** Builds the command line. `setExitCode` is for commands that print a result and still fail. */
-export function buildProgram(terminal: Terminal, setExitCode: (code: ExitCode) => void = () => undefined): Command {
+type MakeCommand = (
+  terminal: Terminal,
+  setExitCode: (code: ExitCode) => void,
+  program: Command,
+) => Command | Promise<Command>
+
+/** By name, in the order of the help. Loaded when they are needed: a node that starts does not wait for the client's code. */
+const COMMANDS: Readonly<Record<string, MakeCommand>> = {
+  dev: async terminal => (await import('./commands/dev.ts')).devCommand(terminal),
+  tour: async (terminal, setExitCode) => (await import('./commands/tour.ts')).tourCommand(terminal, setExitCode),
+  append: async terminal => (await import('./commands/append.ts')).appendCommand(terminal),
+  tail: async terminal => (await import('./commands/tail.ts')).tailCommand(terminal),
+  topics: async terminal => (await import('./commands/topics.ts')).topicsCommand(terminal),
+  cluster: async (terminal, setExitCode) =>
+    (await import('./commands/cluster.ts')).clusterCommand(terminal, setExitCode),
+  backup: async (terminal, setExitCode) => (await import('./commands/backup.ts')).backupCommand(terminal, setExitCode),
+  bench: async (terminal, setExitCode) => (await import('./commands/bench.ts')).benchCommand(terminal, setExitCode),
+  serve: async () => (await import('./commands/serve.ts')).serveCommand(),
+  init: async terminal => (await import('./commands/init.ts')).initCommand(terminal),
+  log: async (terminal, setExitCode) => (await import('./commands/log.ts')).logCommand(terminal, setExitCode),
+  completion: async (terminal, _, program) =>
+    (await import('./commands/completion.ts')).completionCommand(terminal, () => program),
+}
+/** It prints what all the others have. */
+const NEEDS_ALL = 'completion'
+
+/**
+ * Builds the command line: with all commands, or with the one that is asked for.
+ *
+ * @param setExitCode for commands that print a result and still fail
+ */
+export async function buildProgram(
+  terminal: Terminal,
+  setExitCode: (code: ExitCode) => void = () => undefined,
+  asked = '',
+): Promise<Command> {
   const program = new Command('millrace')
     .description('A replicated event log: every acknowledged record is on the disks of a majority.')
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .addHelpText('after', `\nExit codes:\n${exitCodeLines().join('\n')}`)
     .helpCommand(false)
-  program.addCommand(devCommand(terminal))
-  program.addCommand(tourCommand(terminal, setExitCode))
-  program.addCommand(appendCommand(terminal))
-  program.addCommand(tailCommand(terminal))
-  program.addCommand(topicsCommand(terminal))
-  program.addCommand(clusterCommand(terminal, setExitCode))
-  program.addCommand(backupCommand(terminal, setExitCode))
-  program.addCommand(benchCommand(terminal, setExitCode))
-  program.addCommand(serveCommand())
-  program.addCommand(initCommand(terminal))
-  program.addCommand(logCommand(terminal, setExitCode))
-  program.addCommand(completionCommand(terminal, () => program))
+  const names = Object.hasOwn(COMMANDS, asked) && asked !== NEEDS_ALL ? [asked] : Object.keys(COMMANDS)
+  for (const name of names) program.addCommand(await COMMANDS[name]!(terminal, setExitCode, program))
   for (const command of allCommands(program)) fitIn(command, terminal)
   return program
 }
@@ -51,11 +63,12 @@ export function allCommands(command: Command): Command[] {
 /** Runs one command line and returns its exit code. Prints its error, in one line, itself. */
 export async function runProgram(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done
-  const program = buildProgram(terminal, code => {
-    exitCode = code
-  })
   try {
     if (args.length === 0) throw new CliError('say what to do: millrace --help lists the commands', EXIT.usage)
+    const setExitCode = (code: ExitCode): void => {
+      exitCode = code
+    }
+    const program = await buildProgram(terminal, setExitCode, args[0])
     await program.parseAsync([...args], { from: 'user' })
     return exitCode
   } catch (error) {

@@ -7,9 +7,11 @@ import { streamTerminal } from './terminal/terminal.ts'
 
 const REFERENCE = new URL('../../../docs/reference/cli.md', import.meta.url)
 
-describe('docs/reference/cli.md', () => {
+describe('docs/reference/cli.md', async () => {
   const page = readFileSync(REFERENCE, 'utf8')
-  const program = buildProgram(streamTerminal(new PassThrough() as unknown as NodeJS.WriteStream, new PassThrough()))
+  const program = await buildProgram(
+    streamTerminal(new PassThrough() as unknown as NodeJS.WriteStream, new PassThrough()),
+  )
   const commands = allCommands(program).slice(1)
 
   it.each(commands.map(command => [nameOf(command), command] as const))(

@@ -22,12 +22,12 @@ export interface BootstrapOptions {
   readonly timeoutMs?: number
   /** Ends the waiting: the founding is left as it is, and rejects with the signal's reason. */
   readonly signal?: AbortSignal
-  /** Called after each round of questions with the nodes that are not there yet; at most ten times a second. */
+  /** Called after each round of questions with the nodes that are not there yet; at most some twenty times a second. */
   readonly waiting?: (nodes: readonly number[]) => void
 }
 
 const TIMEOUT_MS = 60_000
-const ASK_AGAIN_MS = 100
+const ASK_AGAIN_MS = 50
 /** Who waits long asks less and less often, down to this. */
 const ASK_AGAIN_LATE_MS = 1_000
 
@@ -69,6 +69,8 @@ export class GroupBootstrap {
   /** Groups that are being founded, with the checksum of their birth. */
   readonly #founding = new Map<number, number>()
   readonly #stopped = new AbortController()
+  /** End the pauses of foundings that wait. */
+  readonly #pauses = new Set<() => void>()
 
   constructor(options: GroupBootstrapOptions) {
     this.#options = options
@@ -77,6 +79,11 @@ export class GroupBootstrap {
   /** Foundings that wait end now, with SHUTTING_DOWN. */
   stop(): void {
     this.#stopped.abort(new MillraceError('SHUTTING_DOWN', 'the node is stopping'))
+  }
+
+  /** A node has come: whoever waits asks again at once, and soon after that. */
+  connected(): void {
+    for (const end of [...this.#pauses]) end()
   }
 
   /** What this node has of a group. */
@@ -136,7 +143,7 @@ export class GroupBootstrap {
   ): Promise<void> {
     const { clock } = this.#options
     const others = nodes.filter(node => node !== nodeId)
-    for (let pauseMs = ASK_AGAIN_MS; ; pauseMs = Math.min(pauseMs * 1.5, ASK_AGAIN_LATE_MS)) {
+    for (let pauseMs = ASK_AGAIN_MS; ; ) {
       signal.throwIfAborted()
       const asked = await Promise.all(others.map(async node => ({ node, presence: await this.#ask(node, group) })))
       signal.throwIfAborted()
@@ -152,8 +159,25 @@ export class GroupBootstrap {
         throw new FoundingError(group, 'missing', undefined, `nodes ${names.join(', ')} were not there to found it`)
       }
       report(names)
-      await pause(clock, pauseMs, signal)
+      const cutShort = await this.#pause(pauseMs, signal)
+      pauseMs = cutShort ? ASK_AGAIN_MS : Math.min(pauseMs * 1.5, ASK_AGAIN_LATE_MS)
     }
+  }
+
+  /** Resolves at once when the signal fires or a node has come. @returns whether it did before its time */
+  #pause(ms: number, signal: AbortSignal): Promise<boolean> {
+    return new Promise(resolve => {
+      const end = (cutShort: boolean): void => {
+        timer.cancel()
+        signal.removeEventListener('abort', cut)
+        this.#pauses.delete(cut)
+        resolve(cutShort)
+      }
+      const cut = (): void => end(true)
+      const timer = this.#options.clock.setTimer(ms, () => end(false))
+      signal.addEventListener('abort', cut)
+      this.#pauses.add(cut)
+    })
   }
 
   /** Undefined where it does not answer now. */
@@ -171,19 +195,6 @@ interface Wait {
   readonly untilMs: number
   readonly signal: AbortSignal
   readonly report: (nodes: readonly number[]) => void
-}
-
-/** Resolves at once when the signal fires. */
-function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const end = (): void => {
-      timer.cancel()
-      signal.removeEventListener('abort', end)
-      resolve()
-    }
-    const timer = clock.setTimer(ms, end)
-    signal.addEventListener('abort', end)
-  })
 }
 
 /** @throws FoundingError where that node makes the founding impossible */

@@ -217,6 +217,7 @@ class RaftHost implements RaftNode, TransportHandler {
   connected(node: number): void {
     this.#gone.delete(node)
     this.#services.report({ level: 'info', message: `connected to node ${node}`, details: { node } })
+    this.#bootstrap.connected()
     for (const replica of this.#replicas()) replica.nodeConnected(node)
   }
 
