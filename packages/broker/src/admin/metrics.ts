@@ -180,11 +180,9 @@ export function createMetrics(sources: MetricSources): Metrics {
   }
 }
 
-/** Each look wakes the process: a shorter time is seen in what an idle node takes. */
-const LOOP_DELAY_RESOLUTION_MS = 50
-
 function addLoopGauges(registry: Registry): { disable(): void } {
-  const delay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS })
+  // Milliseconds. Each look wakes the process: a shorter time is seen in what an idle node takes.
+  const delay = monitorEventLoopDelay({ resolution: 50 })
   delay.enable()
   let previous = performance.eventLoopUtilization()
   addGauge(
