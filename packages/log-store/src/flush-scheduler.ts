@@ -40,11 +40,15 @@ export class FlushScheduler {
     this.#queuePump()
   }
 
-  /** Gives the slot of a running task to others until `wait` is over and a slot is free again. */
+  /**
+   * Gives the slot of a running task to others until `wait` is over and a slot is free again. A task that writes without a
+   * slot, as while a store is opened, gets none: nobody would give it back.
+   */
   async pause(task: FlushTask, wait: Promise<void>): Promise<void> {
-    this.#running.delete(task)
-    this.#queuePump()
+    const hadSlot = this.#running.delete(task)
+    if (hadSlot) this.#queuePump()
     await wait
+    if (!hadSlot) return
     await new Promise<void>(start => {
       this.#waiting.push({ task, start })
       this.#queuePump()
