@@ -1,7 +1,6 @@
 /** Trimmed segments as space for new ones: what is taken, what is not, and that nothing of the old file is ever believed. */
 import { expect, test } from 'vitest'
 import { positionAfter } from './frame-sequence.ts'
-import type { GroupLog, LogStore } from './log-store.ts'
 import { decodeSegmentHeader } from './segment-header.ts'
 import type { SegmentedLogStoreOptions } from './segmented-log-store.ts'
 import { SPARE_FOLDER, SpareSegments } from './spare-segments.ts'
@@ -9,36 +8,27 @@ import {
   FaultDisk,
   ManualClock,
   openOn,
+  type RunningStore,
   readAll,
+  runningStore,
   STORE_DIR,
   seededRandom,
-  TestLog,
-  testBase,
   written,
 } from './testing/index.ts'
 
 const SEGMENT_BYTES_MAX = 20_000
 const SPARE: string = `${STORE_DIR}/${SPARE_FOLDER}`
 
-interface Running {
-  readonly disk: FaultDisk
-  readonly clock: ManualClock
-  readonly store: LogStore
-  readonly log: GroupLog
-  readonly source: TestLog
-}
-
 const OPTIONS: Partial<SegmentedLogStoreOptions> = { segmentBytesMax: SEGMENT_BYTES_MAX, trashKeepMs: 1 }
 
-async function openNew(over: Partial<SegmentedLogStoreOptions> = {}): Promise<Running> {
-  const disk = new FaultDisk(seededRandom(1))
-  const clock = new ManualClock()
-  const store = await openOn(disk, { ...OPTIONS, clock, ...over })
-  const log = await store.create(1, { replicaId: 9, base: testBase() })
-  return { disk, clock, store, log, source: new TestLog(1, log.base) }
+function openNew(over: Partial<SegmentedLogStoreOptions> = {}): Promise<RunningStore> {
+  return runningStore({ ...OPTIONS, ...over })
 }
 
-async function reopen({ disk, source }: Running, options: Partial<SegmentedLogStoreOptions> = {}): Promise<Running> {
+async function reopen(
+  { disk, source }: RunningStore,
+  options: Partial<SegmentedLogStoreOptions> = {},
+): Promise<RunningStore> {
   const clock = new ManualClock()
   const store = await openOn(disk, { ...OPTIONS, clock, ...options })
   expect(store.refused()).toEqual([])
@@ -46,17 +36,17 @@ async function reopen({ disk, source }: Running, options: Partial<SegmentedLogSt
 }
 
 /** Fills a segment: the next round is the first of another. */
-function fill({ log, source }: Running): Promise<void> {
+function fill({ log, source }: RunningStore): Promise<void> {
   return written(log, { frames: source.append(2, { payload: new Uint8Array(11_000).fill(7) }) })
 }
 
-async function trimTo({ log }: Running, index: number): Promise<void> {
+async function trimTo({ log }: RunningStore, index: number): Promise<void> {
   const at = positionAfter((await log.read(index, index + 1, 1))[0]!)
   await log.trimPrefix({ ...log.base, ...at })
 }
 
 /** Lets the trash be swept. */
-async function sweep({ clock }: Running): Promise<void> {
+async function sweep({ clock }: RunningStore): Promise<void> {
   clock.advance(10)
   await new Promise<void>(resolve => setImmediate(resolve))
 }
@@ -73,7 +63,7 @@ function recycledBytes(disk: FaultDisk): readonly number[] {
 }
 
 /** A log of which the newest segment lies over its first. */
-async function recycled(over: Partial<SegmentedLogStoreOptions> = {}): Promise<Running> {
+async function recycled(over: Partial<SegmentedLogStoreOptions> = {}): Promise<RunningStore> {
   const running = await openNew(over)
   await fill(running)
   await fill(running)
@@ -83,7 +73,7 @@ async function recycled(over: Partial<SegmentedLogStoreOptions> = {}): Promise<R
   return running
 }
 
-async function assertWhole({ log, source }: Running): Promise<void> {
+async function assertWhole({ log, source }: RunningStore): Promise<void> {
   const found = await readAll(log)
   expect(log.end).toEqual(source.position)
   expect(found.length).toBe(log.end.index - log.base.index)

@@ -2,33 +2,20 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { positionAfter } from './frame-sequence.ts'
-import type { GroupLog, LogStore } from './log-store.ts'
 import type { SegmentedLogStoreOptions } from './segmented-log-store.ts'
 import { SPARE_FOLDER } from './spare-segments.ts'
-import { FaultDisk, ManualClock, openOn, STORE_DIR, seededRandom, TestLog, testBase, written } from './testing/index.ts'
+import { ManualClock, openOn, type RunningStore, runningStore, STORE_DIR, testBase, written } from './testing/index.ts'
 import { TRASH_FOLDER } from './trash.ts'
 
 const TRASH: string = `${STORE_DIR}/${TRASH_FOLDER}`
 const KEEP_MS = 600_000
 
-interface Running {
-  readonly disk: FaultDisk
-  readonly clock: ManualClock
-  readonly store: LogStore
-  readonly log: GroupLog
-  readonly source: TestLog
-}
-
-async function open(options: Partial<SegmentedLogStoreOptions>): Promise<Running> {
-  const disk = new FaultDisk(seededRandom(1))
-  const clock = new ManualClock()
-  const store = await openOn(disk, { segmentBytesMax: 20_000, trashKeepMs: KEEP_MS, clock, ...options })
-  const log = await store.create(1, { replicaId: 9, base: testBase() })
-  return { disk, clock, store, log, source: new TestLog(1, log.base) }
+function open(options: Partial<SegmentedLogStoreOptions>): Promise<RunningStore> {
+  return runningStore({ segmentBytesMax: 20_000, trashKeepMs: KEEP_MS, ...options })
 }
 
 /** Fills `count` segments, each with two entries, and removes all but the newest. */
-async function fillAndTrim({ log, source, clock }: Running, count: number): Promise<void> {
+async function fillAndTrim({ log, source, clock }: RunningStore, count: number): Promise<void> {
   for (let segment = 0; segment < count; segment++) {
     await written(log, { frames: source.append(2, { payload: new Uint8Array(11_000).fill(7) }) })
   }
@@ -38,7 +25,7 @@ async function fillAndTrim({ log, source, clock }: Running, count: number): Prom
   for (let turns = 0; turns < 5; turns++) await turn()
 }
 
-function baseIndexes({ disk }: Running): number[] {
+function baseIndexes({ disk }: RunningStore): number[] {
   return disk.files(TRASH).map(name => Number.parseInt(name.split('-')[3]!, 16))
 }
 
