@@ -5,12 +5,13 @@ import { type LogStore, openSegmentedLogStore } from '@millrace/log-store'
 import { MemoryLogStore } from '@millrace/log-store/memory'
 import { afterEach, expect, test } from 'vitest'
 import { applyCommand } from './apply-command.ts'
+import { GroupBootstrap } from './group-bootstrap.ts'
 import { joinGroup } from './group-founding.ts'
 import type { GroupHandle } from './group-handle.ts'
 import { GroupMembers } from './group-members.ts'
 import { createGrpcTransport } from './grpc/grpc-transport.ts'
 import { createMemoryNetwork } from './memory-network.ts'
-import type { RaftNode } from './node.ts'
+import type { Clock, RaftNode } from './node.ts'
 import { createNode } from './raft-host.ts'
 import { freePorts } from './testing/free-ports.ts'
 import { ListMachine } from './testing/list-machine.ts'
@@ -228,4 +229,27 @@ test('over sockets and files: founding, lease reads, and a node that knows one a
   await new GroupMembers(leader()!).addVoter({ replica: 4, node: 4, address: `127.0.0.1:${ports[3]}` })
   await until('it has all', () => machine.entries.length >= 1)
   await until('it knows everybody', () => [1, 2, 3].every(id => newcomer.node.isConnected(id)))
+})
+
+test('a founding that waits asks again when a node has come, and not only when its time is over', async () => {
+  let isThere = false
+  let asked = 0
+  const clock = { monotonicMs: () => 0, setTimer: () => ({ cancel: () => undefined }) } as unknown as Clock
+  const bootstrap: GroupBootstrap = new GroupBootstrap({
+    ...{ nodeId: 1, store: new MemoryLogStore(), clock, isLive: () => false },
+    // The other node does what this one does.
+    transport: {
+      describeGroup: async () => {
+        asked++
+        return isThere ? bootstrap.presence(GROUP) : { state: 'absent', birth: 0 }
+      },
+    },
+  })
+  const founded = bootstrap.found({ ...FOUNDING, nodes: [1, 2] }, {})
+  await until('it waits', () => asked === 1)
+  isThere = true
+  // Before its first question is answered nobody waits yet.
+  await new Promise(resolve => setImmediate(resolve))
+  bootstrap.connected()
+  expect((await founded).group).toBe(GROUP)
 })

@@ -1,7 +1,7 @@
 /** `millrace serve`: one node of a cluster in this process, until SIGTERM or Ctrl-C. */
 import { once } from 'node:events'
 import { Command, Option } from 'commander'
-import { optimiseSooner } from '../process/compilation.ts'
+import { keepCompiled, optimiseSooner } from '../process/compilation.ts'
 import { collectYoungBuffersFirst } from '../process/garbage-collection.ts'
 import { watchLifeline } from '../process/lifeline.ts'
 import { stopSignal } from '../process/stop-signal.ts'
@@ -44,6 +44,7 @@ async function serve({ config: file, set, lifelineFd }: ServeFlags): Promise<voi
   // Stopped while it waited for the other nodes of a new cluster.
   if (node === undefined) return
   optimiseSooner()
+  keepCompiled()
   if (!stop.signal.aborted) await Promise.race([once(stop.signal, 'abort'), failed.promise])
   await node.close()
 }

@@ -1,10 +1,7 @@
 /** What V8 compiles, when, and that the next process need not compile it again. */
 import { enableCompileCache, flushCompileCache } from 'node:module'
 import { isAbsolute, join } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
-
-/** The V8 that has the flags: that of Node 24. Another one might not, and would complain on standard error. */
-const V8_MAJOR = '13'
+import { setV8Flags } from './v8-flags.ts'
 
 /**
  * What is imported from now on comes out of the cache. A folder that cannot be written means nothing but time.
@@ -34,10 +31,10 @@ export function compileCacheFolder(env: NodeJS.ProcessEnv): string | undefined {
  * itself, so that its first minute is as fast as those after it. Not before: its start would wait for the compiler.
  */
 export function optimiseSooner(): void {
-  if (process.versions.v8.startsWith(`${V8_MAJOR}.`)) {
-    setFlagsFromString('--invocation-count-for-maglev=100')
-    setFlagsFromString('--invocation-count-for-turbofan=500')
-  }
-  // A node that is killed has no time for it at its end.
+  setV8Flags('--invocation-count-for-maglev=100', '--invocation-count-for-turbofan=500')
+}
+
+/** What has been compiled goes into the cache now: a process that is killed has no time for it at its end. */
+export function keepCompiled(): void {
   flushCompileCache()
 }

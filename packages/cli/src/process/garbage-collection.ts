@@ -6,16 +6,12 @@
  * the limit of the heap, and that limit at three times of what a collection has left, the collections of the young, which
  * come anyway, find nearly all of them first.
  */
-import { setFlagsFromString } from 'node:v8'
+import { setV8Flags } from './v8-flags.ts'
 
-/** The V8 that has the flags: that of Node 24. Another one might not, and would complain on standard error. */
-const V8_MAJOR = '13'
 /** Above what the last collection of the whole heap has left, buffers included. */
 const GROWTH_PERCENT = 200
 
 /** To be called before the node does anything; it lasts for the process. */
 export function collectYoungBuffersFirst(): void {
-  if (!process.versions.v8.startsWith(`${V8_MAJOR}.`)) return
-  setFlagsFromString('--external-memory-accounted-in-global-limit')
-  setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`)
+  setV8Flags('--external-memory-accounted-in-global-limit', `--heap-growing-percent=${GROWTH_PERCENT}`)
 }
