@@ -35,8 +35,7 @@ function forgetMatch(progress: Progress, hint: number): void {
 }
 
 function handleAcknowledgement<P>(s: GroupState<P>, m: AppendResponse, progress: Progress): void {
-  // The second case: a peer that was probed, perhaps after it had been reported unreachable, has everything.
-  const news = progress.acknowledge(m.index) || (progress.match === m.index && progress.state === 'probe')
+  const news = progress.acknowledge(m.index) || progress.answersProbe(m.index)
   if (!news) return
   if (progress.state === 'probe') progress.becomeReplicate()
   else if (progress.state === 'replicate') progress.inflights.freeTo(m.index)

@@ -100,6 +100,39 @@ describe('flow', () => {
     expect(leader.group.status().peers[2]?.state).toBe('replicate')
   })
 
+  it('a late answer that only tells a term does not send a new leader back to the start of the log', () => {
+    const cluster = new TestCluster([1, 2, 3], { config: PLAIN })
+    cluster.elect(1)
+    for (let i = 0; i < 5; i++) cluster.propose(1, `${i}`)
+    cluster.settle()
+    cluster.tick(1)
+    cluster.at(2).compact(cluster.at(2).group.status().lastIndex)
+    cluster.isolate(3)
+    const leader = cluster.elect(2)
+    const { term } = leader.group.status()
+    // What a replica of this term says to a leader of an earlier one.
+    leader.receive({
+      type: 'appendResponse',
+      from: 3,
+      to: 2,
+      term,
+      index: 0,
+      rejected: false,
+      hintIndex: 0,
+      hintTerm: 0,
+    })
+    expect(leader.group.status().peers[2]).toMatchObject({ state: 'probe', match: 0, next: 8, paused: true })
+    expect(leader.drain()).toEqual([])
+    let snapshots = 0
+    cluster.lose = message => {
+      if (message.type === 'snapshot') snapshots++
+      return false
+    }
+    cluster.tick(2)
+    expect(leader.group.status().peers[2]).toMatchObject({ state: 'replicate', match: 8 })
+    expect(snapshots).toBe(0)
+  })
+
   it('a follower that is behind the compacted log gets a snapshot', () => {
     const cluster = compactedAhead(5)
     cluster.tick(2)

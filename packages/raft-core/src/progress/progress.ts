@@ -90,6 +90,15 @@ export class Progress {
   }
 
   /**
+   * The acknowledgement of nothing new that ends a probe: one from where the match ends, as after the peer had been reported
+   * unreachable. From further ahead it is an answer to something older, such as one of index 0 by which a peer only told its
+   * term: going back to the match for that would cost a snapshot of what the peer has.
+   */
+  answersProbe(index: LogIndex): boolean {
+    return this.state === 'probe' && index === this.match && this.next === index + 1
+  }
+
+  /**
    * The peer refused an append whose previous index was `rejected`; `hint` is where the logs may still agree.
    *
    * @returns false for a stale refusal
