@@ -67,7 +67,7 @@ async function soak(options: SoakOptions, signal: AbortSignal): Promise<void> {
   const load = await AskedProcess.start('load-process.ts', setup, 'the client')
   stack.defer(() => load.kill())
   await sleep(SETTLE_MS, undefined, { signal })
-  const run = new SoakRun(cluster, load, options)
+  await using run = new SoakRun(cluster, load, options)
   await run.carryOut(signal)
   const { acknowledged } = await run.end(signal)
   const isTrimmed = acknowledged * RECORD_BYTES > RETENTION_BYTES
@@ -186,6 +186,11 @@ class SoakRun {
     if (isWrong) print(`${grouped(highWatermark)} records are stored`)
     const isFaulty = Object.keys(NO_FAULTS).some(name => faults[name as keyof Faults] > 0)
     if (isFaulty || isTooShort || isWrong) process.exitCode = EXIT_FAILED
+  }
+
+  /** Whatever ended the run: nobody is asked any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#status.stop()
   }
 
   #look(replicas: Parameters<Leaderships['see']>[0]): void {

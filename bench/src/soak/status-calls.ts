@@ -47,7 +47,7 @@ export class StatusCalls {
     return period
   }
 
-  /** Resolves when every call has ended. */
+  /** Resolves when every call has ended; may be called again. */
   async stop(): Promise<void> {
     clearTimeout(this.#timer)
     await Promise.all(this.#pending)
