@@ -2,6 +2,7 @@
 
 import { type Faults, NO_FAULTS, SequenceCheck, StampedRecords } from '@millrace/cli/bench'
 import { bytes, connect } from '@millrace/client'
+import { collectYoungBuffersFirst } from '@millrace/client/v8'
 
 /** First argument, as JSON. */
 export interface LoadSetup {
@@ -31,6 +32,7 @@ export interface LoadCount {
   readonly running: boolean
 }
 
+collectYoungBuffersFirst()
 const setup = JSON.parse(process.argv[2] ?? '') as LoadSetup
 const { callRecords, callsInFlight } = setup
 const client = connect(setup.urls)

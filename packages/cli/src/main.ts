@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** The `millrace` command: takes the process's arguments and streams, and ends it with the exit code. */
+import { collectYoungBuffersFirst } from '@millrace/client/v8'
 import { useCompileCache } from './process/compilation.ts'
 
+collectYoungBuffersFirst()
 useCompileCache()
 // Behind that line, so that they come out of the cache.
 const { runProgram } = await import('./program.ts')

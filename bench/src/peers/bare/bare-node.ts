@@ -6,12 +6,15 @@
 import { createReadStream } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { collectYoungBuffersFirst } from '@millrace/client/v8'
 import { ACKNOWLEDGEMENT_BYTES, AcknowledgementCutter, type Frame, FrameCutter, Operation, sealFrame } from './frame.ts'
 import { PartitionFile } from './partition-file.ts'
 
 const MAJORITY = 2
 const READ_BYTES = 262_144
 
+// As the nodes of Millrace do.
+collectYoungBuffersFirst()
 const [folder = '', ...followerPorts] = process.argv.slice(2)
 const files = new Map<string, PartitionFile>()
 const observers = new Map<string, Set<Socket>>()

@@ -1,8 +1,8 @@
 /** `millrace serve`: one node of a cluster in this process, until SIGTERM or Ctrl-C. */
 import { once } from 'node:events'
+import { optimiseSooner } from '@millrace/client/v8'
 import { Command, Option } from 'commander'
-import { keepCompiled, optimiseSooner } from '../process/compilation.ts'
-import { collectYoungBuffersFirst } from '../process/garbage-collection.ts'
+import { keepCompiled } from '../process/compilation.ts'
 import { watchLifeline } from '../process/lifeline.ts'
 import { stopSignal } from '../process/stop-signal.ts'
 import { parseCount } from '../quantities.ts'
@@ -27,7 +27,6 @@ export function serveCommand(): Command {
 }
 
 async function serve({ config: file, set, lifelineFd }: ServeFlags): Promise<void> {
-  collectYoungBuffersFirst()
   if (lifelineFd !== undefined) watchLifeline(lifelineFd)
   using stop = stopSignal()
   // Loaded only here: the other commands start without the broker.

@@ -48,10 +48,3 @@ describe('a command', () => {
     expect(version({ HOME: file })).toMatch(/^\d/)
   })
 })
-
-test('this V8 knows what it is asked for when a node runs', () => {
-  const script = `import { optimiseSooner } from '${new URL('./compilation.ts', import.meta.url).href}'; optimiseSooner()`
-  const args = ['--input-type=module-typescript', '-e', script]
-  const { stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' })
-  expect({ stderr, status }).toEqual({ stderr: '', status: 0 })
-})

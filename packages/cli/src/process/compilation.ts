@@ -1,7 +1,6 @@
-/** What V8 compiles, when, and that the next process need not compile it again. */
+/** What V8 has compiled is kept, so that the next process need not compile it again. */
 import { enableCompileCache, flushCompileCache } from 'node:module'
 import { isAbsolute, join } from 'node:path'
-import { setV8Flags } from './v8-flags.ts'
 
 /**
  * What is imported from now on comes out of the cache. A folder that cannot be written means nothing but time.
@@ -24,14 +23,6 @@ export function compileCacheFolder(env: NodeJS.ProcessEnv): string | undefined {
   // A relative one is to be ignored, says the specification of that variable.
   if (caches !== undefined && isAbsolute(caches)) return join(caches, ours)
   return home !== undefined && isAbsolute(home) ? join(home, '.cache', ours) : undefined
-}
-
-/**
- * The node runs: functions that are called again and again are optimised after a quarter of the calls that V8 waits for by
- * itself, so that its first minute is as fast as those after it. Not before: its start would wait for the compiler.
- */
-export function optimiseSooner(): void {
-  setV8Flags('--invocation-count-for-maglev=100', '--invocation-count-for-turbofan=500')
 }
 
 /** What has been compiled goes into the cache now: a process that is killed has no time for it at its end. */

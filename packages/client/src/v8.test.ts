@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 
-const MODULE = new URL('./garbage-collection.ts', import.meta.url).href
+const MODULE = new URL('./v8.ts', import.meta.url).href
 const BUFFER_BYTES = 262_144
 
 /** Runs a process through 2 GiB of buffers, of which it keeps the newest. @returns how often it collected its whole heap */
@@ -37,4 +37,14 @@ test.each([
   const before = wholeCollections('', keptBytes)
   expect(before).toBeGreaterThan(10)
   expect(wholeCollections('collectYoungBuffersFirst()', keptBytes)).toBeLessThan(before / 2)
+})
+
+test('this V8 knows what it is asked for', () => {
+  const script = `
+    import { collectYoungBuffersFirst, optimiseSooner } from '${MODULE}'
+    collectYoungBuffersFirst()
+    optimiseSooner()`
+  const args = ['--input-type=module-typescript', '-e', script]
+  const { stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  expect({ stderr, status }).toEqual({ stderr: '', status: 0 })
 })
