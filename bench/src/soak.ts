@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describeFaults, type Faults, NO_FAULTS } from '@millrace/cli/bench'
 import { connect } from '@millrace/client'
 import { startCluster, type TestCluster } from '@millrace/testkit'
+import { builtCli } from './built-program.ts'
 import { AskedProcess } from './catch-up/asked-process.ts'
 import type { LoadCount, LoadRequest, LoadSetup } from './catch-up/load-process.ts'
 import { mebibytes } from './catch-up/promises.ts'
@@ -56,7 +57,7 @@ async function soak(options: SoakOptions, signal: AbortSignal): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const folder = mkdtempSync(join(options.dir, 'millrace-soak-'))
   stack.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
-  const cluster = stack.use(await startCluster({ dir: folder }))
+  const cluster = stack.use(await startCluster({ dir: folder, processes: (await builtCli()).LocalCluster }))
   await using client = connect(cluster.urls)
   await client.topics.create(TOPIC, { partitions: 1, retentionMs: 0, retentionBytes: RETENTION_BYTES })
   await cluster.leaders(TOPIC)

@@ -9,7 +9,7 @@ import { ClientHandle } from '../peers/client-handle.ts'
 import type { Cluster } from '../peers/cluster.ts'
 import { contestsOf, type Entry } from '../peers/contests.ts'
 import type { Measured, Order, WindowEdge } from '../peers/orders.ts'
-import { startMillraceCluster } from '../peers/servers/millrace.ts'
+import { asCluster } from '../peers/servers/millrace.ts'
 import type { HotPathOptions } from './options.ts'
 import { Probes } from './probes.ts'
 
@@ -119,7 +119,7 @@ export class HotPath implements AsyncDisposable {
     stack.defer(() => rmSync(sockets, { recursive: true, force: true }))
     const probes = new Probes(sockets)
     using _installed = probes.install()
-    const cluster = await startMillraceCluster(folder)
+    const cluster = await asCluster(folder)
     stack.use(cluster)
     const client = await ClientHandle.start(cluster.client, () => undefined, signal)
     stack.defer(() => client.end())

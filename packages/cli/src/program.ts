@@ -1,10 +1,11 @@
 /**
  * The command line as a whole: which commands there are, and how any of them ends. Runs no command by being imported.
  */
-import { createRequire } from 'node:module'
+import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { CliError, describeError, exitCodeOf, Interrupted } from './cli-error.ts'
 import { EXIT, EXIT_MEANINGS, type ExitCode } from './exit-code.ts'
+import { PACKAGE_FILE } from './process/entry-point.ts'
 import type { Terminal } from './terminal/terminal.ts'
 
 type MakeCommand = (
@@ -103,6 +104,6 @@ function exitCodeLines(): string[] {
 }
 
 function packageVersion(): string {
-  const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+  const { version } = JSON.parse(readFileSync(PACKAGE_FILE, 'utf8')) as { version: string }
   return version
 }

@@ -12,6 +12,8 @@ export interface ClusterOptions {
   readonly dir?: string
   /** Settings for all nodes, by dotted name: `{ 'storage.segmentBytesMax': '1MiB' }`. */
   readonly settings?: ExtraSettings
+  /** That of another build of `@millrace/cli`, whose program the nodes run. Default: the same as runs here. */
+  readonly processes?: typeof LocalCluster
 }
 
 export interface TestCluster extends AsyncDisposable {
@@ -38,7 +40,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     peer: free[count + at]!,
     admin: free[2 * count + at]!,
   }))
-  const processes = new LocalCluster({ folder, ports, settings: options.settings ?? {} })
+  const processes = new (options.processes ?? LocalCluster)({ folder, ports, settings: options.settings ?? {} })
   try {
     processes.configure()
     await processes.found()

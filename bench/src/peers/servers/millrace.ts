@@ -1,10 +1,18 @@
 /** Three nodes of this checkout, with their defaults: durable on a majority before an acknowledgement. */
 import { execFileSync } from 'node:child_process'
+import type { LocalCluster } from '@millrace/cli'
 import { startCluster } from '@millrace/testkit'
+import { builtCli } from '../../built-program.ts'
 import type { Cluster } from '../cluster.ts'
 
+/** Of the built program. */
 export async function startMillraceCluster(folder: string): Promise<Cluster> {
-  const cluster = await startCluster({ dir: folder })
+  return await asCluster(folder, (await builtCli()).LocalCluster)
+}
+
+/** @param processes what the nodes run. Default: the sources */
+export async function asCluster(folder: string, processes?: typeof LocalCluster): Promise<Cluster> {
+  const cluster = await startCluster({ dir: folder, ...(processes === undefined ? {} : { processes }) })
   return {
     version: `commit ${commit()}`,
     client: { system: 'millrace', urls: cluster.urls },

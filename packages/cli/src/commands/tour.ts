@@ -1,7 +1,7 @@
 /** `millrace tour`: its command line. */
-import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { EXIT, type ExitCode } from '../exit-code.ts'
+import { PACKAGE_FILE } from '../process/entry-point.ts'
 import { parseCount } from '../quantities.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 import { runTour } from '../tour/tour.ts'
@@ -14,9 +14,6 @@ interface TourFlags {
   readonly dir?: string
   readonly json?: boolean
 }
-
-/** A file that every installation has. */
-const OWN_PACKAGE_FILE = fileURLToPath(new URL('../../package.json', import.meta.url))
 
 /** Fewer would be over before a leader can be killed among them. */
 const LINES_MIN = 5000
@@ -34,7 +31,7 @@ export function tourCommand(terminal: Terminal, setExitCode: (code: ExitCode) =>
     )
     .option('--dir <FOLDER>', 'keep data, logs and ledgers below this folder (default: a temporary one)')
     .addOption(jsonOption('print the result as JSON'))
-    .action(async ({ input = OWN_PACKAGE_FILE, lines, dir, json }: TourFlags) => {
+    .action(async ({ input = PACKAGE_FILE, lines, dir, json }: TourFlags) => {
       const report = await runTour(terminal, { input, lines, ...(dir === undefined ? {} : { dir }) })
       if (json === true) terminal.print(JSON.stringify(tourReportJson(report)))
       else printTourReport(terminal, report)

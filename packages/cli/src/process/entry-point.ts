@@ -1,14 +1,21 @@
 /**
  * How this installation starts its own processes. From a checkout the sources run as they are, under the
- * `millrace-source` condition; from a published package the built files do. This file decides, nobody else.
+ * `millrace-source` condition; from a published package the bundled programs do. This file decides, nobody else.
  */
+import { findPackageJSON } from 'node:module'
 import { extname } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const EXTENSION = extname(import.meta.url)
 
 /** Whether the sources are running. */
 export const FROM_SOURCES: boolean = EXTENSION === '.ts'
+
+/** Path of this package's `package.json`, which every installation has. */
+export const PACKAGE_FILE: string = findPackageJSON('.', import.meta.url)!
+
+/** Of the programs: `bundle.ts` makes the second. */
+const FOLDER = FROM_SOURCES ? 'src' : 'program'
 
 export interface EntryPoint {
   readonly file: string
@@ -28,5 +35,5 @@ export function program(module: string, ...args: readonly string[]): EntryPoint 
 
 /** URL of a module of this package, for worker threads. */
 export function moduleUrl(module: string): URL {
-  return new URL(`../${module}${EXTENSION}`, import.meta.url)
+  return new URL(`${FOLDER}/${module}${EXTENSION}`, pathToFileURL(PACKAGE_FILE))
 }
