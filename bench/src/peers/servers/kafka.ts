@@ -35,7 +35,9 @@ export async function startKafkaCluster(
     return file
   })
   const clusterId = randomBytes(16).toString('base64url')
-  const tool = ['-Xmx256m', '-cp', join(jars, '*'), 'kafka.tools.StorageTool', 'format', '-t', clusterId, '-c']
+  // In one argument: an id may begin with a dash.
+  const format = ['kafka.tools.StorageTool', 'format', `--cluster-id=${clusterId}`, '-c']
+  const tool = ['-Xmx256m', '-cp', join(jars, '*'), ...format]
   for (const config of configs) execFileSync('java', [...tool, config], { stdio: ['ignore', 'ignore', 'pipe'] })
   const hasJdk = onPath('javac')
   const javaCommand = hasJdk ? compileJavaClient(folder, jars) : undefined
