@@ -1,6 +1,7 @@
 /**
  * The client of one system as a process of its own, so that no system pays for the garbage and the threads of another's
- * client. Each runs with the same settings of V8, with which all of them are faster. Argument: its configuration as JSON. Takes orders over IPC, one at a time, and ends with the channel.
+ * client. Each runs with the same settings of V8, with which all of them are faster. Argument: its configuration as JSON.
+ * Takes orders over IPC, one at a time, and ends with the channel.
  */
 import { collectYoungBuffersFirst } from '@millrace/client/v8'
 import type { BenchClient } from './client.ts'
