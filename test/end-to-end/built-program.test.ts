@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { builtCli } from '../../bench/src/built-program.ts'
 import { temporaryFolder } from './testkit.ts'
 
 const CHECKOUT = join(import.meta.dirname, '../..')
@@ -17,10 +18,7 @@ async function run(file: string, args: readonly string[], cwd = CHECKOUT): Promi
 }
 
 describe('the built program', () => {
-  beforeAll(async () => {
-    await run(join(CHECKOUT, 'node_modules/.bin/tsc'), ['-b'])
-    await run(process.execPath, [join(PACKAGE, 'bundle.ts')])
-  }, BUILD_LIMIT_MS)
+  beforeAll(async () => void (await builtCli()), BUILD_LIMIT_MS)
 
   const { bin, version, files } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'))
   const main = join(PACKAGE, bin.millrace)

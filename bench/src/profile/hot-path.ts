@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { LocalCluster } from '@millrace/testkit'
 import { ClientHandle } from '../peers/client-handle.ts'
 import type { Cluster } from '../peers/cluster.ts'
 import { contestsOf, type Entry } from '../peers/contests.ts'
@@ -119,7 +120,7 @@ export class HotPath implements AsyncDisposable {
     stack.defer(() => rmSync(sockets, { recursive: true, force: true }))
     const probes = new Probes(sockets)
     using _installed = probes.install()
-    const cluster = await asCluster(folder)
+    const cluster = await asCluster(folder, LocalCluster)
     stack.use(cluster)
     const client = await ClientHandle.start(cluster.client, () => undefined, signal)
     stack.defer(() => client.end())

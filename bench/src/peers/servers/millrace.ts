@@ -10,9 +10,9 @@ export async function startMillraceCluster(folder: string): Promise<Cluster> {
   return await asCluster(folder, (await builtCli()).LocalCluster)
 }
 
-/** @param processes what the nodes run. Default: the sources */
-export async function asCluster(folder: string, processes?: typeof LocalCluster): Promise<Cluster> {
-  const cluster = await startCluster({ dir: folder, ...(processes === undefined ? {} : { processes }) })
+/** @param processes what the nodes run: the sources, or what is built */
+export async function asCluster(folder: string, processes: typeof LocalCluster): Promise<Cluster> {
+  const cluster = await startCluster({ dir: folder, processes })
   return {
     version: `commit ${commit()}`,
     client: { system: 'millrace', urls: cluster.urls },
